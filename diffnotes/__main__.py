@@ -1,0 +1,233 @@
+"""Command line: ``python -m diffnotes run | status | verify | pin | fetch | claims``.
+
+Exit codes: 0 done, 2 bad input (one clear line), 3 unfinished slice (the same command continues), 4 stale or
+failed claim.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from diffnotes import experiments, store
+from diffnotes.errors import UserError
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; foreseeable mistakes become one line on stderr."""
+    options = _parser().parse_args(words)
+    try:
+        return int(options.action(options) or 0)
+    except UserError as error:
+        print(f"diffnotes: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(
+            "diffnotes: interrupted; finished slices are saved and the same command continues.",
+            file=sys.stderr,
+        )
+        return store.Unfinished.exit_code
+
+
+def run(options: argparse.Namespace) -> None:
+    """Compute a record and say where it is."""
+    experiment = experiments.find(options.experiment)
+    known = store.request(experiment, options.profile, {}).profile
+    settings = dict(_setting(experiment, text) for text in options.set)
+    record = store.run(experiment, known, options.max_seconds, **settings)
+    print(f"{record.key} {record.folder}")
+    if options.pin:
+        store.pin(experiment, record.key)
+
+
+def pin(options: argparse.Namespace) -> None:
+    """Make a finished record what the pages show."""
+    found = list(store.runs().glob(f"*/{options.key}/record.json")) + list(
+        store.results().glob(f"*/{options.key}/record.json")
+    )
+    if not found:
+        raise store.MissingRecord(
+            f"No finished record {options.key!r} is in runs/ or results/; "
+            "`python -m diffnotes run` prints the key of one."
+        )
+    record = store.pin(experiments.find(found[0].parent.parent.name), options.key)
+    print(f"pinned {record.key} in {record.folder}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of `status`: what the book shows for some settings of an experiment."""
+
+    experiment: str
+    settings: Mapping[str, Any]
+    profile: str
+    state: str
+    reason: str
+    figures: tuple[str, ...]
+    better: str = ""  # the command and cost of a heavier profile that nobody has pinned yet
+
+    def title(self) -> str:
+        """'loss_curve dataset=cifar10'."""
+        return " ".join([self.experiment, *(f"{k}={v}" for k, v in self.settings.items())])
+
+
+def rows() -> Iterator[Row]:
+    """The state of everything that the book shows."""
+    for experiment in experiments.every():
+        for settings in experiment.shown:
+            yield _row(experiment, settings)
+
+
+def _row(experiment: store.Experiment, shown: Mapping[str, Any]) -> Row:
+    """The pinned record of the best profile under these settings, or why there is none."""
+    settings = experiment.twin.settings(shown)
+    try:
+        record = store.best(experiment, settings)
+        found = store.state(record, experiment) if record else store.State("missing", "nothing is pinned")
+    except store.Lost as error:
+        record, found = None, store.State("missing", str(error))
+    except UserError as error:
+        record, found = None, store.State("tampered", str(error))
+    profile = record.profile if record else "-"
+    better = _better(experiment, settings, profile)
+    return Row(experiment.name, settings, profile, found.name, found.reason, experiment.figures, better)
+
+
+def _better(experiment: store.Experiment, settings: Mapping[str, Any], have: str) -> str:
+    """The best profile above the one pinned, as a command with its cost."""
+    for profile in store.RANK:
+        if profile == have:
+            break
+        if profile in experiment.profiles:
+            return f"`{experiment.command(profile, settings)}` ({experiment.cost(profile)})"
+    return ""
+
+
+def status(options: argparse.Namespace) -> int:
+    """Say for every record that the book shows: valid, stale, tampered or missing, and why."""
+    found = list(rows())
+    bad = [row for row in found if row.state != "valid"]
+    if options.json:
+        print(json.dumps([vars(row) for row in found], indent=1))
+    elif options.summary:
+        names = "".join(f"; {row.title()} is {row.state}" for row in bad)
+        print(f"{len(found)} records shown, {len(found) - len(bad)} valid{names}")
+    else:
+        for row in found:
+            print(
+                f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}\n"
+                f"         figures: {', '.join(row.figures)}"
+            )
+            if row.better:
+                print(f"         better: {row.better}")
+    return 4 if bad else 0
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Recompute every twin and compare it with what is pinned."""
+    names = [options.experiment] if options.experiment else list(experiments.NAMES)
+    bad = 0
+    for experiment in map(experiments.find, names):
+        found = store.verify(experiment)
+        bad += found.name != "valid"
+        print(f"{found.name:8s} {experiment.name}: {found.reason}", flush=True)
+    stale = [row for row in rows() if row.state != "valid"]
+    for row in stale:
+        print(f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}")
+    return 4 if bad or stale else 0
+
+
+def fetch(options: argparse.Namespace) -> None:
+    """Download a data set into DIFFNOTES_DATA."""
+    from diffnotes import data
+
+    print(data.fetch(options.name))
+
+
+def claims(options: argparse.Namespace) -> int:
+    """Check every claim of the papers against the pinned records."""
+    from diffnotes import claims as module
+
+    found = module.check_all()
+    if options.json:
+        print(json.dumps([claim.as_dict() for claim in found], indent=1, ensure_ascii=False))
+    else:
+        for claim in found:
+            print(
+                f"{claim.verdict:15s} {claim.id}: {claim.statement} "
+                f"Paper: {claim.paper_value}. Ours: {claim.our_value}."
+            )
+    return 0
+
+
+def _setting(experiment: store.Experiment, text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise store.SpecError(f"--set takes key=value; not {text!r}.")
+    return name, experiment.spec.parse(name, value)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError
+    return value
+
+
+_seconds.__name__ = (
+    "number of seconds above 0"  # argparse names it: "invalid number of seconds above 0 value: 'x'"
+)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m diffnotes", description="Records of the book: compute, check, pin."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(action: Any, text: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(action.__name__, help=text, description=text)
+        made.set_defaults(action=action)
+        return made
+
+    made = command(run, "compute a record, in slices if --max-seconds is given; prints its key and folder")
+    made.add_argument("experiment", help=", ".join(experiments.NAMES))
+    made.add_argument(
+        "--profile",
+        default="laptop",
+        help="smoke, laptop or paper, where the experiment has it (default: laptop)",
+    )
+    made.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change settings of the profile",
+    )
+    made.add_argument(
+        "--max-seconds",
+        type=_seconds,
+        help="stop after about this long; the same command continues (exit code 3)",
+    )
+    made.add_argument("--pin", action="store_true", help="pin the finished record")
+    made = command(status, "say which records the pages show, and whether they still hold")
+    made.add_argument("--summary", action="store_true", help="one line")
+    made.add_argument("--json", action="store_true", help="for programs")
+    made = command(verify, "recompute the twins of all records, whatever the digests say")
+    made.add_argument("experiment", nargs="?", help="only this one")
+    command(pin, "make a finished record what the pages show").add_argument("key")
+    command(fetch, "download a data set, verified and resumable").add_argument("name", help="cifar10")
+    command(claims, "check every claim of the papers").add_argument(
+        "--json", action="store_true", help="for programs"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

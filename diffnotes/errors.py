@@ -1,0 +1,16 @@
+"""The one exception that users see."""
+
+from __future__ import annotations
+
+
+class UserError(ValueError):
+    """A foreseeable mistake, told in one sentence that says what was wrong and what to do.
+
+    The command line prints only the sentence and exits with code 2; a notebook shows only the sentence.
+    """
+
+    exit_code = 2
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: what to show instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]

@@ -1,0 +1,214 @@
+"""Specs, keys, records, pins, twins, staleness: what a number of the book is and whether it still holds. No
+torch here.
+
+record = store.load(EXPERIMENT, "pinned")      # what a page shows
+record = store.run(EXPERIMENT, "laptop")       # compute it, in slices if need be
+store.pin(EXPERIMENT, record.key)              # make it what pages show
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from diffnotes import files
+from diffnotes.errors import UserError
+from diffnotes.store import records, staleness
+from diffnotes.store.experiment import Arrays, Experiment, Unfinished, Work
+from diffnotes.store.records import Entry, Lost, Record, Tampered, index, key, results, root, runs
+from diffnotes.store.spec import (
+    PINNED,
+    Request,
+    Spec,
+    SpecError,
+    choice,
+    flag,
+    number,
+    numbers,
+    parameters,
+    request,
+)
+from diffnotes.store.staleness import State, checked, code_digest, state, verify
+
+__all__ = [
+    "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Request", "Spec",
+    "SpecError", "State", "Tampered", "Unfinished", "Work", "best", "checked", "choice", "code_digest",
+    "flag", "index", "key", "load", "number", "numbers", "parameters", "pin", "request", "results", "root",
+    "run", "runs", "state", "verify",
+]  # fmt: skip
+
+RANK = ("paper", "laptop")  # what pages show, best first; the smoke profile only stands for them
+
+
+class MissingRecord(UserError):
+    """No record answers the question, and it is too heavy to be made on the spot."""
+
+
+def load(experiment: Experiment, ask: Request | str = PINNED, **settings: Any) -> Record:
+    """The record that answers `ask` with `settings` on top.
+
+    "pinned" gives the best pinned profile: paper, then laptop. A laptop profile that is not there is computed
+    on the spot when it is cheap; else MissingRecord names the command and its cost. Neither fewer samples nor
+    another profile is ever taken in silence.
+    """
+    asked = ask if isinstance(ask, Request) else Request(ask, {})
+    wanted = request(experiment, asked.profile, {**asked.settings, **settings})
+    if wanted.profile != PINNED:
+        return _made(experiment, wanted)
+    unpinned = Request("laptop", wanted.settings)
+    try:
+        found = best(experiment, wanted.settings)
+    except Lost as error:
+        return replace(_made(experiment, unpinned), state="missing", reason=f"{error} Computed here instead.")
+    return checked(found, experiment) if found else _made(experiment, unpinned)
+
+
+def best(experiment: Experiment | str, settings: Mapping[str, Any]) -> Record | None:
+    """The pinned record of the best profile whose spec has these settings; None when there is none.
+
+    Lost when the index names a better one that is not on disk: a lesser profile is not taken in its place.
+    """
+    name = experiment if isinstance(experiment, str) else experiment.name
+    entries = [e for e in index() if e.experiment == name and e.profile in RANK and _agree(e.shown, settings)]
+    for entry in sorted(entries, key=lambda e: RANK.index(e.profile)):
+        record = entry.read()
+        if _agree(record.spec, settings):
+            return record
+    return None
+
+
+def _made(experiment: Experiment, wanted: Request) -> Record:
+    """The record of a named profile: found, computed when that is cheap, or MissingRecord."""
+    spec = experiment.profiles[wanted.profile].replace(**wanted.settings)
+    found = _same(experiment, spec)
+    if found is not None and (found.pinned or found.state == "valid"):
+        return found
+    if not experiment.cheap(wanted.profile):
+        raise MissingRecord(
+            f"No record of {experiment.name} with profile {wanted.profile} is here; make it with "
+            f"`{experiment.command(wanted.profile, wanted.settings)}` ({experiment.cost(wanted.profile)})."
+        )
+    return checked(run(experiment, wanted.profile, **wanted.settings), experiment)
+
+
+def run(experiment: Experiment, profile: str, max_seconds: float | None = None, **settings: Any) -> Record:
+    """Compute a record, or return the finished one. Raises Unfinished when `max_seconds` are over; the same
+    call continues.
+    """
+    wanted = request(experiment, profile, settings)
+    if profile == PINNED:
+        raise SpecError(f"profile must be one of {', '.join(experiment.profiles)} to run; not {PINNED!r}.")
+    spec = experiment.profiles[profile].replace(**wanted.settings)
+    data = experiment.data(spec)
+    name = key(experiment, spec, data)
+    folder = runs() / experiment.name / name
+    done = records.read(folder)
+    if done is not None and state(done, experiment).name == "valid":
+        return done
+    digest = code_digest(experiment)
+    arrays, made = _computed(
+        experiment, spec, Work(folder / f"partial-{digest}", max_seconds, f"{experiment.name} ({profile})")
+    )
+    record = records.write(
+        folder, experiment, spec, profile, arrays, key=name, data=data, code=digest, **made
+    )
+    for partial in folder.glob("partial-*"):
+        shutil.rmtree(partial)
+    return record
+
+
+def pin(experiment: Experiment, record_key: str) -> Record:
+    """Copy a finished record from runs/ to results/, with its twin, and name it in the index in place of the
+    one before.
+    """
+    record = records.read(runs() / experiment.name / record_key) or records.read(
+        results() / experiment.name / record_key
+    )
+    if record is None:
+        raise MissingRecord(
+            f"No finished record {record_key} of {experiment.name} is in {runs()}; "
+            "`python -m diffnotes run` makes one."
+        )
+    record.check_bytes()
+    shown = {} if record.profile == "smoke" else _slot(experiment, record)
+    if record.profile != "smoke" and staleness.pinned_twin(experiment) is None:
+        pin(experiment, run(experiment, "smoke").key)
+    return _pinned(record, shown)
+
+
+def _slot(experiment: Experiment, record: Record) -> dict[str, Any]:
+    """The settings under which the book shows this record; an error when it shows no such thing."""
+    for shown in experiment.shown:
+        given = experiment.profiles[record.profile].settings(shown)
+        if _agree(record.spec, given) and set(record.changed()) <= set(given):
+            return given
+    raise UserError(
+        f"{record.key} has settings of its own ({record.changed()}), so no page shows it; "
+        "pin a record of a profile as it stands."
+    )
+
+
+def _pinned(record: Record, shown: dict[str, Any]) -> Record:
+    target = results() / record.experiment / record.key
+    for name in ("arrays.npz", "record.json"):  # arrays first, as in records.write
+        files.write_atomic(target / name, (record.folder / name).read_bytes())
+    entry = Entry(
+        record.experiment, record.profile, shown, record.key, files.sha256_file(target / "record.json")
+    )
+    same = [
+        e
+        for e in index()
+        if (e.experiment, e.profile, e.shown) == (entry.experiment, entry.profile, entry.shown)
+    ]
+    kept = [e for e in index() if e not in same]
+    records.write_index([*kept, entry])
+    for gone in {e.folder for e in same} - {e.folder for e in [*kept, entry]}:
+        shutil.rmtree(gone, ignore_errors=True)
+    return Record(target, record.meta, pinned=True)
+
+
+def _computed(experiment: Experiment, spec: Spec, work: Work) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays, and who made them; seconds add up over slices."""
+    before = _spent(work)
+    start = time.monotonic()
+    try:
+        arrays = experiment.compute(spec, work)
+    finally:
+        spent = before + time.monotonic() - start
+        if work.folder.is_dir():
+            files.write_atomic(work.folder / "seconds", repr(spent).encode())
+        work.close()
+    return arrays, {"device": work.device or records.cpu(), "seconds": round(spent, 3)}
+
+
+def _spent(work: Work) -> float:
+    try:
+        return float((work.folder / "seconds").read_text())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _same(experiment: Experiment, spec: Spec) -> Record | None:
+    """A record, pinned or not, of exactly this spec and version."""
+    for record in _all(experiment.name):
+        if record.spec == spec.as_dict() and record.meta["version"] == experiment.version:
+            return checked(record, experiment)
+    return None
+
+
+def _all(name: str) -> Iterator[Record]:
+    """Pinned records first; those that cannot be read are passed over."""
+    for entry in index():
+        if entry.experiment == name and (entry.folder / "record.json").exists():
+            yield entry.read()
+    for folder in sorted((runs() / name).glob("*/")):
+        if (record := records.read(folder)) is not None:
+            yield record
+
+
+def _agree(known: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether no name that both hold has different values."""
+    return all(known[k] == v for k, v in asked.items() if k in known)

@@ -1,0 +1,166 @@
+"""What an experiment is: a name, a version, profiles, and one pure function from settings to arrays."""
+
+from __future__ import annotations
+
+import sys
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffnotes import files
+from diffnotes.errors import UserError
+from diffnotes.store.spec import Spec
+
+Arrays = dict[str, np.ndarray]
+CHEAP_SECONDS = 120  # what a page may compute on the spot
+
+
+class Unfinished(UserError):
+    """The time budget ran out; what was done is saved and the same command continues."""
+
+    exit_code = 3
+
+
+def _no_data(spec: Any) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment of the book.
+
+    `compute(spec, work)` is a function of `spec` and of the data it names, and of nothing else. `data(spec)`
+    gives the fingerprints
+    of those data. `version` is raised by hand when the meaning of a result changes. `seconds` is the rough
+    cost of each
+    profile, on two CPU cores unless `machine` says otherwise. `shown` lists the settings that the book shows;
+    each is pinned on its own.
+    `figures` names what is drawn from them. `tolerance` is how far a recomputed twin may differ, relative to
+    the largest value.
+    """
+
+    name: str
+    version: int
+    spec: type[Spec]
+    profiles: Mapping[str, Spec]
+    compute: Callable[[Any, Work], Arrays]
+    seconds: Mapping[str, float]
+    data: Callable[[Any], dict[str, str]] = _no_data
+    shown: tuple[Mapping[str, Any], ...] = ({},)
+    figures: tuple[str, ...] = ()
+    machine: Mapping[str, str] = field(default_factory=dict)
+    tolerance: float = 1e-6
+
+    @property
+    def module(self) -> str:
+        """The module that defines `compute`: where the digest of the code starts."""
+        return self.compute.__module__
+
+    @property
+    def twin(self) -> Spec:
+        """The seconds-long spec that stands for the heavy ones."""
+        return self.profiles["smoke"]
+
+    def cheap(self, profile: str) -> bool:
+        """Whether a page may compute this profile on the spot."""
+        return self.seconds[profile] <= CHEAP_SECONDS
+
+    def cost(self, profile: str) -> str:
+        """For people: 'about 4 min on two CPU cores'."""
+        seconds = self.seconds[profile]
+        amount = (
+            f"{seconds:.0f} s"
+            if seconds < 100
+            else f"{seconds / 60:.0f} min"
+            if seconds < 5400
+            else f"{seconds / 3600:.1f} h"
+        )
+        return f"about {amount} on {self.machine.get(profile, 'two CPU cores')}"
+
+    def command(self, profile: str, settings: Mapping[str, Any]) -> str:
+        """The exact command that makes a record."""
+        default = self.profiles[profile].as_dict()
+        changed = {k: v for k, v in settings.items() if default[k] != v}
+        sets = [f"{k}={tuple(v) if isinstance(v, list) else v}".replace(" ", "") for k, v in changed.items()]
+        return " ".join(
+            [f"python -m diffnotes run {self.name} --profile {profile}", *(["--set", *sets] if sets else [])]
+        )
+
+
+class Work:
+    """Where a computation keeps its partial results, how it reports progress, and when it must stop.
+
+    Save first, then call `step`: when the budget is over, `step` raises Unfinished and nothing since the last
+    save is lost but time.
+    """
+
+    def __init__(self, folder: Path, max_seconds: float | None = None, title: str = "") -> None:
+        self.folder = folder
+        self.title = title
+        self.device = ""  # what computed it, when that is not the CPU
+        self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
+        self._bar = _Bar(title)
+
+    def step(self, done: float, total: float, text: str = "") -> None:
+        """Report `done` of `total`; raise Unfinished when the time budget is over and work is left."""
+        self._bar.show(done / total, text)
+        if self._deadline is not None and time.monotonic() > self._deadline and done < total:
+            self._bar.close()
+            raise Unfinished(
+                f"{self.title}: {done / total:.0%} is done and saved; the same command continues."
+            )
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep a partial result, atomically."""
+        files.save_npz_atomic(self.folder / f"{name}.npz", arrays)
+
+    def load(self, name: str) -> Arrays | None:
+        """A partial result saved before, or None; a damaged one counts as none."""
+        try:
+            return files.load_npz(self.folder / f"{name}.npz")
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            return None
+
+    def close(self) -> None:
+        """Take the progress bar away."""
+        self._bar.close()
+
+
+class _Bar:
+    """One line of progress: on a terminal, or in a live notebook; silent in logs."""
+
+    def __init__(self, title: str) -> None:
+        self._title, self._start = title, time.monotonic()
+        self._handle: Any = None
+        self._terminal = sys.stderr.isatty()
+        self._notebook = "ipykernel" in sys.modules
+
+    def show(self, share: float, text: str) -> None:
+        seconds = time.monotonic() - self._start
+        left = f", {seconds / share - seconds:.0f} s left" if 0 < share < 1 and seconds > 1 else ""
+        line = f"{self._title} {share:4.0%} [{'#' * round(20 * share):20s}] {text}{left}"
+        if self._terminal:
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        elif self._notebook:
+            self._display(line)
+
+    def _display(self, line: str) -> None:
+        from IPython.display import HTML, display
+
+        content = HTML(f"<code>{line}</code>" if line else "")
+        if self._handle is None:
+            self._handle = display(content, display_id=True)
+        else:
+            self._handle.update(content)
+
+    def close(self) -> None:
+        if self._terminal:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        elif self._handle is not None:
+            self._display("")

@@ -1,0 +1,284 @@
+"""Records on disk: identity, writing, reading, the index of pinned ones.
+
+A record is a folder ``<experiment>/<key>/`` with ``record.json`` (what was asked, and who computed it when,
+where and with what)
+and ``arrays.npz`` (the numbers). Pinned records live in ``results/`` and are committed; the others in
+``runs/``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffnotes import files
+from diffnotes.errors import UserError
+from diffnotes.store.experiment import Arrays, Experiment
+from diffnotes.store.spec import Spec
+
+KEY_DIGITS = 16
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+
+
+class Tampered(UserError):
+    """The bytes on disk are not those that were recorded."""
+
+    exit_code = 4
+
+
+class Lost(UserError):
+    """The index names a record that is not on disk."""
+
+    exit_code = 4
+
+
+def root() -> Path:
+    """The checkout: the folder that holds results/ and runs/ (`DIFFNOTES_ROOT` overrides)."""
+    return Path(os.environ.get("DIFFNOTES_ROOT") or Path(__file__).resolve().parents[2])
+
+
+def results() -> Path:
+    """Pinned records."""
+    return root() / "results"
+
+
+def runs() -> Path:
+    """Unpinned records, partial sums and checkpoints; git ignores it."""
+    return root() / "runs"
+
+
+def key(experiment: Experiment, spec: Spec, data: Mapping[str, str]) -> str:
+    """Identity of a result: the first 16 digits of SHA-256 over canonical JSON of {experiment, version, spec,
+    data fingerprints}.
+    """
+    content = {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "spec": spec.as_dict(),
+        "data": dict(data),
+    }
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return files.sha256_bytes(text.encode())[:KEY_DIGITS]
+
+
+@dataclass(frozen=True, repr=False)
+class Record:
+    """A result with everything that is known of its making. ``record["name"]`` is an array; ``record.spec``
+    the settings.
+    """
+
+    folder: Path
+    meta: dict[str, Any]
+    state: str = "unchecked"  # valid | stale | tampered | unchecked
+    reason: str = ""
+    pinned: bool = field(default=False)
+
+    def __repr__(self) -> str:
+        return self.provenance()
+
+    @property
+    def key(self) -> str:
+        """The record's identity."""
+        return self.meta["key"]
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return self.meta["experiment"]
+
+    @property
+    def profile(self) -> str:
+        """The profile that was run."""
+        return self.meta["profile"]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The complete settings."""
+        return self.meta["spec"]
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """All arrays, read once and checked against their digest."""
+        path = self.folder / "arrays.npz"
+        self.check_bytes()
+        return files.load_npz(path)
+
+    def check_bytes(self) -> None:
+        """Raise Tampered unless arrays.npz is what was recorded."""
+        path = self.folder / "arrays.npz"
+        if not path.exists() or files.sha256_file(path) != self.meta["digest"]:
+            raise Tampered(f"{_short(path)} is not what was recorded; restore it with git, or run it again.")
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.arrays[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.arrays
+
+    def changed(self) -> dict[str, Any]:
+        """The settings in which this record differs from its profile as it stands in the code."""
+        return dict(self.meta["settings"])
+
+    def provenance(self) -> str:
+        """One line: what made this record."""
+        meta = self.meta
+        commit = (meta["commit"] or "no commit")[:10] + (" + changes" if meta["dirty"] else "")
+        settings = "".join(f", {name} = {value}" for name, value in self.changed().items())
+        return (
+            f"{self.experiment}, profile {self.profile}{settings} · seed {self.spec.get('seed', 'none')} · "
+            f"{meta['device']} · {meta['seconds']:.0f} s on {meta['created'][:10]} · commit {commit} · "
+            f"record {self.key}{'' if self.pinned else ', not pinned'}"
+        )
+
+
+def write(
+    folder: Path, experiment: Experiment, spec: Spec, profile: str, arrays: Arrays, **made: Any
+) -> Record:
+    """Write a record atomically: arrays first, so that a record.json never speaks of arrays that are not
+    there.
+    """
+    data = files.npz_bytes(arrays)
+    default = experiment.profiles[profile].as_dict()
+    meta = {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "profile": profile,
+        "spec": spec.as_dict(),
+        "settings": {k: v for k, v in spec.as_dict().items() if default[k] != v},
+        "arrays": {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()},
+        "digest": files.sha256_bytes(data),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "packages": _packages(),
+        **_commit(),
+        **made,
+    }
+    files.write_atomic(folder / "arrays.npz", data)
+    files.write_atomic(folder / "record.json", _json(meta))
+    return Record(folder, meta)
+
+
+def read(folder: Path, **flags: Any) -> Record | None:
+    """The record in `folder`, or None when there is none."""
+    try:
+        meta = json.loads((folder / "record.json").read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise Tampered(
+            f"{_short(folder)}/record.json cannot be read ({error}); restore it with git, or delete it."
+        ) from error
+    return Record(folder, meta, **flags)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the index: which record is pinned for a profile of an experiment under the settings that
+    pages show.
+
+    `digest` is that of record.json, which in turn holds the digest of arrays.npz.
+    """
+
+    experiment: str
+    profile: str
+    shown: dict[str, Any]
+    key: str
+    digest: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the record should be."""
+        return results() / self.experiment / self.key
+
+    def read(self) -> Record:
+        """The pinned record; Lost when its folder is gone, Tampered when record.json was edited."""
+        record = read(self.folder, pinned=True)
+        if record is None:
+            raise Lost(
+                f"{_short(self.folder)} is named in the index and not there; "
+                "restore it with git, or run it again."
+            )
+        if files.sha256_file(self.folder / "record.json") != self.digest:
+            raise Tampered(f"{_short(self.folder)}/record.json is not what was pinned; restore it with git.")
+        return record
+
+
+def index() -> list[Entry]:
+    """The pinned records, by experiment, profile and key."""
+    path = results() / "index.json"
+    if not path.exists():
+        return []
+    try:
+        return [Entry(**line) for line in json.loads(path.read_text())["records"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Tampered(f"{_short(path)} cannot be read ({error}); restore it with git.") from error
+
+
+def write_index(entries: list[Entry]) -> None:
+    """Write the index, sorted, one line per record, so that merges stay readable."""
+    ordered = sorted(entries, key=lambda e: (e.experiment, e.profile, str(e.shown)))
+    lines = ",\n  ".join(json.dumps(vars(entry)) for entry in ordered)
+    files.write_atomic(results() / "index.json", f'{{"records": [\n  {lines}\n]}}\n'.encode())
+
+
+def _json(content: Any) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _short(path: Path) -> str:
+    return str(path.relative_to(root())) if path.is_relative_to(root()) else str(path)
+
+
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> dict[str, Any]:
+    """The commit of the checkout, and whether tracked code differed from it; both None outside a git
+    checkout.
+    """
+    try:
+        head = _git("rev-parse", "HEAD")
+        return {"commit": head, "dirty": bool(_git("status", "--porcelain", "--", "diffnotes"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": os.environ.get("DIFFNOTES_COMMIT"), "dirty": None}
+
+
+def _git(*words: str) -> str:
+    where = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        ["git", "-C", str(where), *words], capture_output=True, text=True, check=True, timeout=20
+    )
+    return done.stdout.strip()
+
+
+@cache
+def cpu() -> str:
+    """The processor's name and the number of cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_cpu_name()}, {cores} cores"
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,180 @@
+"""What an experiment is asked: frozen specs whose fields check themselves, one clear sentence per mistake."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from diffnotes.errors import UserError
+
+if TYPE_CHECKING:
+    from diffnotes.store.experiment import Experiment
+
+PINNED = "pinned"
+
+
+class SpecError(UserError):
+    """A parameter has an unknown name, a wrong type or a value out of range."""
+
+
+def number(default: float, *, low: float = -math.inf, high: float = math.inf, help: str = "") -> Any:
+    """A field for one number in [low, high]; an int default makes an int field."""
+    kind = "int" if isinstance(default, int) else "float"
+    return field(default=default, metadata={"kind": kind, "low": low, "high": high, "help": help})
+
+
+def numbers(
+    default: tuple[float, ...], *, low: float = -math.inf, high: float = math.inf, help: str = ""
+) -> Any:
+    """A field for one or more numbers, each in [low, high]; int defaults make them ints."""
+    kind = "ints" if all(isinstance(x, int) for x in default) else "floats"
+    return field(default=default, metadata={"kind": kind, "low": low, "high": high, "help": help})
+
+
+def choice(default: str, *options: str, help: str = "") -> Any:
+    """A field for one of the named options."""
+    return field(default=default, metadata={"kind": "choice", "options": options, "help": help})
+
+
+def flag(default: bool, *, help: str = "") -> Any:
+    """A field for True or False."""
+    return field(default=default, metadata={"kind": "flag", "help": help})
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Base of every experiment's settings. Subclasses are frozen dataclasses whose fields come from the
+    helpers above.
+    """
+
+    def __post_init__(self) -> None:
+        for item in dataclasses.fields(self):
+            value = _checked(item.name, getattr(self, item.name), item.metadata)
+            object.__setattr__(self, item.name, value)
+
+    def replace(self, **settings: Any) -> Self:
+        """The same settings with some changed; an unknown name is an error that lists the known ones."""
+        for name in settings:
+            _known(name, self.names())
+        return dataclasses.replace(self, **settings)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values (tuples become lists)."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The values in `given`, checked and in the form that `as_dict` shows."""
+        complete = self.replace(**given).as_dict()
+        return {name: complete[name] for name in given}
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of the fields, in order."""
+        return [item.name for item in dataclasses.fields(cls)]
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> Any:
+        """The value that `--set name=text` means; what cannot be read stays text, for the check."""
+        _known(name, cls.names())
+        kind = {item.name: item.metadata["kind"] for item in dataclasses.fields(cls)}[name]
+        if kind == "choice":
+            return text
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            return text
+        return (value,) if kind in ("ints", "floats") and isinstance(value, (int, float)) else value
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a notebook or a command line asks of an experiment: a profile, and the settings that replace its
+    own.
+    """
+
+    profile: str
+    settings: Mapping[str, Any]
+
+
+def request(experiment: Experiment, profile: str, settings: Mapping[str, Any]) -> Request:
+    """A checked Request: the profile exists, the names are known, types and ranges are right."""
+    profiles = [PINNED, *experiment.profiles]
+    if profile not in profiles:
+        raise SpecError(f"profile must be one of {', '.join(profiles)}; not {profile!r}.")
+    for name in settings:
+        _known(name, experiment.spec.names(), "profile")
+    base = next(iter(experiment.profiles.values()))
+    return Request(profile, base.settings(settings))
+
+
+def parameters(namespace: Mapping[str, Any], experiment: Experiment) -> Request:
+    """The Request that a notebook's parameters make. Call as ``store.parameters(globals(), EXPERIMENT)``.
+
+    Every name assigned in a cell that begins with ``# Parameters`` counts: the notebook's own cell, and the
+    one that
+    papermill injects after it. So a misspelt ``-p`` is an error here, though papermill itself only warns.
+    """
+    cells = [text for text in namespace.get("In", []) if text.lstrip().startswith("# Parameters")]
+    names = [name for text in cells for name in _assigned(text)]
+    given = {name: namespace[name] for name in dict.fromkeys(names)}
+    return request(experiment, str(given.pop("profile", PINNED)), given)
+
+
+def _assigned(text: str) -> list[str]:
+    """Names that the statements of a cell assign, in order."""
+    targets = [t for node in ast.parse(text).body if isinstance(node, ast.Assign) for t in node.targets]
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _known(name: str, names: list[str], *extra: str) -> None:
+    valid = [*extra, *names]
+    if name not in valid:
+        close = difflib.get_close_matches(name, valid, n=1)
+        hint = f" (did you mean {close[0]}?)" if close else ""
+        raise SpecError(f"unknown parameter {name!r}{hint}; the valid names are {', '.join(valid)}.")
+
+
+def _checked(name: str, value: Any, meta: Mapping[str, Any]) -> Any:
+    """`value` in its field's type, or a SpecError that names the parameter and what is valid."""
+    kind = meta["kind"]
+    if kind == "choice":
+        valid, good = f"one of {', '.join(meta['options'])}", value in meta["options"]
+    elif kind == "flag":
+        valid, good = "True or False", isinstance(value, bool)
+    else:
+        many = kind in ("ints", "floats")
+        values = value if many and isinstance(value, (tuple, list)) else (value,)
+        good = len(values) > 0 and all(_is_number(x, kind, meta) for x in values)
+        valid = _range(kind, meta)
+        convert = int if kind.startswith("int") else float
+        value = (tuple(map(convert, values)) if many else convert(value)) if good else value
+    if not good:
+        raise SpecError(f"{name} must be {valid}; not {value!r}.")
+    return value
+
+
+def _is_number(x: Any, kind: str, meta: Mapping[str, Any]) -> bool:
+    whole = isinstance(x, int) and not isinstance(x, bool)
+    right = whole or (isinstance(x, float) and not kind.startswith("int"))
+    return right and math.isfinite(x) and meta["low"] <= x <= meta["high"]
+
+
+def _range(kind: str, meta: Mapping[str, Any]) -> str:
+    noun = {
+        "int": "a whole number",
+        "float": "a number",
+        "ints": "a tuple of whole numbers",
+        "floats": "a tuple of numbers",
+    }
+    low, high = meta["low"], meta["high"]
+    if math.isfinite(low) and math.isfinite(high):
+        return f"{noun[kind]} from {low:g} to {high:g}"
+    if math.isfinite(low):
+        return f"{noun[kind]} of at least {low:g}"
+    return f"{noun[kind]} of at most {high:g}" if math.isfinite(high) else noun[kind]
