@@ -295,8 +295,6 @@ def test_the_code_digest_sees_formulas_and_not_comments(tmp_path, monkeypatch):
     plain = digest("def f(spec, work):\n    return {'a': 2.0}\n")
     words = '"""Words."""\n\n# more\ndef f(spec, work):\n    """Words."""\n    return {"a": 2.0}  # why\n'
     assert plain == digest(words)
-        '"""Words."""\n\n# more\ndef f(spec, work):\n    """Words."""\n    return {"a": 2.0}  # why\n'
-    )
     assert plain != digest("def f(spec, work):\n    return {'a': 2.1}\n")
 
 
