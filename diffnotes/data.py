@@ -1,0 +1,281 @@
+"""Datasets through one door, `load`: digits, toys, CIFAR-10, 64 x 64 images. Only `fetch` ever downloads.
+
+Pixels p in 0..255 become p/127.5 - 1 in [-1, 1], layout [n, c, h, w]. Every dataset has a train split and a
+held-out one. Origin, terms and digests of each set: book/datasets.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffnotes import download, images
+from diffnotes.errors import UserError
+from diffnotes.shapes import Array, Float, Int, Tensor, UInt8
+
+NAMES = ("digits", "circle", "gaussian", "cifar10", "imagenet64")
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "validation"}
+CIRCLE_RADIUS = 10.0
+CIRCLE_OFFSET = 0.01  # of a turn; any value but 0 keeps the points off the axes
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples with labels; `values` are raw uint8 pixels or, where there are none, float32 samples.
+
+    `x` [n, ...] float32, `pixels` [n, c, h, w] uint8 or None, `labels` [n] int64; `x` and `fingerprint` are
+    computed when first read and then kept, so that a user of `pixels` never pays the fourfold memory of `x`.
+    """
+
+    name: str
+    split: str
+    values: UInt8[Tensor, "n *d"] | Float[Tensor, "n *d"] = field(repr=False)
+    labels: Int[Tensor, "n"] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def pixels(self) -> UInt8[Tensor, "n c h w"] | None:
+        """The raw pixels p behind x = p/127.5 - 1, or None for data that never were 8-bit pixels."""
+        return self.values if self.values.dtype == torch.uint8 else None
+
+    @cached_property
+    def x(self) -> Float[Tensor, "n *d"]:
+        """The samples as float32, images in [-1, 1]."""
+        return self.values if self.pixels is None else self.values.to(torch.float32).div_(127.5).sub_(1.0)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over type, shape and bytes of `values` and of `labels`, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for array in (self.values.numpy(), self.labels.numpy()):
+            digest.update(f"{array.dtype.str} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, **settings: Any) -> Dataset:
+    """The dataset `name`: "digits", "circle", "gaussian", "cifar10" or "imagenet64".
+
+    Args:
+        n: how many. From a stored set, the first n of one permutation drawn from `seed`, so that a smaller n
+            is a part of a larger one; None: all, in the stored order. For "circle" and "gaussian", the number
+            of points to make; None: 10 and 100.
+        split: "train" or "validation" ("val" and "test" mean the same: each set has one held-out part).
+        seed: of the subset, or of the random points of a toy.
+        settings: passed to the function of that name: `circle(layout=...)`, `gaussian(dimension=, decay=)`,
+            `imagenet64(folder=...)`.
+
+    Errors: UserError for an unknown name, split or setting, too large an n, missing or damaged files.
+    """
+    if name not in NAMES:
+        raise UserError(f"There is no dataset {name!r}; choose one of {', '.join(NAMES)}.")
+    if split not in SPLITS:
+        raise UserError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
+        raise UserError(f"n must be a whole number of at least 1, or None for all; got {n!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise UserError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}.")
+    if name in MADE:
+        size = {} if n is None else {"n": n}
+        return MADE[name](split=SPLITS[split], seed=seed, **size, **_checked(MADE[name], name, settings))
+    whole = STORED[name](split=SPLITS[split], **_checked(STORED[name], name, settings))
+    return _subset(whole, n, seed)
+
+
+def _checked(make: Callable[..., Dataset], name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    allowed = sorted(make.__annotations__.keys() - {"return", "n", "split", "seed"})
+    for key in settings:
+        if key not in allowed:
+            valid = f"choose from {', '.join(allowed)}" if allowed else "it has none"
+            raise UserError(f"The dataset {name!r} has no setting {key!r}; {valid}.")
+    return settings
+
+
+def _subset(data: Dataset, n: int | None, seed: int) -> Dataset:
+    if n is None:
+        return data
+    if n > len(data):
+        raise UserError(
+            f"n = {n} is more than the {len(data)} samples of {data.name} ({data.split}); choose a smaller n."
+        )
+    chosen = torch.from_numpy(permutation(len(data), seed)[:n])
+    return Dataset(data.name, data.split, data.values[chosen], data.labels[chosen])
+
+
+def permutation(total: int, seed: int) -> Int[Array, "total"]:
+    """A permutation of 0..total-1 that depends on (total, seed) only.
+
+    Made of the ranks of Philox's raw output, which numpy promises never to change; its shuffling may change.
+    """
+    return np.argsort(np.random.Philox(key=int(seed)).random_raw(total), kind="stable")
+
+
+def digits(split: str = "train") -> Dataset:
+    """scikit-learn's 1,797 digits [n, 1, 8, 8], grey levels 0..16 as g/8 - 1; every third is held out."""
+    from sklearn.datasets import load_digits  # slow to import, needed only here
+
+    grey, labels = load_digits(return_X_y=True)
+    held_out = np.arange(len(labels)) % 3 == 2
+    keep = held_out if split == "validation" else ~held_out
+    x = torch.from_numpy((grey[keep] / 8.0 - 1.0).astype(np.float32)).reshape(-1, 1, 8, 8)
+    return Dataset("digits", split, x, torch.from_numpy(labels[keep].astype(np.int64)))
+
+
+def circle(n: int = 10, split: str = "train", seed: int = 0, layout: str = "equispaced") -> Dataset:
+    """Points [n, 2] on a circle of radius 10: the toy's own unit, which sigma and delta share; not [-1, 1].
+
+    "equispaced": angles 2 pi (k/n + 0.01), each validation point midway between two training points; no seed.
+    "random": 2n uniform angles from `seed`, the first n for validation, the rest for training.
+    Source: Kaiser & Kollmann (2026), toy model. All labels are 0.
+    """
+    if layout not in ("equispaced", "random"):
+        raise UserError(f"The circle has no layout {layout!r}; choose equispaced or random.")
+    if layout == "equispaced":
+        turns = np.arange(n) / n + (0.5 / n if split == "validation" else 0.0) + CIRCLE_OFFSET
+    else:  # the legacy generator: its stream is frozen, and the paper's random points come from it
+        both = np.random.RandomState(seed).uniform(size=2 * n)
+        turns = both[:n] if split == "validation" else both[n:]
+    angle = 2 * np.pi * turns
+    points = CIRCLE_RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return _unlabelled("circle", split, points)
+
+
+def gaussian(
+    n: int = 100, split: str = "train", seed: int = 0, dimension: int = 20, decay: float = 0.0
+) -> Dataset:
+    """n independent draws [n, dimension] of N(0, diag(`spectrum(dimension, decay)`)).
+
+    A smaller n is a part of a larger one. Defaults: 100 points of N(0, I) in 20 dimensions, the setting of
+    Song et al. (2025), appendix C.6. All labels are 0.
+    """
+    scale = np.sqrt(spectrum(dimension, decay).numpy())
+    stream = np.random.Philox(key=[int(seed), int(split == "validation")])
+    return _unlabelled("gaussian", split, np.random.Generator(stream).standard_normal((n, dimension)) * scale)
+
+
+def spectrum(dimension: int, decay: float) -> Float[Tensor, "d"]:
+    """Variances k^(-decay) for k = 1..dimension, float64; decay 0 gives the identity."""
+    if not isinstance(dimension, int) or dimension < 1:
+        raise UserError(f"dimension must be a whole number of at least 1; got {dimension!r}.")
+    if not 0 <= decay < 100:
+        raise UserError(f"decay must lie between 0 and 100; got {decay!r}.")
+    return torch.arange(1, dimension + 1, dtype=torch.float64) ** -decay
+
+
+def _unlabelled(name: str, split: str, points: np.ndarray) -> Dataset:
+    x = torch.from_numpy(points.astype(np.float32))
+    return Dataset(name, split, x, torch.zeros(len(x), dtype=torch.int64))
+
+
+def cifar10(split: str = "train") -> Dataset:
+    """CIFAR-10 [n, 3, 32, 32]: 50,000 for training; the official test batch of 10,000 is the held-out split.
+
+    torchvision's reader checks the md5 of every file under `data_folder()/cifar-10-batches-py`.
+    """
+    reader = load_torchvision().datasets.CIFAR10
+    try:
+        read = reader(data_folder(), train=split == "train", download=False)
+    except RuntimeError as error:
+        raise UserError(_what_is_wrong(reader)) from error
+    values = torch.from_numpy(np.ascontiguousarray(read.data.transpose(0, 3, 1, 2)))
+    return Dataset("cifar10", split, values, torch.tensor(read.targets, dtype=torch.int64))
+
+
+def _what_is_wrong(reader: Any) -> str:
+    """One sentence on the first file of CIFAR-10 that is missing or differs from its official md5."""
+    remedy = "run `python -m diffnotes fetch cifar10`, or set DIFFNOTES_DATA to the folder that holds it"
+    folder = data_folder() / reader.base_folder
+    if not folder.is_dir():
+        return f"CIFAR-10 is not in {folder}; {remedy}."
+    meta = [(reader.meta["filename"], reader.meta["md5"])]
+    for name, md5 in [*reader.train_list, *reader.test_list, *meta]:
+        if not (folder / name).is_file():
+            return f"The CIFAR-10 file {folder / name} is missing; {remedy}."
+        if hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() != md5:
+            return f"The CIFAR-10 file {folder / name} is damaged (its md5 is not {md5}); {remedy}."
+    return f"CIFAR-10 in {folder} cannot be read; {remedy}."
+
+
+def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200") -> Dataset:
+    """Images of `folder` (a path, or a name under `data_folder()`) as [n, 3, 64, 64], cropped and filtered.
+
+    Layouts: see `diffnotes.images.list_split`. The first use decodes everything into a cache file: in the
+    folder `.diffnotes-cache` of the data folder, or in the user's cache folder where that is read-only.
+    """
+    path = data_folder() / folder  # an absolute `folder` replaces the left side
+    listing = images.list_split(path, split)
+    values = torch.from_numpy(images.pixels(listing, _cache_folder(), f"{path.name}-{split}"))
+    return Dataset("imagenet64", split, values, torch.tensor(listing.labels, dtype=torch.int64))
+
+
+def data_folder() -> Path:
+    """`DIFFNOTES_DATA` where set, otherwise `~/.cache/diffnotes/data`, wherever you are."""
+    named = os.environ.get("DIFFNOTES_DATA")
+    return Path(named).expanduser().absolute() if named else _user_cache() / "data"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffnotes"
+
+
+def _cache_folder() -> Path:
+    beside = data_folder()
+    return beside / ".diffnotes-cache" if os.access(beside, os.W_OK) else _user_cache() / "images"
+
+
+def fetch(name: str) -> Path:
+    """Download dataset `name` (so far "cifar10") into `data_folder()` unless it is there; returns its folder.
+
+    Errors: UserError for an unknown name, no connection, a broken transfer (the next call continues it), or a
+    wrong md5.
+    """
+    if name != "cifar10":
+        why = " (see the page on datasets for how to get it)" if name == "imagenet64" else ""
+        raise UserError(f"Cannot fetch {name!r}{why}; the one dataset to fetch is cifar10.")
+    try:
+        cifar10()
+    except UserError:
+        download.fetch(download.CIFAR10, data_folder())
+        cifar10()
+    return data_folder() / download.CIFAR10.folder
+
+
+MADE: dict[str, Callable[..., Dataset]] = {"circle": circle, "gaussian": gaussian}
+STORED: dict[str, Callable[..., Dataset]] = {"digits": digits, "cifar10": cifar10, "imagenet64": imagenet64}
+
+_declared: list[torch.library.Library] = []  # torch forgets the schemas of a Library that nobody holds
+
+
+def load_torchvision() -> ModuleType:
+    """Import torchvision; the package's only way to it.
+
+    A CPU-only torch beside a torchvision built for CUDA fails on import, because the compiled operators
+    cannot be loaded and two of them are decorated without a check. Declaring those two is enough for
+    datasets, transforms and models; a call of a compiled operator still ends in torchvision's own clear
+    error. With an intact pair this is a plain import.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+    for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[module]  # a failed import leaves submodules behind
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
+    return importlib.import_module("torchvision")
