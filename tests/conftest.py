@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 PACKAGE = Path(__file__).resolve().parents[1] / "diffnotes"
@@ -11,3 +12,7 @@ SHAPED = [
     if "from diffnotes.shapes import" in path.read_text()
 ]
 install_import_hook(SHAPED, "beartype.beartype")
+
+# A busy machine is no bug; and every machine tries the same examples, so that a failure is one anywhere.
+settings.register_profile("diffnotes", deadline=None, derandomize=True)
+settings.load_profile("diffnotes")
