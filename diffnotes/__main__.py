@@ -149,20 +149,17 @@ def fetch(options: argparse.Namespace) -> None:
     print(data.fetch(options.name))
 
 
-def claims(options: argparse.Namespace) -> int:
+def claims(options: argparse.Namespace) -> None:
     """Check every claim of the papers against the pinned records."""
-    from diffnotes import claims as module
+    from diffnotes.claims import check_all
 
-    found = module.check_all()
+    found = [claim.as_dict() for claim in check_all()]
     if options.json:
-        print(json.dumps([claim.as_dict() for claim in found], indent=1, ensure_ascii=False))
-    else:
-        for claim in found:
-            print(
-                f"{claim.verdict:15s} {claim.id}: {claim.statement} "
-                f"Paper: {claim.paper_value}. Ours: {claim.our_value}."
-            )
-    return 0
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    for claim in found:
+        print("{verdict:15s} {id}: {statement}".format(**claim))
+        print("{0:15s} paper: {paper_value} | ours: {our_value} {interval}".format("", **claim))
 
 
 def _setting(experiment: store.Experiment, text: str) -> tuple[str, Any]:
