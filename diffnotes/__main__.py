@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"diffnotes: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print(
             "diffnotes: interrupted; finished slices are saved and the same command continues.",
@@ -157,6 +161,11 @@ def claims(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
         return
+    if options.short:
+        from diffnotes.figures.tables import claims_in_short
+
+        print(claims_in_short(found))
+        return
     for claim in found:
         print("{verdict:15s} {id}: {statement}".format(**claim))
         print("{0:15s} paper: {paper_value} | ours: {our_value} {interval}".format("", **claim))
@@ -220,9 +229,9 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("experiment", nargs="?", help="only this one")
     command(pin, "make a finished record what the pages show").add_argument("key")
     command(fetch, "download a data set, verified and resumable").add_argument("name", help="cifar10")
-    command(claims, "check every claim of the papers").add_argument(
-        "--json", action="store_true", help="for programs"
-    )
+    made = command(claims, "check every claim of the papers")
+    made.add_argument("--json", action="store_true", help="for programs")
+    made.add_argument("--short", action="store_true", help="verdicts per paper, as a Markdown table")
     return parser
 
 
