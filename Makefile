@@ -1,0 +1,57 @@
+# Everything a reader or a contributor needs; `make help` lists it. Another Python: make PYTHON=python3.12 book
+.POSIX:
+PYTHON = python3
+RUN = PYTHONPATH= PYTHONNOUSERSITE=1 .venv/bin/python
+
+help:
+	@echo "make book    install into .venv, execute every notebook, build the pages, say where they are"
+	@echo "make test    install what tests need, check style and types, run every test"
+	@echo "make setup   install only what the two above need"
+	@echo "make smoke   run every chapter in its smoke profile and report the seconds each takes"
+	@echo "make status  which figures have valid, stale or missing records"
+	@echo "make strip   remove outputs from the notebooks before a commit"
+	@echo "make bench   timings against other packages, in an environment of their own"
+	@echo "make clean   remove the built pages and caches (records, runs and .venv stay)"
+	@echo "Another Python than python3:  make PYTHON=python3.12 book"
+
+book: .venv-book
+	@$(RUN) tools/build_book.py
+
+test: .venv-test
+	$(RUN) -m ruff check diffnotes tests tools notebooks
+	$(RUN) -m mypy
+	$(RUN) -m pytest
+
+setup: .venv-test
+	@echo "Ready: .venv has everything that 'make test' and 'make book' need."
+
+smoke: .venv-book
+	@$(RUN) tools/run_smoke.py
+
+status: .venv-book
+	@$(RUN) -m diffnotes status
+
+strip: .venv-book
+	@$(RUN) tools/strip_notebooks.py
+
+bench: has-python
+	@if ls benchmarks/[!_]*.py >/dev/null 2>&1; \
+	then $(PYTHON) tools/make_venv.py bench && .venv-bench/bin/python tools/run_benchmarks.py; \
+	else echo "There are no benchmarks yet."; fi
+
+clean:
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find diffnotes tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# These two are no files: the script decides by its own stamp, in milliseconds, whether anything is to be done.
+.venv-book: has-python
+	@$(PYTHON) tools/make_venv.py book
+
+.venv-test: has-python
+	@$(PYTHON) tools/make_venv.py test
+
+has-python:
+	@command -v $(PYTHON) >/dev/null 2>&1 || { \
+	echo "Error: there is no $(PYTHON); install Python 3.11 or newer, or name yours: make PYTHON=python3.12" >&2; exit 1; }
+
+.PHONY: help book test setup smoke status strip bench clean .venv-book .venv-test has-python

@@ -1,0 +1,65 @@
+// Faults of the page that is open, each as a list of short descriptions. Used by test_book.py.
+
+// Formulas that MathJax left as TeX or marked as wrong. Code shows TeX on purpose.
+function rawFormulas() {
+  const left = [...document.querySelectorAll(".math:not(:has(mjx-container))")];
+  const wrong = [...document.querySelectorAll("mjx-merror, [data-mjx-error]")];
+  const raw = [...left, ...wrong].map((element) => element.textContent);
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const { data, parentElement } = walker.currentNode;
+    if (/\\[(\[]/.test(data) && !parentElement.closest("pre, code, script, style, .math")) raw.push(data);
+  }
+  return raw.map((text) => text.trim().slice(0, 80));
+}
+
+// Whether a box around the element lets the reader scroll it sideways.
+function scrolls(element) {
+  for (let box = element.parentElement; box && box !== document.body; box = box.parentElement) {
+    if (/auto|scroll/.test(getComputedStyle(box).overflowX)) return true;
+  }
+  return false;
+}
+
+// Elements that stick out of the window to the right, out of the reader's reach.
+function stickingOut() {
+  const room = document.documentElement.clientWidth + 1;
+  return [...document.querySelectorAll("main *, body > :not(main)")]
+    .filter((e) => e.getBoundingClientRect().right > room && e.checkVisibility())
+    .filter((e) => !e.closest("mjx-assistive-mml, dialog") && getComputedStyle(e).position !== "fixed")
+    .filter((e) => !scrolls(e))
+    .map((e) => `${e.tagName.toLowerCase()}.${e.getAttribute("class") || ""}`)
+    .slice(0, 5);
+}
+
+function channels(color) {
+  return color.match(/[\d.]+/g).map(Number);
+}
+
+// The first background behind an element that is not see-through.
+function ground(element) {
+  for (let e = element; e; e = e.parentElement) {
+    const color = channels(getComputedStyle(e).backgroundColor);
+    if (color.length < 4 || color[3] > 0.5) return color;
+  }
+  return [255, 255, 255];
+}
+
+// Relative luminance and contrast as WCAG 2 defines them.
+function luminance(color) {
+  const linear = (c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * linear(color[0]) + 0.7152 * linear(color[1]) + 0.0722 * linear(color[2]);
+}
+
+function contrast(element) {
+  const [a, b] = [channels(getComputedStyle(element).color), ground(element)].map(luminance);
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}
+
+// Text and figure ink below the contrast of 4.5 that WCAG 2 asks for.
+function faint() {
+  const text = "main p, main li, main td, .dn-figure, .dn-provenance, .dn-stale, .dn-explore label";
+  return [...document.querySelectorAll(text)]
+    .filter((e) => e.checkVisibility() && contrast(e) < 4.5)
+    .map((e) => `${contrast(e).toFixed(1)} ${e.tagName.toLowerCase()}: ${e.textContent.trim().slice(0, 40)}`);
+}

@@ -1,0 +1,135 @@
+"""Execute every notebook and build the book: `python tools/build_book.py [--if-stale]`.
+
+The page tests call `build(if_stale=True)`, so that they read what `make book` makes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SITE = ROOT / "_build" / "html"
+STAMP = ROOT / "_build" / "book.stamp"
+LOG = ROOT / "_build" / "book.log"
+INPUTS = [
+    "_config.yml",
+    "_toc.yml",
+    "pyproject.toml",
+    "requirements.txt",
+    "book",
+    "notebooks",
+    "diffnotes",
+    "results",
+]
+NOT_INPUTS = {"__pycache__", ".ipynb_checkpoints"}
+
+
+class BuildError(Exception):
+    """Told to the user in one sentence."""
+
+
+def kernel_environment() -> dict[str, str]:
+    """The user's environment with this virtual environment's kernel, without personal Jupyter set-ups."""
+    own = Path(sys.prefix)
+    dropped = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "MPLBACKEND")
+    kept = {key: value for key, value in os.environ.items() if key not in dropped}
+    return kept | {
+        "JUPYTER_PATH": str(own / "share" / "jupyter"),
+        "JUPYTER_CONFIG_DIR": str(own / "etc" / "jupyter-user"),
+        "JUPYTER_DATA_DIR": str(own / "share" / "jupyter"),
+        "JUPYTER_RUNTIME_DIR": str(ROOT / "_build" / "kernels"),
+        "IPYTHONDIR": str(ROOT / "_build" / "ipython"),
+        "PYTHONNOUSERSITE": "1",
+    }
+
+
+def input_files() -> Iterator[Path]:
+    """Every file that can change a built page."""
+    for name in INPUTS:
+        path = ROOT / name
+        candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
+        yield from (file for file in candidates if file.is_file() and not NOT_INPUTS & set(file.parts))
+
+
+def inputs_digest() -> str:
+    """One digest over names and contents of all inputs."""
+    digest = hashlib.sha256()
+    for file in input_files():
+        digest.update(f"{file.relative_to(ROOT)}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def is_fresh() -> bool:
+    """Whether the built pages belong to the present inputs."""
+    return STAMP.exists() and (SITE / "index.html").exists() and STAMP.read_text() == inputs_digest()
+
+
+def complaints(log: str) -> str:
+    """The warnings and errors of a build log, which is mostly progress."""
+    lines = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line or "Error:" in line]
+    lines = [line for line in lines if "IPKernelApp" not in line]
+    return "\n".join(lines[:40]) or "\n".join(log.splitlines()[-20:])
+
+
+def run_jupyter_book() -> tuple[int, str]:
+    """Run the builder; return its exit code and everything it printed."""
+    program = str(Path(sys.prefix, "bin", "jupyter-book"))
+    done = subprocess.run(
+        [program, "build", ".", "--all", "-W", "-n", "--keep-going"],
+        cwd=ROOT,
+        env=kernel_environment() | {"NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+    )
+    return done.returncode, done.stdout
+
+
+def build(if_stale: bool = False) -> Path:
+    """Build the book and return its folder; with `if_stale`, re-use pages whose inputs have not changed."""
+    if if_stale and is_fresh():
+        return SITE
+    STAMP.unlink(missing_ok=True)
+    shutil.rmtree(SITE, ignore_errors=True)  # no page of an earlier table of contents stays behind
+    LOG.parent.mkdir(exist_ok=True)
+    digest, start = inputs_digest(), time.monotonic()
+    print("Executing the notebooks and building the book ...", flush=True)
+    code, log = run_jupyter_book()
+    LOG.write_text(log, encoding="utf-8")
+    if code:
+        raise BuildError(f"The book did not build:\n{complaints(log)}\nFull log: {LOG}")
+    STAMP.write_text(digest)
+    print(f"Built in {time.monotonic() - start:.0f} s: {SITE / 'index.html'}", flush=True)
+    return SITE
+
+
+def print_status() -> None:
+    """One line on stale or missing records."""
+    command = [sys.executable, "-m", "diffnotes", "status", "--summary"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode not in (0, 4):  # 4: something is stale, and the line says so
+        raise BuildError(f"The state of the records is unknown: {done.stderr.strip()}")
+    print(done.stdout.strip())
+
+
+def main(if_stale: bool) -> None:
+    """Build, then say where the page is and what it lacks."""
+    build(if_stale)
+    print_status()
+
+
+if __name__ == "__main__":
+    try:
+        main("--if-stale" in sys.argv[1:])
+    except BuildError as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted; run the same command again.")

@@ -1,0 +1,49 @@
+"""Pictures of every built page, light and dark, wide and phone: `python tools/screenshots.py FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from itertools import product
+from pathlib import Path
+
+import chromium
+from build_book import SITE, BuildError, build
+
+WIDTHS = (1280, 390)
+THEMES = ("light", "dark")
+
+
+def pages(site: Path) -> list[str]:
+    """Built pages of the table of contents, as paths below the site."""
+    found = [path for folder in ("book", "notebooks") for path in site.glob(f"{folder}/*.html")]
+    return sorted(str(path.relative_to(site)) for path in found)
+
+
+def shoot(site: Path, out: Path) -> None:
+    """One file per page, theme and width."""
+    with chromium.serve(site) as address, chromium.browser() as browser:
+        browser.open(f"{address}/search.html")
+        for theme, width, page in product(THEMES, WIDTHS, pages(site)):
+            browser.set_theme(theme)
+            browser.resize(width)
+            browser.open(f"{address}/{page}")
+            browser.screenshot(out / f"{Path(page).stem}-{theme}-{width}.png")
+
+
+def main(arguments: list[str]) -> None:
+    """Build the book if its inputs changed, then take the pictures."""
+    if len(arguments) != 1:
+        sys.exit("usage: screenshots.py FOLDER")
+    if chromium.missing():
+        sys.exit(f"Error: {chromium.missing()}")
+    out = Path(arguments[0])
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        shoot(build(if_stale=True), out)
+    except BuildError as error:
+        sys.exit(f"Error: {error}")
+    print(f"{len(pages(SITE)) * len(THEMES) * len(WIDTHS)} pictures in {out}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
