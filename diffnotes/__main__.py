@@ -11,12 +11,12 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from diffnotes import experiments, store
 from diffnotes.errors import UserError
+from diffnotes.experiments import status as overview
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -63,58 +63,9 @@ def pin(options: argparse.Namespace) -> None:
     print(f"pinned {record.key} in {record.folder}")
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of `status`: what the book shows for some settings of an experiment."""
-
-    experiment: str
-    settings: Mapping[str, Any]
-    profile: str
-    state: str
-    reason: str
-    figures: tuple[str, ...]
-    better: str = ""  # the command and cost of a heavier profile that nobody has pinned yet
-
-    def title(self) -> str:
-        """'loss_curve dataset=cifar10'."""
-        return " ".join([self.experiment, *(f"{k}={v}" for k, v in self.settings.items())])
-
-
-def rows() -> Iterator[Row]:
-    """The state of everything that the book shows."""
-    for experiment in experiments.every():
-        for settings in experiment.shown:
-            yield _row(experiment, settings)
-
-
-def _row(experiment: store.Experiment, shown: Mapping[str, Any]) -> Row:
-    """The pinned record of the best profile under these settings, or why there is none."""
-    settings = experiment.twin.settings(shown)
-    try:
-        record = store.best(experiment, settings)
-        found = store.state(record, experiment) if record else store.State("missing", "nothing is pinned")
-    except store.Lost as error:
-        record, found = None, store.State("missing", str(error))
-    except UserError as error:
-        record, found = None, store.State("tampered", str(error))
-    profile = record.profile if record else "-"
-    better = _better(experiment, settings, profile)
-    return Row(experiment.name, settings, profile, found.name, found.reason, experiment.figures, better)
-
-
-def _better(experiment: store.Experiment, settings: Mapping[str, Any], have: str) -> str:
-    """The best profile above the one pinned, as a command with its cost."""
-    for profile in store.RANK:
-        if profile == have:
-            break
-        if profile in experiment.profiles:
-            return f"`{experiment.command(profile, settings)}` ({experiment.cost(profile)})"
-    return ""
-
-
 def status(options: argparse.Namespace) -> int:
     """Say for every record that the book shows: valid, stale, tampered or missing, and why."""
-    found = list(rows())
+    found = overview.rows()
     bad = [row for row in found if row.state != "valid"]
     if options.json:
         print(json.dumps([vars(row) for row in found], indent=1))
@@ -127,8 +78,8 @@ def status(options: argparse.Namespace) -> int:
                 f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}\n"
                 f"         figures: {', '.join(row.figures)}"
             )
-            if row.better:
-                print(f"         better: {row.better}")
+            if row.command:
+                print(f"         heavier: `{row.command}` ({row.cost})")
     return 4 if bad else 0
 
 
@@ -140,7 +91,7 @@ def verify(options: argparse.Namespace) -> int:
         found = store.verify(experiment)
         bad += found.name != "valid"
         print(f"{found.name:8s} {experiment.name}: {found.reason}", flush=True)
-    stale = [row for row in rows() if row.state != "valid"]
+    stale = [row for row in overview.rows() if row.state != "valid"]
     for row in stale:
         print(f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}")
     return 4 if bad or stale else 0

@@ -92,3 +92,18 @@ def _record_row(record: Record) -> tuple[str, ...]:
     reason = html.escape(record.reason)
     state = f'<span class="dn-verdict dn-{record.state}">{record.state}</span><br>{reason}'
     return f"{title}{fold}", state, made, f"{meta['seconds']:.1f}"
+
+
+def status_table(rows: Iterable[Any]) -> Table:
+    """What the book shows, as `experiments.status.rows` gives it."""
+    return Table(
+        ("shown", "profile", "state", "a heavier profile would be"), [_status_row(row) for row in rows]
+    )
+
+
+def _status_row(row: Any) -> tuple[str, ...]:
+    figures = ", ".join(row.figures)
+    fold = f"<details><summary>figures</summary>{html.escape(figures)}</details>"
+    state = f'<span class="dn-verdict dn-{row.state}">{row.state}</span><br>{html.escape(row.reason)}'
+    better = f"<code>{html.escape(row.command)}</code><br>{row.cost}" if row.command else "–"
+    return f"<strong>{html.escape(row.title())}</strong>{fold}", row.profile, state, better

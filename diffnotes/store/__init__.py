@@ -202,7 +202,7 @@ def _same(experiment: Experiment, spec: Spec) -> Record | None:
 def _all(name: str) -> Iterator[Record]:
     """Pinned records first; those that cannot be read are passed over."""
     for entry in index():
-        if entry.experiment == name and (entry.folder / "record.json").exists():
+        if entry.experiment == name and entry.readable():
             yield entry.read()
     for folder in sorted((runs() / name).glob("*/")):
         if (record := records.read(folder)) is not None:

@@ -201,6 +201,13 @@ class Entry:
         """Where the record should be."""
         return results() / self.experiment / self.key
 
+    def readable(self) -> bool:
+        """Whether the record is there as it was pinned."""
+        try:
+            return self.read().pinned
+        except UserError:
+            return False
+
     def read(self) -> Record:
         """The pinned record; Lost when its folder is gone, Tampered when record.json was edited."""
         record = read(self.folder, pinned=True)

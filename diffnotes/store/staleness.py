@@ -98,18 +98,10 @@ def verify(experiment: Experiment) -> State:
 def pinned_twin(experiment: Experiment) -> Record | None:
     """The pinned record of the smoke profile."""
     for entry in records.index():
-        if (entry.experiment, entry.profile) == (experiment.name, "smoke") and (
-            record := _readable(entry)
-        ) is not None:
+        if (entry.experiment, entry.profile) == (experiment.name, "smoke") and entry.readable():
+            record = entry.read()
             return record if record.spec == experiment.twin.as_dict() else None
     return None
-
-
-def _readable(entry: Entry) -> Record | None:
-    try:
-        return entry.read()
-    except UserError:
-        return None
 
 
 def compare(expected: Arrays, found: Arrays, tolerance: float) -> str:
