@@ -1,0 +1,206 @@
+"""The posterior over a finite data set given x = x0 + sigma eps, and the Gaussian closed form.
+
+For data x_1..x_n with equal prior weight, w_i is proportional to exp(-|x - x_i|^2 / (2 sigma^2)), and
+E[x0|x] = sum_i w_i x_i is the denoiser with the least squared error (Karras et al. 2022, Eq. 57; Xu et al.,
+arXiv 2506.13763, Eq. 8).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from diffnotes.errors import UserError
+from diffnotes.points import Points, half_squares, points, squared_distances
+from diffnotes.runtime import blocks, full_precision, memory_budget, rows_within
+from diffnotes.shapes import Float, Num, Tensor
+
+_TOLERANCE = 1e-6  # a float32 log-weight may be off by this much, weighted by its share of the posterior
+_DEAD = -87.0  # below it float32 exponentials are subnormal: slow, and nothing (e^-87) beside the winner's 1
+_TIE = 1e-14  # squared distances this close (relatively) are one distance, to float64 rounding
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """mean [b, ...] = E[x0|x], log_z [b] = ln sum_i exp(-|x - x_i|^2/(2 sigma^2)), ess [b] = 1/sum_i w_i^2.
+
+    mean has the type of x; log_z and ess are float64. log_z has no 1/n and no Gaussian normaliser.
+    """
+
+    mean: Float[Tensor, "b ..."]
+    log_z: Float[Tensor, "b"]
+    ess: Float[Tensor, "b"]
+
+
+class Denoiser(Protocol):
+    """Anything that maps (x [b, ...], sigma scalar or [b]) to an estimate of E[x0|x] [b, ...]."""
+
+    def __call__(self, x: Tensor, sigma: float | Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class ExactDenoiser:
+    """The posterior mean over `data` [n, ...] as a denoiser."""
+
+    data: Num[Tensor, "n ..."]
+
+    def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
+        return posterior(x, sigma, self.data).mean
+
+
+def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Num[Tensor, "n ..."]) -> Posterior:
+    """Posterior over `data` given x = x0 + sigma eps, in memory bounded by a budget.
+
+    x [b, ...] float32 or float64; sigma a number or [b], 0 and infinity meaning the limits (the nearest points,
+    ties shared evenly; the mean of the data); data [n, ...] float32, or uint8 where pixel p stands for
+    p/127.5 - 1. Data may stay on another device than x. Cost: two float32 products, x with the data and weights
+    with the data. Every point whose weight float32 could spoil is scored again in float64 difference form, so
+    that mean (relative to the data's scale), log_z and ln ess agree with float64 arithmetic to about 1e-6 at
+    any sigma.
+
+    Raises UserError for a wrong type, shape or value.
+    """
+    set_ = points(data)
+    _check_queries(x, data)
+    flat, levels = x.detach().reshape(len(x), -1), _levels(sigma, x)
+    rows = rows_within(memory_budget(x.device) // 2, 4 * set_.count, len(x))
+    with full_precision(), torch.no_grad():
+        parts = [_chunk(flat[part], levels[part], set_) for part in blocks(len(x), rows)]
+    mean, log_z, ess = (torch.cat(values) for values in zip(*parts, strict=True))
+    return Posterior(mean.to(x.dtype).reshape(x.shape), log_z, ess)
+
+
+def _check_queries(x: Tensor, data: Tensor) -> None:
+    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
+        kind = str(getattr(x, "dtype", type(x).__name__)).removeprefix("torch.")
+        raise UserError(f"x must be a float32 or float64 tensor, not {kind}; convert with x.float().")
+    if x.ndim == 0 or x.shape[1:] != data.shape[1:] or len(x) == 0:
+        raise UserError(
+            f"x must be [b, ...] with b >= 1 and the shape of the data after that, {tuple(data.shape[1:])}, "
+            f"but its shape is {tuple(x.shape)}."
+        )
+    if not torch.isfinite(x).all():
+        raise UserError("x contains NaN or infinite values; give finite observations.")
+
+
+def _levels(sigma: float | Tensor, x: Tensor) -> Tensor:
+    """sigma as float64 [b] on the device of x."""
+    levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
+    if levels.ndim > 1 or (levels.ndim == 1 and len(levels) != len(x)):
+        raise UserError(f"sigma must be a number or one per row of x, [{len(x)}], not {list(levels.shape)}.")
+    if not bool((levels >= 0).all()):  # NaN is not >= 0 either
+        raise UserError(f"sigma must be at least 0, not {float(levels[~(levels >= 0)].flatten()[0])}.")
+    return levels.expand(len(x))
+
+
+def _chunk(x: Tensor, sigma: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean [b, d], log_z [b] and ess [b] of rows few enough that [b, n] scores fit in memory."""
+    y = set_.centred(x)
+    scores, radius = _scores(y, set_)
+    precision = (set_.scale / sigma.clamp(min=1e-150)) ** 2  # 1/sigma^2 in stored units
+    log_z, ess, total = (torch.empty(len(x), dtype=torch.float64, device=x.device) for _ in range(3))
+    size = 1 << (18 if x.device.type == "cpu" else 26)  # a block for the cache, or a kernel
+    for part in blocks(len(x), max(1, size // set_.count)):
+        error = set_.rounding(torch.linalg.vector_norm(y[part], dim=1), radius)
+        log_z[part], ess[part], total[part] = _weigh(scores[part], x[part], precision[part], error, set_)
+    mean = set_.uncentred(_weighted_sum(scores, set_) / total[:, None])
+    return mean, log_z, ess
+
+
+def _scores(y: Tensor, set_: Points) -> tuple[Tensor, float]:
+    """y.y_i - |y_i|^2/2 [b, n] (up to a constant per row, -|y - y_i|^2/2) in float32, and the largest |y_i|."""
+    scores = torch.empty(len(y), set_.count, device=y.device)
+    radius = 0.0
+    for part in blocks(set_.count, set_.tile_rows):
+        tile = set_.tile(part, y.device)
+        half = half_squares(tile)
+        scores[:, part] = torch.addmm(half, y, tile.T, beta=-1)
+        radius = max(radius, math.sqrt(2 * float(half.max())))
+    return scores, radius
+
+
+def _weigh(
+    scores: Tensor, x: Tensor, precision: Tensor, error: Tensor, set_: Points
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn scores into weights in place; return log_z, ess and the sum of the weights (float64 [b])."""
+    best, winner = scores.max(1)
+    scores.sub_(best[:, None]).mul_(precision.clamp(max=1e30).float()[:, None])
+    nearest = squared_distances(set_, x, torch.arange(len(x), device=x.device), winner)
+    nearest = _rescore(scores, x, nearest, precision, error * precision, set_)
+    scores.clamp_(min=_DEAD).exp_()
+    total, squares = scores.sum(1).double(), scores.square().sum(1).double()
+    exponent = nearest * precision / set_.scale**2 / -2
+    return exponent.nan_to_num(nan=0.0) + total.log(), total**2 / squares, total
+
+
+def _rescore(
+    logits: Tensor, x: Tensor, nearest: Tensor, precision: Tensor, error: Tensor, set_: Points
+) -> Tensor:
+    """Replace logits that float32 may have spoilt by float64 ones, in place; return the least |x - x_i|^2 [b].
+
+    A logit off by `error` (in nats) matters in proportion to its share of the posterior: points whose share is
+    above _TOLERANCE/error, and any that rounding may have kept from the top, are scored again.
+    """
+    total = torch.exp(logits.clamp(min=_DEAD)).sum(1).double()
+    total = torch.where(error < 0.1, total, 1.0)  # a large error hides the total
+    floor = torch.log(_TOLERANCE * total / error.clamp(min=1e-300)) - 2 * error
+    row, index = _where(logits > floor.clamp(min=-1e38).float()[:, None])
+    distance = squared_distances(set_, x, row, index)
+    least = nearest.scatter_reduce(0, row, distance, "amin")
+    rate = precision / set_.scale**2 / 2
+    logits.sub_(((nearest - least) * rate).float()[:, None])
+    gap = distance - least[row]
+    gap[gap <= _TIE * least[row]] = 0.0
+    logits[row, index] = (-gap * rate[row]).float()
+    return least
+
+
+def _where(mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of every True, in order."""
+    if mask.device.type != "cpu":
+        row, column = mask.nonzero(as_tuple=True)
+        return row, column
+    flat = torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times faster than torch.nonzero
+    return flat // mask.shape[1], flat % mask.shape[1]
+
+
+def _weighted_sum(weights: Tensor, set_: Points) -> Tensor:
+    """sum_i weights[:, i] y_i [b, d], without the points that carry less than 1e-8 of the weight in all."""
+    result = torch.zeros(len(weights), set_.raw.shape[1], device=weights.device)
+    alive = weights.amax(0) > 1e-8 / set_.count
+    for part in blocks(set_.count, set_.tile_rows):
+        index = alive[part].nonzero()[:, 0] + part.start
+        if len(index) > 0.7 * (part.stop - part.start):
+            result.addmm_(weights[:, part], set_.tile(part, weights.device))
+        elif len(index):
+            result.addmm_(weights[:, index], set_.tile(index.to(set_.raw.device), weights.device))
+    return result
+
+
+# -------------------------------------------------------------------------------------------- Gaussian data
+
+
+def gaussian_posterior_mean(
+    x: Float[Tensor, "b d"],
+    sigma: float | Tensor,
+    mean: Float[Tensor, "d"],
+    covariance: Float[Tensor, "d d"],
+) -> Float[Tensor, "b d"]:
+    """E[x0|x] = m + S (S + sigma^2 I)^-1 (x - m) for x0 ~ N(m, S): the Wiener filter; sigma a number or [b]."""
+    values, vectors = torch.linalg.eigh(covariance.double())
+    variance = _levels(sigma, x)[:, None] ** 2
+    values = values.clamp(min=0.0)
+    gain = torch.where(values > 0, values / (values + variance), values)
+    inner = (x.double() - mean.double()) @ vectors
+    return (mean.double() + (inner * gain) @ vectors.T).to(x.dtype)
+
+
+def gaussian_optimal_loss(sigmas: Float[Tensor, "l"], covariance: Float[Tensor, "d d"]) -> Float[Tensor, "l"]:
+    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the covariance's eigenvalues; float64 [l]."""
+    values = torch.linalg.eigvalsh(covariance.double()).clamp(min=0.0)
+    variance = sigmas.double()[:, None] ** 2
+    return (values * (variance / (values + variance).clamp(min=1e-300))).sum(1)
