@@ -5,6 +5,7 @@ The page tests call `build(if_stale=True)`, so that they read what `make book` m
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -127,8 +128,10 @@ def main(if_stale: bool) -> None:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Execute every notebook and build the book.")
+    parser.add_argument("--if-stale", action="store_true", help="keep pages whose inputs have not changed")
     try:
-        main("--if-stale" in sys.argv[1:])
+        main(parser.parse_args().if_stale)
     except BuildError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from itertools import product
 from pathlib import Path
@@ -30,20 +31,19 @@ def shoot(site: Path, out: Path) -> None:
             browser.screenshot(out / f"{Path(page).stem}-{theme}-{width}.png")
 
 
-def main(arguments: list[str]) -> None:
+def main(out: Path) -> None:
     """Build the book if its inputs changed, then take the pictures."""
-    if len(arguments) != 1:
-        sys.exit("usage: screenshots.py FOLDER")
     if chromium.missing():
-        sys.exit(f"Error: {chromium.missing()}")
-    out = Path(arguments[0])
+        raise BuildError(chromium.missing())
     out.mkdir(parents=True, exist_ok=True)
-    try:
-        shoot(build(if_stale=True), out)
-    except BuildError as error:
-        sys.exit(f"Error: {error}")
+    shoot(build(if_stale=True), out)
     print(f"{len(pages(SITE)) * len(THEMES) * len(WIDTHS)} pictures in {out}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="where the pictures go")
+    try:
+        main(parser.parse_args().folder)
+    except BuildError as error:
+        sys.exit(f"Error: {error}")
