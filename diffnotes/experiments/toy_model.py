@@ -350,7 +350,7 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 4, "laptop": 60},
     figures=(
-        "flow_fields", "gap_curves", "gap_maps", "along_circle", "density", "random_support", "autoguidance",
+        "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support", "autoguidance",
         "sampler_law", "spacing_law", "overlap",
     ),
     tolerance=1e-6,

@@ -1,0 +1,63 @@
+"""What the sliders of chapter 1 move: the displacements in the plane, and the gap curve beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from diffnotes.figures.style import BLUE, GREY, ORANGE, book_frame, log_ticks
+from diffnotes.figures.toy_model import GAP, SIGMA, dots, field
+
+EVERY = 4  # grid points from arrow to arrow
+SIZE = (6.7, 3.2)
+
+
+class Explorer:
+    """Displacement of points in the plane, and the relative gap with a mark at the noise level shown."""
+
+    def __init__(self, values: Callable[[float, float, int], Mapping[str, np.ndarray]]) -> None:
+        self._values = values
+        self._build()
+
+    @book_frame
+    def _build(self) -> None:
+        self.figure = Figure(figsize=SIZE, dpi=96)
+        FigureCanvasAgg(self.figure)
+        self._plane, self._gap = self.figure.subplots(1, 2)
+        shown = self._values(1.0, 1.6, 10)
+        axis, count = shown["axis"], len(shown["axis"][2::EVERY])
+        self._image = field(self._plane, axis, np.zeros((len(axis), len(axis))), norm=Normalize(0, 12))
+        x, y = np.meshgrid(axis[2::EVERY], axis[2::EVERY])
+        still = np.zeros((count, count))
+        self._arrows = self._plane.quiver(x, y, still, still, color=GREY, pivot="mid", scale=16, width=0.005)
+        self._train = dots(self._plane, shown["train"], s=26, color=ORANGE, edgecolor=GREY, zorder=3)
+        (self._curve,) = self._gap.plot([], [], color=BLUE)
+        (self._mark,) = self._gap.plot([], [], "o", color=ORANGE, clip_on=False)
+        self._text = self._gap.text(0.03, 0.93, "", transform=self._gap.transAxes)
+        self._gap.set(xscale="log", xlim=shown["sigmas"][[0, -1]], ylim=(0, 1.5), xlabel=SIGMA, ylabel=GAP)
+        log_ticks(self._gap.xaxis, 0.1, 1, 10)
+        self._plane.set_title("displacement $D(x,\\sigma) - x$")
+        self._gap.set_title("gap over noise level")
+        for moving in (self._arrows, self._mark, self._text):
+            moving.set_in_layout(False)
+        self.figure.canvas.draw()
+        self.figure.set_layout_engine("none")  # the layout is found; it would cost most of the time per frame
+
+    @book_frame
+    def __call__(self, sigma: float, delta: float, n: int) -> Figure:
+        """The figure at these values; it is one figure, redrawn."""
+        shown = self._values(sigma, delta, n)
+        length = np.sqrt(np.square(shown["flow"]).sum(-1))
+        self._image.set_data(length)
+        arrows = (shown["flow"] / np.maximum(length, 0.5)[..., None])[2::EVERY, 2::EVERY]
+        self._arrows.set_UVC(arrows[..., 0], arrows[..., 1])
+        self._train.set_offsets(shown["train"])
+        self._curve.set_data(shown["sigmas"], shown["gap"])
+        height = float(shown["gap_here"][0])
+        self._mark.set_data([sigma], [min(height, 1.5)])
+        self._text.set_text(f"$G$ = {height:.3f}" + (" (above the axis)" if height > 1.5 else ""))
+        return self.figure

@@ -1,0 +1,154 @@
+"""Tables and sentences of chapter 1: every number of its text, taken from a record."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffnotes.figures.style import BookTable, Finding, book_figure, plus_minus
+from diffnotes.store import Record
+
+# Read from plots and numbers stored in the authors' notebooks (arXiv 2603.13419, public code); 50 draws each.
+AUTHORS_PEAKS = {2.2: 0.104, 2.0: 0.161, 1.8: 0.249, 1.6: 0.387, 1.4: 0.603, 1.2: 0.954}
+AUTHORS_ALONG = {2.0: 0.15, 1.6: 0.37, 1.2: 0.92}
+DESIGNS = ("shared", "one set per split", "own for each point")  # of the noise draws, as in `repeat_peaks`
+
+
+@book_figure
+def peak_table(record: Record) -> BookTable:
+    """Peaks: converged by Monte Carlo, exact by quadrature, and the authors'."""
+    names = ("delta", "peak_sigma", "peak", "peak_stderr", "peak_exact")
+    rows = [
+        [f"{delta:g}", f"{place:.2f}", plus_minus(peak, error), f"{exact:.4f}", _authors(record, delta)]
+        for delta, place, peak, error, exact in zip(*(record[name] for name in names), strict=True)
+    ]
+    many = f"peak, {record.spec['draws']:,} draws"
+    return BookTable(
+        record,
+        header=("δ", "σ of the peak", many, "peak, exact", "authors', 50 draws"),
+        rows=rows,
+        note="Peak of the relative gap; ± is one standard error.",
+    )
+
+
+def _authors(record: Record, delta: float) -> str:
+    known = record.spec["n_train"] == 10 and delta in AUTHORS_PEAKS
+    return f"{AUTHORS_PEAKS[delta]:.3f}" if known else "–"
+
+
+def band_finding(record: Record) -> Finding:
+    """Whether the authors' peaks lie inside what 50 draws scatter."""
+    rows = [index for index, delta in enumerate(record["delta"]) if delta in AUTHORS_PEAKS]
+    if record.spec["n_train"] != 10 or not rows:
+        return Finding(record, text="The authors' peaks are for 10 training points; nothing to compare here.")
+    authors = np.array([AUTHORS_PEAKS[record["delta"][index]] for index in rows])
+    low, high = np.quantile(record["repeat_peaks"][rows], (0.005, 0.995), axis=2)
+    inside = ((low <= authors[:, None]) & (authors[:, None] <= high)).sum(0)
+    counts = ", ".join(f"{name}: {count} of {len(rows)}" for name, count in zip(DESIGNS, inside, strict=True))
+    ratio = 100 * (authors / record["peak_exact"][rows] - 1)
+    text = (
+        f"The authors' peaks lie {ratio.min():.0f} to {ratio.max():.0f} % above the exact ones. Inside the "
+        f"central 99 % of {record.spec['repeats']} repeats with 50 draws, for three ways to draw: {counts}."
+    )
+    return Finding(record, text=text)
+
+
+@book_figure
+def level_table(record: Record) -> BookTable:
+    """Figure 5 in numbers, for ten values of delta."""
+    names = ("delta", "gap", "gap_stderr", "gap_exact", "point_stderr", "inside", "circle")
+    count = len(record["val"])
+    rows = []
+    for values in zip(*(record[f"level_{name}"] for name in names), strict=True):
+        delta, gap, error, exact, point, inside, circle = values
+        draws = [plus_minus(gap, error), f"{exact:.3f}", f"{point:.3f}", f"{inside:.0f}/{count}"]
+        rows.append([f"{delta:g}", *draws, f"{circle:.0%}"])
+    return BookTable(
+        record,
+        header=("δ", "gap there", "exact", "± of one point", "inside, from draws", "circle inside"),
+        rows=rows,
+        note=f"Gap at validation points, σ = {float(record['map_sigma']):.2f}; inside means at most 0.5.",
+    )
+
+
+def threshold_finding(record: Record) -> Finding:
+    """The model error at which validation points leave the 0.5 region, and what a count makes of it."""
+    edge, place = float(record["threshold"]), float(record["map_sigma"])
+    if not np.isfinite(edge):
+        return Finding(record, text=f"At σ = {place:.2f} no model error gives a gap of 0.5 for this spacing.")
+    text = (
+        f"By symmetry all {len(record['val'])} validation points cross the 0.5 line together, at δ = "
+        f"{edge:.3f}. Near that value a count from {record.spec['draws']:,} draws depends on the draws."
+    )
+    return Finding(record, text=text)
+
+
+def along_finding(record: Record) -> Finding:
+    """Highest gap on the circle, ours and the authors'."""
+    own = record.spec["n_train"] == 10
+    ours = [
+        f"{gap.max():.3f} at δ = {delta:g}" + (f" (authors' plot: {AUTHORS_ALONG[delta]:g})" if own else "")
+        for delta, gap in zip(record["map_delta"].tolist(), record["along_gap"], strict=True)
+    ]
+    return Finding(record, text=f"Highest gap on the circle: {', '.join(ours)}.")
+
+
+def random_finding(record: Record) -> Finding:
+    """Peaks for random supports: the first one, and how all of them spread."""
+    found = []
+    for delta, first, peaks in zip(
+        record["random_delta"], record["random_first"], record["random_peaks"], strict=True
+    ):
+        low, middle, high = np.quantile(peaks, (0.1, 0.5, 0.9))
+        found.append(f"δ = {delta:g}: {first.max():.2f}, median {middle:.2f} ({low:.2f} to {high:.2f})")
+    text = f"Peak for the first support, and median with 80 % range over {record.spec['supports']} supports. "
+    return Finding(record, text=text + "; ".join(found) + ".")
+
+
+@book_figure
+def law_table(record: Record) -> BookTable:
+    """RMS distance to the nearest training point: sampler states, their exact law, noised data."""
+    rows = []
+    names = ("law_delta", "law_rms", "law_rms_stderr")
+    for delta, rms, error in zip(*(record[name] for name in names), strict=True):
+        measured = [plus_minus(rms[k], error[k]) for k in (0, 1)]
+        rows.append([f"{delta:g}", *measured, *(f"{exact:.3f}" for exact in rms[2:])])
+    place = float(record["law_sigma"])
+    return BookTable(
+        record,
+        header=("δ", "sampler, Euler", "sampler, Heun", "exact law", "noised training", "noised validation"),
+        rows=rows,
+        note=f"RMS distance to the nearest training point at σ = {place:.2f}; ± is one standard error.",
+    )
+
+
+def shot_finding(record: Record) -> Finding:
+    """One-shot predictions from sampler states lie between those from noised training and validation data."""
+    pairs = zip(record["shot_rms"], record["shot_rms_stderr"], strict=True)
+    sampler, train, val = (plus_minus(*pair) for pair in pairs)
+    text = (
+        f"One-shot predictions at δ = {record.spec['delta']:g}, RMS distance to the nearest training point: "
+        f"{train} from noised training points, {sampler} from sampler states, {val} from noised validation "
+        "points."
+    )
+    return Finding(record, text=text)
+
+
+def spacing_finding(record: Record) -> Finding:
+    """The two constants of the spacing law with their range, and how little delta moves the peak."""
+    delta, sigma = (record[name] / record["spacing_chord"] for name in ("spacing_delta", "spacing_sigma"))
+    place, error, counts = record["position_sigma"], record["position_delta"], record["spacing_n"]
+    text = (
+        f"For {counts[0]} to {counts[-1]} training points, δ*/a is {delta.min():.3f} to {delta.max():.3f}, "
+        f"and σ of the peak over a is {sigma.min():.3f} to {sigma.max():.3f}. At fixed spacing, while δ falls "
+        f"from {error.max():g} to {error.min():g}, σ of the peak falls from {place.max():.2f} to only "
+        f"{place.min():.2f}."
+    )
+    return Finding(record, text=text)
+
+
+def overlap_finding(record: Record) -> Finding:
+    """The overlap at delta = sigma in the plane and in the dimensions of CIFAR-10."""
+    row = record["overlap"][int(np.argmax(record["overlap_ratio"]))]
+    low, high = record["overlap_dimension"][[0, -1]]
+    text = f"At δ = σ the overlap is {row[0]:.2f} in {low:.0f} dimensions and {row[-1]:.0e} in {high:,.0f}."
+    return Finding(record, text=text)
