@@ -25,7 +25,7 @@ PLACEHOLDER = re.compile(r"^[A-Z_]+$|[<>…\[\]]|^\.\.\.$")
 
 
 def commands(text: str) -> list[str]:
-    """Shell commands of a page: lines of shell blocks, and inline code that begins with one of our programs."""
+    """Shell commands of a page: from shell blocks, and inline code that begins with one of our programs."""
     blocks = [body.replace("\\\n", " ") for kind, body in BLOCK.findall(text) if kind != "python"]
     lines = [line.removeprefix("$ ") for body in blocks for line in body.splitlines()]
     parts = [part.strip() for line in lines for part in re.split(r"[;&|]+", re.sub(r"(^|\s)#.*", "", line))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -73,10 +74,14 @@ def is_fresh() -> bool:
 
 
 def complaints(log: str) -> str:
-    """The warnings and errors of a build log, which is mostly progress."""
-    lines = [line for line in log.splitlines() if "WARNING" in line or "ERROR" in line or "Error:" in line]
+    """What went wrong, out of a log that is mostly progress: the cell that failed, else the warnings."""
+    cell = re.search(r"CellExecutionError: (.*?)\n(?=\s*The above exception|Traceback)", log, re.DOTALL)
+    notebook = re.search(r"ExecutionError: (\S+\.ipynb)", log)
+    if cell and notebook:
+        return f"{notebook[1]}\n{cell[1].strip()}"
+    lines = [line for line in log.splitlines() if re.search(r"WARNING|ERROR|Error:", line)]
     lines = [line for line in lines if "IPKernelApp" not in line]
-    return "\n".join(lines[:40]) or "\n".join(log.splitlines()[-20:])
+    return "\n".join(lines[:40] or log.splitlines()[-20:])
 
 
 def run_jupyter_book() -> tuple[int, str]:
@@ -91,7 +96,7 @@ def run_jupyter_book() -> tuple[int, str]:
         encoding="utf-8",
         errors="replace",
     )
-    return done.returncode, done.stdout
+    return done.returncode, re.sub(r"\x1b\[[\d;]*m", "", done.stdout)  # without colours
 
 
 def build(if_stale: bool = False) -> Path:
@@ -117,7 +122,7 @@ def print_status() -> None:
     command = [sys.executable, "-m", "diffnotes", "status", "--summary"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode not in (0, 4):  # 4: something is stale, and the line says so
-        raise BuildError(f"The state of the records is unknown: {done.stderr.strip()}")
+        raise BuildError(f"The state of the records is unknown: {done.stderr.strip().splitlines()[-1:]}")
     print(done.stdout.strip())
 
 

@@ -98,19 +98,18 @@ def clean_environment():
 def run_logged(command, log):
     """Run, with everything said kept in `log`; on a terminal, name the package being fetched."""
     live = sys.stdout.isatty()
-    with open(str(log), "a", encoding="utf-8", errors="replace") as file:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with open(str(log), "a", encoding="utf-8") as file:
         file.write("$ {}\n".format(" ".join(command)))
-        process = subprocess.Popen(
-            command, cwd=str(ROOT), env=clean_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for raw in process.stdout:
-            line = raw.decode("utf-8", "replace")
-            file.write(line)
-            if live and re.match(r"\s*(Collecting|Downloading|Installing)", line):
-                print("\r\033[K  " + line.strip()[:76], end="", flush=True)
+        with subprocess.Popen(command, cwd=str(ROOT), env=clean_environment(), **pipes) as process:
+            for raw in process.stdout:
+                line = raw.decode("utf-8", "replace")
+                file.write(line)
+                if live and re.match(r"\s*(Collecting|Downloading|Installing)", line):
+                    print("\r\033[K  " + line.strip()[:76], end="", flush=True)
     if live:
         print("\r\033[K", end="", flush=True)
-    return process.wait()
+    return process.returncode
 
 
 def explain(log_text, venv):
