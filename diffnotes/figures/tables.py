@@ -37,14 +37,6 @@ class Table:
         return f'<div class="dn-table">{table}</div>{note}'
 
 
-def numbers(header: Sequence[str], rows: Iterable[Sequence[Any]], record: Record) -> Table:
-    """A table of values from a record, with the record named below."""
-    text = [[html.escape(str(cell)) for cell in row] for row in rows]
-    warning = f"<strong>This record is {record.state}: {html.escape(record.reason)}</strong> "
-    note = ("" if record.state == "valid" else warning) + html.escape(record.provenance())
-    return Table(header, text, note)
-
-
 def claims_table(claims: Iterable[Mapping[str, str]], papers: Sequence[str]) -> Table:
     """The claims of some papers, with the rule of each behind a fold, as `Checked.as_dict` gives them."""
     rows = [_claim_row(claim) for claim in claims if claim["paper"] in papers]

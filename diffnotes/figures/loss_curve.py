@@ -1,0 +1,122 @@
+"""Figures of chapter 4: the optimal loss at every noise level, and the area under it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diffnotes.figures.style import BLUE, INK, ORANGE, PALETTE, BookFigure, BookTable, Finding, book_figure
+from diffnotes.store import Record
+
+NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "imagenet64": "ImageNet-64"}
+
+
+def name(record: Record) -> str:
+    """'CIFAR-10, N = 50,000'."""
+    return f"{NAMES[record.spec['dataset']]}, N = {int(record['n']):,}"
+
+
+@book_figure
+def loss_curves(*records: Record) -> BookFigure:
+    """J*(sigma) as a share of the data variance, with the Gaussian of the same covariance and sigma*."""
+    figure = BookFigure(*records, alt="Optimal loss against noise level, as a share of the data variance.")
+    axes = figure.add_subplot()
+    for record, colour in zip(records, (BLUE, ORANGE, *PALETTE[2:]), strict=False):
+        _curve(axes, record, colour)
+    axes.plot([], [], color=INK, ls=":", label="Gaussian with the same covariance")
+    axes.plot([], [], color=INK, marker="o", ls="", ms=5, label="critical σ*: 1 % of the variance")
+    axes.set(
+        xscale="log",
+        xlabel="noise level σ (pixels in [−1, 1])",
+        ylabel="J*(σ) / data variance",
+        ylim=(-0.02, 1.04),
+    )
+    axes.grid(True)
+    axes.legend(loc="upper left")
+    return figure
+
+
+def _curve(axes, record: Record, colour: str) -> None:  # type: ignore[no-untyped-def]
+    sigma, variance = record["sigma"], float(record["variance"])
+    share, spread = record["mean"] / variance, record["stderr"] / variance
+    axes.fill_between(sigma, share - 2 * spread, share + 2 * spread, color=colour, alpha=0.25, lw=0)
+    axes.plot(sigma, share, color=colour, label=name(record))
+    axes.plot(sigma, record["gaussian"] / variance, color=colour, ls=":", lw=1.2)
+    axes.plot(record["critical"][0], record["critical_share"][0], "o", color=colour, ms=5)
+
+
+@book_figure
+def area(*records: Record) -> BookFigure:
+    """J*/sigma^2 against ln sigma: the area under each curve is ln N."""
+    figure = BookFigure(
+        *records, alt="Optimal loss over sigma squared against noise level, with the area filled."
+    )
+    axes = figure.add_subplot()
+    for record, colour in zip(records, (BLUE, ORANGE, *PALETTE[2:]), strict=False):
+        sigma = record["sigma"]
+        height, spread = record["mean"] / sigma**2, record["stderr"] / sigma**2
+        axes.fill_between(sigma, 0, height, color=colour, alpha=0.15, lw=0)
+        axes.fill_between(sigma, height - 2 * spread, height + 2 * spread, color=colour, alpha=0.35, lw=0)
+        label = f"{name(record)}: area {float(record['area']):.2f}, ln N = {math.log(int(record['n'])):.2f}"
+        axes.plot(sigma, height, color=colour, label=label)
+        axes.axvline(float(record["gaussian_sigma"]), color=colour, ls=":", lw=1.2)
+    axes.plot([], [], color=INK, ls=":", lw=1.2, label="where a Gaussian would have told ln N nats")
+    axes.set(
+        xscale="log", xlabel="noise level σ (pixels in [−1, 1])", ylabel="J*(σ) / σ²  (nats per unit of ln σ)"
+    )
+    axes.set_xlim(0.02, 60)
+    axes.set_ylim(bottom=0)
+    axes.grid(True)
+    axes.legend(loc="upper right")
+    return figure
+
+
+def sum_rule(*records: Record) -> BookTable:
+    """The area under every curve against ln N."""
+    header = ("training set", "N", "dimensions", "sources", "area", "standard error", "ln N", "difference")
+    return BookTable(
+        *records, header=header, rows=[_sum_row(r) for r in records], note="Area under the curves, in nats"
+    )
+
+
+def _sum_row(record: Record) -> tuple[str, ...]:
+    n, found, spread = int(record["n"]), float(record["area"]), float(record["area_stderr"])
+    expected = math.log(n)
+    counts = (f"{n:,}", f"{int(record['dimension']):,}", f"{int(record['sources']):,}")
+    numbers = (f"{found:.4f}", f"{spread:.4f}", f"{expected:.4f}", f"{found / expected - 1:+.2%}")
+    return NAMES[record.spec["dataset"]], *counts, *numbers
+
+
+def critical(*records: Record) -> BookTable:
+    """The noise levels where J* passes 1 %, 10 % and 50 % of the data variance, and the Gaussian prediction."""
+    shares = [f"σ at {share:.0%}" for share in records[0]["critical_share"]]
+    header = ("training set", "data variance", *shares, "Gaussian prediction")
+    rows = [
+        (
+            name(record),
+            f"{float(record['variance']):.2f}",
+            *(f"{sigma:.3f}" for sigma in record["critical"]),
+            f"{float(record['gaussian_sigma']):.3f}",
+        )
+        for record in records
+    ]
+    return BookTable(
+        *records, header=header, rows=rows, note="Noise levels where the optimal loss becomes visible"
+    )
+
+
+def found(*records: Record) -> Finding:
+    """One sentence per training set: where the curve leaves zero, and how precise it is."""
+    return Finding(*records, text=" ".join(map(_sentence, records)))
+
+
+def _sentence(record: Record) -> str:
+    worst = float((record["stderr"] / record["variance"]).max())
+    low = float(record["critical"][0])
+    rises = float(np.interp(0.5, record["mean"] / record["variance"], record["sigma"]))
+    return (
+        f"{name(record)}: the optimal loss stays below 1 % of the data variance up to σ = {low:.2f} "
+        f"and reaches half of it at {rises:.2f}. No standard error exceeds {worst:.2%} of the variance "
+        f"({int(record['sources']):,} sources)."
+    )
