@@ -75,7 +75,7 @@ def test_failed_install_leaves_no_stamp(project: list[list[str]], monkeypatch: p
             "NewConnectionError: Temporary failure in name resolution\nNo matching distribution found for x",
             "network",
         ),
-        ("ERROR: No matching distribution found for torch==2.13.0", "has no torch==2.13.0 for Python 3"),
+        ("ERROR: No matching distribution found for torch==2.13.0", "offers no torch==2.13.0 for Python 3"),
         ("OSError: [Errno 28] No space left on device", "disk is full"),
         ("something new", "see the log"),
     ],

@@ -74,14 +74,24 @@ def is_fresh() -> bool:
 
 
 def complaints(log: str) -> str:
-    """What went wrong, out of a log that is mostly progress: the cell that failed, else the warnings."""
-    cell = re.search(r"CellExecutionError: (.*?)\n(?=\s*The above exception|Traceback)", log, re.DOTALL)
-    notebook = re.search(r"ExecutionError: (\S+\.ipynb)", log)
-    if cell and notebook:
-        return f"{notebook[1]}\n{cell[1].strip()}"
+    """What each failed notebook said, and the warnings, out of a log that is mostly progress."""
     lines = [line for line in log.splitlines() if re.search(r"WARNING|ERROR|Error:", line)]
     lines = [line for line in lines if "IPKernelApp" not in line]
-    return "\n".join(lines[:40] or log.splitlines()[-20:])
+    reports = [Path(name) for name in re.findall(r"traceback saved in: (.+?\.err\.log)", log)]
+    said = [
+        f"{path.stem}: {last_line(path.read_text(encoding='utf-8'))}" for path in reports if path.exists()
+    ]
+    return "\n".join([*said, *lines[:40]] or log.splitlines()[-20:])
+
+
+def last_line(text: str) -> str:
+    """The line of a traceback that says what was wrong."""
+    return (plain(text).strip().splitlines() or ["nothing"])[-1]
+
+
+def plain(text: str) -> str:
+    """Text without the codes that colour it on a terminal."""
+    return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
 def run_jupyter_book() -> tuple[int, str]:
@@ -96,7 +106,7 @@ def run_jupyter_book() -> tuple[int, str]:
         encoding="utf-8",
         errors="replace",
     )
-    return done.returncode, re.sub(r"\x1b\[[\d;]*m", "", done.stdout)  # without colours
+    return done.returncode, plain(done.stdout)
 
 
 def build(if_stale: bool = False) -> Path:
@@ -122,7 +132,7 @@ def print_status() -> None:
     command = [sys.executable, "-m", "diffnotes", "status", "--summary"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode not in (0, 4):  # 4: something is stale, and the line says so
-        raise BuildError(f"The state of the records is unknown: {done.stderr.strip().splitlines()[-1:]}")
+        raise BuildError(f"The state of the records is unknown: {last_line(done.stderr)}")
     print(done.stdout.strip())
 
 

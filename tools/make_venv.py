@@ -38,7 +38,7 @@ REASONS = [
     ),
     (
         r"No matching distribution found for (?P<name>\S+)",
-        "the package index has no {name} for Python {python}; try another: make PYTHON=python3.12",
+        "the package index offers no {name} for Python {python}; check the network or use PYTHON=python3.12",
     ),
 ]
 
