@@ -89,7 +89,7 @@ def _sum_row(record: Record) -> tuple[str, ...]:
 
 
 def critical(*records: Record) -> BookTable:
-    """The noise levels where J* passes 1 %, 10 % and 50 % of the data variance, and the Gaussian prediction."""
+    """Where J* passes 1 %, 10 % and 50 % of the data variance, and the Gaussian prediction."""
     shares = [f"σ at {share:.0%}" for share in records[0]["critical_share"]]
     header = ("training set", "data variance", *shares, "Gaussian prediction")
     rows = [
