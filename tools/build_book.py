@@ -79,7 +79,9 @@ def complaints(log: str) -> str:
     lines = [line for line in lines if "IPKernelApp" not in line]
     reports = [Path(name) for name in re.findall(r"traceback saved in: (.+?\.err\.log)", log)]
     said = [
-        f"{path.stem}: {last_line(path.read_text(encoding='utf-8'))}" for path in reports if path.exists()
+        f"{path.name.removesuffix('.err.log')}: {last_line(path.read_text(encoding='utf-8'))}"
+        for path in reports
+        if path.exists()
     ]
     return "\n".join([*said, *lines[:40]] or log.splitlines()[-20:])
 
