@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from diffnotes.errors import UserError
@@ -17,7 +18,8 @@ _SAMPLE = 512  # rows that tell where the data lie
 
 @dataclass(frozen=True)
 class Points:
-    """Points x_i = offset + scale * r_i; r_i [d] is what is stored: float32 as it is, uint8 p for p/127.5 - 1.
+    """Points x_i = offset + scale * r_i; r_i [d] is what is stored: float32 as it is, uint8 p for p/127.5
+    - 1.
 
     Products are formed from `tile`, the stored rows minus `shift` in float32 (a shift near the mean saves
     digits when the data lie far from 0), and decisive distances again from `rows`, the points in float64.
@@ -48,7 +50,7 @@ class Points:
         return self.offset + self.scale * stored
 
     def tile(self, part: slice | Int[Tensor, "m"], where: torch.device) -> Float[Tensor, "m d"]:
-        """The selected stored rows minus the shift, float32 on device `where`; a view where nothing changes."""
+        """The selected stored rows minus the shift, float32 on `where`; a view where nothing changes."""
         stored = self.raw[part].to(where)
         if self.shift is None:
             return stored.float()
@@ -59,11 +61,12 @@ class Points:
         return self.offset + self.scale * self.raw[index.to(self.raw.device)].to(where).double()
 
     def rounding(self, norms: Float[Tensor, "b"], radius: float) -> Float[Tensor, "b"]:
-        """Bound on the float32 error of y.y_i - |y_i|^2/2 for |y| = norms [b] and all |y_i| <= radius (float64 [b]).
+        """Bound on the float32 error of y.y_i - |y_i|^2/2 for |y| = norms [b] and all |y_i| <= radius
+        (float64 [b]).
 
-        Rounding errors of a sum of d products add like a random walk: measured on CIFAR-10 (d = 3,072), the
-        worst of a million products was off by 0.15 sqrt(d) units of |y||y_i|; the bound allows twice that, and
-        8 units more.
+        Rounding errors of a sum of d products add like a random walk: measured on CIFAR-10 (d = 3,072),
+        the worst of a million products was off by 0.15 sqrt(d) units of |y||y_i|; the bound allows twice
+        that, and 8 units more.
         """
         return UNIT * (8 + 0.3 * math.sqrt(self.raw.shape[1])) * (norms.double() * radius + radius**2)
 
@@ -79,7 +82,7 @@ def points(data: Num[Tensor, "n ..."]) -> Points:
         kind = str(data.dtype).removeprefix("torch.")
         raise UserError(f"The data must be float32, or uint8 pixels, not {kind}; convert with data.float().")
     if data.ndim < 2 or data.numel() == 0:
-        raise UserError(f"The data must be [n, ...] with at least one point and value, not {list(data.shape)}.")
+        raise UserError(f"The data must be [n, ...] with at least one point and value, not {[*data.shape]}.")
     raw = data.detach().reshape(len(data), -1)
     sample = raw[:: -(-len(raw) // _SAMPLE)].double()
     centre = sample.mean(0)
@@ -108,3 +111,12 @@ def squared_distances(
         for at in range(0, len(row), step)
     ]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64, device=x.device)
+
+
+def true_pairs(mask: Tensor) -> tuple[Int[Tensor, "k"], Int[Tensor, "k"]]:
+    """Row and column of every True, in order."""
+    if mask.device.type != "cpu":
+        row, column = mask.nonzero(as_tuple=True)
+        return row, column
+    flat = torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times faster than torch.nonzero
+    return flat // mask.shape[1], flat % mask.shape[1]

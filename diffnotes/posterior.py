@@ -11,11 +11,10 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 
 from diffnotes.errors import UserError
-from diffnotes.points import Points, half_squares, points, squared_distances
+from diffnotes.points import Points, half_squares, points, squared_distances, true_pairs
 from diffnotes.runtime import blocks, full_precision, memory_budget, rows_within
 from diffnotes.shapes import Float, Num, Tensor
 
@@ -55,12 +54,12 @@ class ExactDenoiser:
 def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Num[Tensor, "n ..."]) -> Posterior:
     """Posterior over `data` given x = x0 + sigma eps, in memory bounded by a budget.
 
-    x [b, ...] float32 or float64; sigma a number or [b], 0 and infinity meaning the limits (the nearest points,
-    ties shared evenly; the mean of the data); data [n, ...] float32, or uint8 where pixel p stands for
-    p/127.5 - 1. Data may stay on another device than x. Cost: two float32 products, x with the data and weights
-    with the data. Every point whose weight float32 could spoil is scored again in float64 difference form, so
-    that mean (relative to the data's scale), log_z and ln ess agree with float64 arithmetic to about 1e-6 at
-    any sigma.
+    x [b, ...] float32 or float64; sigma a number or [b], 0 and infinity meaning the limits (the nearest
+    points, ties shared evenly; the mean of the data); data [n, ...] float32, or uint8 where pixel p
+    stands for p/127.5 - 1. Data may stay on another device than x. Cost: two float32 products, x with the
+    data and weights with the data. Every point whose weight float32 could spoil is scored again in
+    float64 difference form, so that mean (relative to the data's scale), log_z and ln ess agree with
+    float64 arithmetic to about 1e-6 at any sigma.
 
     Raises UserError for a wrong type, shape or value.
     """
@@ -112,7 +111,7 @@ def _chunk(x: Tensor, sigma: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tens
 
 
 def _scores(y: Tensor, set_: Points) -> tuple[Tensor, float]:
-    """y.y_i - |y_i|^2/2 [b, n] (up to a constant per row, -|y - y_i|^2/2) in float32, and the largest |y_i|."""
+    """y.y_i - |y_i|^2/2 [b, n], which is -|y - y_i|^2/2 up to a constant per row; and the largest |y_i|."""
     scores = torch.empty(len(y), set_.count, device=y.device)
     radius = 0.0
     for part in blocks(set_.count, set_.tile_rows):
@@ -140,15 +139,16 @@ def _weigh(
 def _rescore(
     logits: Tensor, x: Tensor, nearest: Tensor, precision: Tensor, error: Tensor, set_: Points
 ) -> Tensor:
-    """Replace logits that float32 may have spoilt by float64 ones, in place; return the least |x - x_i|^2 [b].
+    """Replace logits that float32 may have spoilt by float64 ones, in place; return the least |x - x_i|^2
+    [b].
 
-    A logit off by `error` (in nats) matters in proportion to its share of the posterior: points whose share is
-    above _TOLERANCE/error, and any that rounding may have kept from the top, are scored again.
+    A logit off by `error` (in nats) matters in proportion to its share of the posterior: points whose
+    share is above _TOLERANCE/error, and any that rounding may have kept from the top, are scored again.
     """
     total = torch.exp(logits.clamp(min=_DEAD)).sum(1).double()
     total = torch.where(error < 0.1, total, 1.0)  # a large error hides the total
     floor = torch.log(_TOLERANCE * total / error.clamp(min=1e-300)) - 2 * error
-    row, index = _where(logits > floor.clamp(min=-1e38).float()[:, None])
+    row, index = true_pairs(logits > floor.clamp(min=-1e38).float()[:, None])
     distance = squared_distances(set_, x, row, index)
     least = nearest.scatter_reduce(0, row, distance, "amin")
     rate = precision / set_.scale**2 / 2
@@ -157,15 +157,6 @@ def _rescore(
     gap[gap <= _TIE * least[row]] = 0.0
     logits[row, index] = (-gap * rate[row]).float()
     return least
-
-
-def _where(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Row and column of every True, in order."""
-    if mask.device.type != "cpu":
-        row, column = mask.nonzero(as_tuple=True)
-        return row, column
-    flat = torch.from_numpy(np.flatnonzero(mask.numpy()))  # several times faster than torch.nonzero
-    return flat // mask.shape[1], flat % mask.shape[1]
 
 
 def _weighted_sum(weights: Tensor, set_: Points) -> Tensor:
@@ -190,7 +181,7 @@ def gaussian_posterior_mean(
     mean: Float[Tensor, "d"],
     covariance: Float[Tensor, "d d"],
 ) -> Float[Tensor, "b d"]:
-    """E[x0|x] = m + S (S + sigma^2 I)^-1 (x - m) for x0 ~ N(m, S): the Wiener filter; sigma a number or [b]."""
+    """E[x0|x] = m + S (S + sigma^2 I)^-1 (x - m) for x0 ~ N(m, S): the Wiener filter; sigma scalar or [b]."""
     values, vectors = torch.linalg.eigh(covariance.double())
     variance = _levels(sigma, x)[:, None] ** 2
     values = values.clamp(min=0.0)
@@ -200,7 +191,7 @@ def gaussian_posterior_mean(
 
 
 def gaussian_optimal_loss(sigmas: Float[Tensor, "l"], covariance: Float[Tensor, "d d"]) -> Float[Tensor, "l"]:
-    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the covariance's eigenvalues; float64 [l]."""
+    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the eigenvalues; float64 [l]."""
     values = torch.linalg.eigvalsh(covariance.double()).clamp(min=0.0)
     variance = sigmas.double()[:, None] ** 2
     return (values * (variance / (values + variance).clamp(min=1e-300))).sum(1)
