@@ -95,8 +95,8 @@ def rings(radial: int = 600, angular: int = 120) -> Float[Array, "k 2"]:
 def blurred_predictor(
     x: Matrix | Float[Tensor, "n d"],
     points: Float[Array, "m d"] | Float[Tensor, "m d"],
-    sigma: float | Float[Array, "n"] | Float[Tensor, "n"],
-    delta: float,
+    sigma: float | int | Float[Array, "n"] | Float[Tensor, "n"],
+    delta: float | int,
 ) -> Matrix | Float[Tensor, "n d"]:
     """The error-prone predictor: posterior mean E[y | x] when the data are (1/N) sum_i N(y_i, delta^2 I).
 
@@ -108,10 +108,10 @@ def blurred_predictor(
     non-finite sigma or delta, and sigma = delta = 0. Source: arXiv 2603.13419, its error-prone predictor.
     """
     state, support, noise = _float64(x, "x", 2), _float64(points, "points", 2), _float64(sigma, "sigma")
-    _check_levels(state, support, noise, delta)
+    _check_levels(state, support, noise, float(delta))
     level = np.broadcast_to(noise, len(state))
     pieces = _pieces(len(state), len(support))
-    parts = [_predict(state[piece], support, level[piece], delta) for piece in pieces]
+    parts = [_predict(state[piece], support, level[piece], float(delta)) for piece in pieces]
     result = np.concatenate(parts) if parts else np.empty_like(state)
     return _like(result, x)
 
@@ -119,7 +119,7 @@ def blurred_predictor(
 def optimal_predictor(
     x: Matrix | Float[Tensor, "n d"],
     points: Float[Array, "m d"] | Float[Tensor, "m d"],
-    sigma: float | Float[Array, "n"] | Float[Tensor, "n"],
+    sigma: float | int | Float[Array, "n"] | Float[Tensor, "n"],
 ) -> Matrix | Float[Tensor, "n d"]:
     """y*(x, sigma): the weighted mean of training points, the limit delta = 0 of `blurred_predictor`."""
     return blurred_predictor(x, points, sigma, 0.0)
@@ -178,8 +178,8 @@ def denoising_error(
 def relative_gap(
     train: Matrix | Float[Tensor, "n d"],
     val: Float[Array, "v d"] | Float[Tensor, "v d"],
-    sigmas: Float[Array, "l"] | Float[Tensor, "l"] | Sequence[float],
-    delta: float,
+    sigmas: Float[Array, "l"] | Float[Tensor, "l"] | Sequence[float | int],
+    delta: float | int,
     draws: int = 50,
     seed: int = 0,
 ) -> Float[Array, "l"] | Float[Tensor, "l"]:
@@ -194,34 +194,34 @@ def relative_gap(
     levels = _float64(sigmas, "sigmas", 1)
     if not (isinstance(draws, int) and draws >= 1):
         raise UserError(f"draws is {draws!r}; give a whole number of noise draws, 1 or more.")
-    _check_levels(held_out, known, levels, delta, same_length=False)
+    _check_levels(held_out, known, levels, float(delta), same_length=False)
     noise = normal(seed, "relative gap", draws, known.shape[1])
-    return _like(gap_curve(blurred(known, delta), known, held_out, levels, noise)[0], train)
+    return _like(gap_curve(blurred(known, float(delta)), known, held_out, levels, noise)[0], train)
 
 
 def gap_curve(
-    predict: Predictor, train: Array, val: Array, sigmas: Array, noise: Array, weights: Array | None = None
+    predict: Predictor, train: Array, val: Array, sigmas: Array, noise: Array
 ) -> tuple[Float[Array, "l"], Float[Array, "l"]]:
-    """The relative gap [l] and its standard error [l]; with quadrature `weights` the error is zero."""
+    """The relative gap [l] and its standard error [l], from draws [m, d] that all points and levels share."""
     both, split = np.concatenate([train, val]), len(train)
     results = []
     for sigma in sigmas:
         error = denoising_error(predict, both, float(sigma), noise, split)
-        results.append(gap_of_draws(error[:split].mean(0), error[split:].mean(0), weights))
+        results.append(gap_of_draws(error[:split].mean(0), error[split:].mean(0)))
     return np.array([gap for gap, _ in results]), np.array([spread for _, spread in results])
 
 
-def gap_of_draws(train: Array, val: Array, weights: Array | None = None) -> tuple[float, float]:
+def gap_of_draws(train: Array, val: Array) -> tuple[float, float]:
     """Relative gap and standard error from paired errors per draw [m].
 
     With common draws the ratio's error is that of b - (1 + G) a, which cancels what the two sets share.
     """
-    mean_train, mean_val = np.average(train, weights=weights), np.average(val, weights=weights)
+    mean, count = train.mean(), len(train)
     with np.errstate(divide="ignore", invalid="ignore"):  # delta = 0, tiny sigma: no training error, gap inf
-        gap = mean_val / mean_train - 1
-        if weights is not None or len(train) < 2:
-            return float(gap), 0.0 if weights is not None else math.nan
-        spread = np.std(val - (1 + gap) * train, ddof=1) / (mean_train * math.sqrt(len(train)))
+        gap = val.mean() / mean - 1
+        spread = (
+            np.std(val - (1 + gap) * train, ddof=1) / (mean * math.sqrt(count)) if count > 1 else math.nan
+        )
     return float(gap), float(spread)
 
 

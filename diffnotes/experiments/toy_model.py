@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy import ndarray as Array
 
 from diffnotes.experiments import toy_formulas as toy
 from diffnotes.experiments.toy_formulas import blurred_predictor, optimal_predictor, relative_gap
-from diffnotes.shapes import Array
 from diffnotes.store import Arrays, Experiment, Spec, Work, number, numbers
 
 __all__ = [
@@ -310,8 +310,8 @@ def compute(spec: ToySpec, work: Work) -> Arrays:
         if found is None:
             found = part(spec)
             work.save(name, found)
+            work.step(done, len(PARTS), name)  # not for parts found on disk: every slice must get further
         arrays |= found
-        work.step(done, len(PARTS), name)
     return arrays
 
 
@@ -323,7 +323,7 @@ EXPLORE_SIGMAS = np.geomspace(0.1, 20, 40)
 
 
 def explore(sigma: float, delta: float, n: int) -> Arrays:
-    """What the interactive figure shows at these values: displacements on a grid, and the exact gap curve."""
+    """What the interactive figure shows: displacements on a grid, and the exact gap curve."""
     train, val = toy.train_validation(n)
     return {
         "axis": EXPLORE_AXIS, "train": train, "val": val,
@@ -350,8 +350,8 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 4, "laptop": 60},
     figures=(
-        "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support", "autoguidance",
-        "sampler_law", "spacing_law", "overlap",
+        "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support",
+        "autoguidance", "sampler_law", "spacing_law", "overlap",
     ),
     tolerance=1e-6,
 )  # fmt: skip

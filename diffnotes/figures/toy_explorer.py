@@ -26,7 +26,6 @@ class Explorer:
     @book_frame
     def _build(self) -> None:
         self.figure = Figure(figsize=SIZE, dpi=96)
-        FigureCanvasAgg(self.figure)
         self._plane, self._gap = self.figure.subplots(1, 2)
         shown = self._values(1.0, 1.6, 10)
         axis, count = shown["axis"], len(shown["axis"][2::EVERY])
@@ -42,10 +41,22 @@ class Explorer:
         log_ticks(self._gap.xaxis, 0.1, 1, 10)
         self._plane.set_title("displacement $D(x,\\sigma) - x$")
         self._gap.set_title("gap over noise level")
-        for moving in (self._arrows, self._mark, self._text):
-            moving.set_in_layout(False)
-        self.figure.canvas.draw()
-        self.figure.set_layout_engine("none")  # the layout is found; it would cost most of the time per frame
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Turn all that stays the same into a picture: drawing axes anew would take most of the time."""
+        moving = (self._image, self._arrows, self._train, self._curve, self._mark, self._text)
+        for artist in moving:
+            artist.set_visible(False)
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        self.figure.set_layout_engine("none")
+        self.figure.figimage(np.array(canvas.buffer_rgba()), zorder=-1)
+        for axes in (self._plane, self._gap):
+            axes.set_axis_off()
+            axes.set_title("")
+        for artist in moving:
+            artist.set_visible(True)
 
     @book_frame
     def __call__(self, sigma: float, delta: float, n: int) -> Figure:

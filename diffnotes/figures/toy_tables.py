@@ -139,9 +139,9 @@ def spacing_finding(record: Record) -> Finding:
     place, error, counts = record["position_sigma"], record["position_delta"], record["spacing_n"]
     text = (
         f"For {counts[0]} to {counts[-1]} training points, δ*/a is {delta.min():.3f} to {delta.max():.3f}, "
-        f"and σ of the peak over a is {sigma.min():.3f} to {sigma.max():.3f}. At fixed spacing, while δ falls "
-        f"from {error.max():g} to {error.min():g}, σ of the peak falls from {place.max():.2f} to only "
-        f"{place.min():.2f}."
+        f"and σ of the peak over a is {sigma.min():.3f} to {sigma.max():.3f}. At fixed spacing, while δ "
+        f"falls from {error.max():g} to {error.min():g}, σ of the peak falls from {place.max():.2f} "
+        f"to only {place.min():.2f}."
     )
     return Finding(record, text=text)
 
