@@ -33,7 +33,7 @@ class LossSpec(Spec):
     sigma_min: float = number(0.01, low=1e-6, high=1e3, help="smallest noise level")
     sigma_max: float = number(100.0, low=1e-6, high=1e6, help="largest noise level")
     sources: int = number(
-        4096, low=4, help="draws of a source image, each under two noises and their negatives"
+        16384, low=4, help="draws of a source image, each under two noises and their negatives"
     )
     seed: int = number(0, low=0, high=2**31, help="seed of subset, sources and noise")
 
@@ -120,7 +120,7 @@ EXPERIMENT = Experiment(
         "laptop": LossSpec(),
     },
     compute=compute,
-    seconds={"smoke": 2, "laptop": 600},
+    seconds={"smoke": 2, "laptop": 300},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10"}),
     figures=("loss_curves", "area"),
