@@ -21,11 +21,12 @@ function scrolls(element) {
   return false;
 }
 
-// Elements that stick out of the window to the right, out of the reader's reach.
+// Elements that stick out of the window to either side, out of the reader's reach.
 function stickingOut() {
   const room = document.documentElement.clientWidth + 1;
-  return [...document.querySelectorAll("main *, body > :not(main)")]
-    .filter((e) => e.getBoundingClientRect().right > room && e.checkVisibility())
+  const isOutside = ({ left, right, width }) => width > 0 && (left < -1 || right > room);
+  return [...document.querySelectorAll("main *")]
+    .filter((e) => isOutside(e.getBoundingClientRect()) && e.checkVisibility())
     .filter((e) => !e.closest("mjx-assistive-mml, dialog") && getComputedStyle(e).position !== "fixed")
     .filter((e) => !scrolls(e))
     .map((e) => `${e.tagName.toLowerCase()}.${e.getAttribute("class") || ""}`)

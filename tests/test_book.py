@@ -240,12 +240,13 @@ def test_page_in_a_browser(browser: chromium.Browser, address: str, page: str) -
     assert faults(browser, "rawFormulas") == []
 
 
+@pytest.mark.parametrize("width", [PHONE, DESK])
 @pytest.mark.parametrize("page", PAGES)
-def test_page_fits_a_phone(browser: chromium.Browser, address: str, page: str) -> None:
-    browser.resize(PHONE)
+def test_page_fits_its_window(browser: chromium.Browser, address: str, page: str, width: int) -> None:
+    browser.resize(width)
     browser.open(f"{address}/{page}")
     assert faults(browser, "stickingOut") == []
-    assert browser.run("return document.documentElement.scrollWidth") <= PHONE
+    assert browser.run("return document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -301,15 +302,17 @@ def test_raw_formula_is_found(browser: chromium.Browser, tmp_path: Path, body: s
 
 
 @pytest.mark.parametrize("clip", ["visible", "hidden"])
-def test_overflow_is_found(browser: chromium.Browser, tmp_path: Path, clip: str) -> None:
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_overflow_is_found(browser: chromium.Browser, tmp_path: Path, clip: str, side: str) -> None:
     wide = '<div style="width: 600px">x</div>'
+    floating = f'<p style="float: {"left" if side == "right" else "right"}; width: 600px">x</p>'
     browser.resize(PHONE)
     show(
         browser,
         tmp_path,
-        f'<main style="overflow-x: {clip}">{wide}<div style="overflow-x: auto">{wide}</div></main>',
+        f'<main style="overflow: {clip}">{floating}<div style="overflow: auto">{wide}</div></main>',
     )
-    assert faults(browser, "stickingOut") == ["div."]
+    assert faults(browser, "stickingOut") == ["p."]
 
 
 def test_faint_text_is_found(browser: chromium.Browser, tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import functools
 import http.server
 import json
@@ -14,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from selenium import webdriver
@@ -98,7 +98,7 @@ class Browser:
         self.driver.get(address)
         self.driver.execute_async_script(SETTLED)
 
-    def run(self, script: str, *values: object) -> object:
+    def run(self, script: str, *values: object) -> Any:
         """Run JavaScript in the page and return what it returns."""
         return self.driver.execute_script(script, *values)
 
@@ -117,12 +117,11 @@ class Browser:
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] != "INFO"]
 
     def screenshot(self, path: Path) -> None:
-        """The whole page, also what lies below the window, as a PNG file."""
-        size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        options = {"format": "png", "captureBeyondViewport": True, "clip": clip}
-        picture = self.driver.execute_cdp_cmd("Page.captureScreenshot", options)["data"]
-        path.write_bytes(base64.b64decode(picture))
+        """The whole page as a PNG file; the window grows to the page's height, then shrinks back."""
+        width, height = self.run("return [innerWidth, innerHeight]")
+        self.resize(width, self.run("return document.documentElement.scrollHeight"))
+        path.write_bytes(self.driver.get_screenshot_as_png())
+        self.resize(width, height)
 
 
 def foreign(addresses: list[str], own: str) -> list[str]:
