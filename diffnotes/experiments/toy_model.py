@@ -348,7 +348,7 @@ EXPERIMENT = Experiment(
         "laptop": ToySpec(),
     },
     compute=compute,
-    seconds={"smoke": 4, "laptop": 60},
+    seconds={"smoke": 8, "laptop": 60},
     figures=(
         "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support",
         "autoguidance", "sampler_law", "spacing_law", "overlap",

@@ -88,7 +88,7 @@ class BookTable:
         self.records, self.header, self.rows, self.note, self.name = records, header, rows, note, ""
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="{CELL}">{html.escape(cell)}</th>' for cell in self.header)
+        head = "".join(f'<th scope="col" style="{HEAD}">{html.escape(cell)}</th>' for cell in self.header)
         body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in self.rows)
         note = f'<caption style="caption-side: top">{html.escape(self.note)}</caption>' if self.note else ""
         table = f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -96,7 +96,8 @@ class BookTable:
         return page_figure(f'<div class="dn-table">{table}</div>', self.records, label, self.name)
 
 
-CELL = "padding: 0.15rem 0.7rem; text-align: right; white-space: nowrap"
+HEAD = "padding: 0.15rem 0.6rem; text-align: right; vertical-align: bottom; white-space: normal"
+CELL = "padding: 0.15rem 0.6rem; text-align: right; white-space: nowrap"
 
 
 def _cell(text: str) -> str:
@@ -201,6 +202,6 @@ def banner(records: Sequence[Record]) -> str:
 
 
 def plus_minus(value: float, error: float) -> str:
-    """Value and standard error, both to two digits of the error or to thousandths."""
-    digits = min(3, max(0, 1 - math.floor(math.log10(error)))) if error > 0 else 3
+    """Value and standard error, both to two digits of the error, and to four decimals at most."""
+    digits = min(4, max(0, 1 - math.floor(math.log10(error)))) if error > 0 else 3
     return f"{value:.{digits}f} ± {error:.{digits}f}"
