@@ -106,6 +106,10 @@ def test_density(record):
     assert np.allclose((1 + record["density_peak"]) / (1 + authors), 1, atol=0.05)
     assert (np.diff(record["density_peak"]) < 0).all()
     assert (np.diff(record["density_sigma"]) < 0).all()
+    low, high = record["density_band"].transpose(2, 1, 0)
+    assert (low <= record["density_peak"]).all()
+    assert (high >= record["density_peak"]).all()
+    assert ((high - low)[1] > (high - low)[0]).all()
 
 
 def test_guidance(record):

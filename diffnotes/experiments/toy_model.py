@@ -74,30 +74,35 @@ def _curves(spec: ToySpec) -> Arrays:
 
 
 def _repeats(spec: ToySpec) -> Arrays:
-    """How far gaps from only 50 draws scatter, when train and validation share the draws and when they do
-    not.
-
-    Peaks are also found for a third design, in which every point has draws of its own. Then the mean over a
-    set of n points is one over 50 n draws at one point, because rotations carry the points into each other.
-    """
-    train, val = toy.train_validation(spec.n_train)
-    noise = toy.normal(spec.seed, "repeats", spec.repeats * REPEAT_DRAWS)
-    own = toy.normal(spec.seed, "own draws", spec.repeats * REPEAT_DRAWS * spec.n_train)
-    typical = 0.19 * toy.chord(spec.n_train)  # where the peak lies, see _spacing
-    window = CURVE[np.abs(np.log(CURVE / typical)) < 1]
+    """How far gaps from only 50 draws scatter, for three ways to draw the noise."""
     bands, peaks = [], []
     for delta in spec.deltas:
-        predict = toy.blurred(train, delta)
-        a, b = _means(predict, train, val, CURVE, noise, spec.repeats)
-        c, d = _means(predict, train[:1], val[:1], window, own, spec.repeats)
-        shared, separate = b / a - 1, np.roll(b, 1, axis=1) / a - 1
-        alone = np.roll(d, 1, axis=1) / c - 1
+        shared, separate, own = _designs(spec, spec.n_train, delta, CURVE)
         bands.append([np.quantile(gap, (0.005, 0.995), axis=1) for gap in (shared, separate)])
-        peaks.append([gap.max(0) for gap in (shared, separate, alone)])
+        peaks.append([gap.max(0) for gap in (shared, separate, own)])
     return {
         "band": np.array(bands, np.float32), "repeat_peaks": np.array(peaks),
         "repeat_draws": np.array(REPEAT_DRAWS),
     }  # fmt: skip
+
+
+def _designs(spec: ToySpec, n_train: int, delta: float, sigmas: Array) -> tuple[Array, Array, Array]:
+    """Gaps [l, repeats] from 50 draws: both sets share them; each set has its own; each point has its own.
+
+    The last mean over n points is one over 50 n draws at one point, because rotations carry the points into
+    each other. It is costly, and found only around the peak: [w, repeats].
+    """
+    train, val = toy.train_validation(n_train)
+    predict, many = toy.blurred(train, delta), spec.repeats * REPEAT_DRAWS
+    noise, own = toy.normal(spec.seed, "repeats", many), toy.normal(spec.seed, "own draws", many * n_train)
+    a, b = _means(predict, train, val, sigmas, noise, spec.repeats)
+    c, d = _means(predict, train[:1], val[:1], _near_peak(n_train), own, spec.repeats)
+    return b / a - 1, np.roll(b, 1, axis=1) / a - 1, np.roll(d, 1, axis=1) / c - 1
+
+
+def _near_peak(n_train: int) -> Array:
+    """The noise levels within a factor e of the peak, whose place `_spacing` finds."""
+    return CURVE[np.abs(np.log(CURVE / (0.19 * toy.chord(n_train)))) < 1]
 
 
 def _means(
@@ -172,11 +177,13 @@ def field_of(predict: toy.Predictor, axis: Array, sigma: float) -> Array:
 
 
 def _density(spec: ToySpec) -> Arrays:
-    """Gap curves, exact, for more and more training points on the same circle."""
+    """Gap curves, exact, for more and more points on the same circle, and what 50 draws scatter."""
     gap = np.stack([toy.exact_gap(n, spec.delta, CURVE) for n in DENSITY])
     tops = np.array([toy.peak(CURVE, row) for row in gap])
+    drawn = [_designs(spec, n, spec.delta, _near_peak(n)) for n in DENSITY]
+    band = [[np.quantile(one.max(0), (0.005, 0.995)) for one in designs] for designs in drawn]
     return {
-        "density_n": np.array(DENSITY), "density_gap": gap,
+        "density_n": np.array(DENSITY), "density_gap": gap, "density_band": np.array(band),
         "density_peak": tops[:, 1], "density_sigma": tops[:, 0],
     }  # fmt: skip
 

@@ -10,6 +10,7 @@ from diffnotes.store import Record
 # Read from plots and numbers stored in the authors' notebooks (arXiv 2603.13419, public code); 50 draws each.
 AUTHORS_PEAKS = {2.2: 0.104, 2.0: 0.161, 1.8: 0.249, 1.6: 0.387, 1.4: 0.603, 1.2: 0.954}
 AUTHORS_ALONG = {2.0: 0.15, 1.6: 0.37, 1.2: 0.92}
+AUTHORS_DENSITY = {8: 0.80, 10: 0.39, 12: 0.21, 15: 0.07}  # read by eye, to about 0.016
 DESIGNS = ("shared", "one set per split", "own for each point")  # of the noise draws, as in `repeat_peaks`
 
 
@@ -90,6 +91,22 @@ def along_finding(record: Record) -> Finding:
         for delta, gap in zip(record["map_delta"].tolist(), record["along_gap"], strict=True)
     ]
     return Finding(record, text=f"Highest gap on the circle: {', '.join(ours)}.")
+
+
+def density_finding(record: Record) -> Finding:
+    """The authors' peaks for more and more points, against what 50 draws scatter."""
+    if record.spec["delta"] != 1.6:
+        return Finding(record, text="The authors' density study is for δ = 1.6; nothing to compare here.")
+    authors = np.array([AUTHORS_DENSITY[n] for n in record["density_n"].tolist()])
+    low, high = record["density_band"].transpose(2, 1, 0)  # designs, counts
+    inside = ((low <= authors) & (authors <= high)).sum(1)
+    counts = ", ".join(f"{name}: {one} of {len(authors)}" for name, one in zip(DESIGNS, inside, strict=True))
+    read = ", ".join(f"{height:g}" for height in authors)
+    text = (
+        f"Read from the authors' plot, to about 0.016: {read}. Inside the central 99 % of "
+        f"{record.spec['repeats']} repeats with 50 draws, for three ways to draw: {counts}."
+    )
+    return Finding(record, text=text)
 
 
 def random_finding(record: Record) -> Finding:
