@@ -84,10 +84,11 @@ class LossSums:
         sigma, drawn, total, cross, noise = (np.asarray(arrays[name]) for name in names)
         return LossSums(sigma, int(arrays["points"]), float(arrays["variance"]), drawn, total, cross, noise)
 
-    def curve(self) -> LossCurve:
-        """Means and standard errors; see `_estimate`."""
+    def curve(self, bounded: bool = True) -> LossCurve:
+        """Means and standard errors; see `_estimate`. `bounded` clips means to the bounds of J*."""
         mean, covariance = _estimate(self)
-        mean = np.clip(mean, 0.0, self.variance)  # the bounds of the true value
+        if bounded:
+            mean = np.clip(mean, 0.0, self.variance)
         area, area_stderr = _area(self.sigma, mean, covariance, self.variance)
         columns = (self.sigma, mean, np.sqrt(np.diag(covariance)))
         sigma, means, stderr = (torch.from_numpy(column.copy()) for column in columns)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +27,10 @@ from diffnotes.points import Points, half_squares, points
 from diffnotes.posterior import posterior
 from diffnotes.runtime import blocks, full_precision, memory_budget, normals, permutation
 from diffnotes.shapes import Float, Int, Num, Tensor
+from diffnotes.subset_loss import READOUTS, neighbour_scan, random_others, scan_subsets, shared_others
 
+EXACT = ("pairwise", "full")
+ESTIMATORS = (*EXACT, "snis", "dol", "cdol", "neighbours")
 DRAWS = 4096  # sources drawn unless told otherwise; rounded up to whole passes over smaller data
 
 
@@ -41,7 +44,8 @@ class _Problem:
     variance: float  # in data units
 
 
-_Estimator = Callable[[_Problem, Int[Tensor, "m"], Float[Tensor, "m r d"], Tensor], Tensor]
+_Estimator = Callable[[_Problem, range, Tensor, Tensor, Tensor], list[Tensor]]
+"""(problem, draws, source [m], noise [m, r, d], sigmas [l]) -> losses [m, r, l], one tensor per variant."""
 
 
 def optimal_loss(
@@ -59,28 +63,38 @@ def optimal_loss(
     """Optimal loss (Xu et al., arXiv 2506.13763, Theorem 1) at noise levels sigmas [l], in the order given.
 
     data [n, ...] float32, or uint8 where pixel p stands for p/127.5 - 1; n equally likely points.
-    estimator: "pairwise" (exact in the data; all levels from one pass) or "full" (one posterior mean per
-    level, Eq. 9). sources: how many draws of a source, each under two noises (and their negatives, for
-    "pairwise"); None means 4,096, rounded up to whole passes over the data if these are fewer. subset:
-    use that many randomly chosen points instead of all. labels [n]: the optimum of class-conditional
-    models, whose posterior runs over the source's class; draws are shared out in proportion to class
-    size. Raises UserError for a wrong type, shape or value.
+    estimator:
+      "pairwise"    exact in the data, all levels from one pass (see `pairwise`);
+      "full"        exact, one posterior mean per level (Eq. 9);
+      "dol"         the posterior over `subset` points, the source among them (Eq. 10): the optimal loss of a
+                    random subset of that size, too small for the whole data;
+      "snis"        the same without the source: consistent, but hopeless at small sigma;
+      "cdol"        in between: the source counts 1/correction times, correction = 4 n/subset unless given
+                    (Eq. 11);
+      "neighbours"  the subset/2 nearest points, and subset/2 random ones that stand for all others.
+    The last four are read as |x0|^2 - |D|^2, like the paper's.
+
+    sources: how many draws of a source, each under two noises (and their negatives, for "pairwise"); None
+    means 4,096, rounded up to whole passes over the data if these are fewer. subset: for the first two, use
+    that many randomly chosen points instead of all. labels [n]: the optimum of class-conditional models,
+    whose posterior runs over the source's class; draws are shared out in proportion to class size.
+    Raises UserError for a wrong type, shape or value.
     """
-    run = functools.partial(accumulate, estimator=estimator, correction=correction, progress=progress)
-
-    def curve(part: Tensor, draws: int, seed: int) -> LossCurve:
-        return run(part, sigmas, range(draws), seed=seed).curve()
-
+    options = functools.partial(accumulate, estimator=estimator, correction=correction, progress=progress)
     count = points(data).count
     if labels is not None and labels.shape != (count,):
         raise UserError(f"labels must be one per point, [{count}], not {list(labels.shape)}.")
-    if subset is not None:
+    if estimator in EXACT and subset is not None:
         count = _whole(subset, "subset", most=count)
-        data, labels = _subset(data, labels, count, seed)
+        data, labels = _part(data, labels, count, seed)
+        subset = None
     total = _whole(sources, "sources") if sources is not None else _default_draws(count)
-    if labels is None:
-        return curve(data, total, seed)
-    return _by_class(data, labels, total, seed, curve)
+
+    def curve(part: Tensor, draws: int, seed: int) -> LossCurve:
+        sums = options(part, sigmas, range(draws), subset=subset, seed=seed)
+        return sums.curve(bounded=estimator in EXACT)
+
+    return curve(data, total, seed) if labels is None else _by_class(data, labels, total, seed, curve)
 
 
 def accumulate(
@@ -89,6 +103,7 @@ def accumulate(
     draws: range,
     *,
     estimator: str = "pairwise",
+    subset: int | None = None,
     correction: float | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -98,36 +113,68 @@ def accumulate(
     Slices that cover 0..N add up to the sums of N draws, whatever the cuts, up to the rounding of float32
     products.
     """
+    set_ = points(data)
+    if estimator in EXACT and subset is not None:
+        data, _ = _part(data, None, _whole(subset, "subset", most=set_.count), seed)
+        set_, subset = points(data), None
+    losses = _estimator(estimator, subset, correction, set_.count, seed)
+    return _accumulate(set_, sigmas, draws, losses, seed, progress)[0]
+
+
+def accumulate_corrections(
+    data: Num[Tensor, "n ..."],
+    sigmas: Float[Tensor, "l"],
+    draws: range,
+    *,
+    subset: int,
+    corrections: Sequence[float],
+    readout: str = "AB",
+    shared: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> list[LossSums]:
+    """cDOL for every correction C at the cost of one: 1 is DOL, infinity is SNIS over the L - 1 other points.
+
+    subset: L, the source included. readout: see `subset_loss.Scan.losses`. shared: one subset for all
+    draws rather than a fresh one for each; the standard errors then hold given that subset.
+    """
+    set_ = points(data)
+    if readout not in READOUTS:
+        raise UserError(f'Unknown readout "{readout}"; choose one of {", ".join(READOUTS)}.')
+    chosen = [_correction(value) for value in corrections]
+    losses = _corrected(_size(subset, set_.count), chosen, readout, shared, seed)
+    return _accumulate(set_, sigmas, draws, losses, seed, progress)
+
+
+def _accumulate(
+    set_: Points, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
+) -> list[LossSums]:
     levels = _check_levels(sigmas)
     if not isinstance(draws, range) or draws.step != 1 or draws.start < 0 or len(draws) == 0:
         raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
-    losses = _estimator(estimator, correction)
-    with full_precision(), torch.no_grad():
-        problem = _prepare(points(data))
-        where = problem.set_.raw.device
-        batch = sources_per_batch(problem.set_, NOISES, memory_budget(where))
-        sums: LossSums | None = None
-        with tqdm(total=len(draws), unit="source", disable=not progress) as bar:
-            for part in blocks(len(draws), batch):
-                mine = draws[part]
-                source, noise = _draw(problem.set_, mine, seed)
-                found = losses(problem, source, noise, levels.to(where))
-                control = _control(problem, source)
-                more = sums_of(found, control, mine, levels, problem.set_.count, problem.variance)
-                sums = more if sums is None else sums + more
-                bar.update(len(mine))
-    assert sums is not None
+    where = set_.raw.device
+    sums: list[LossSums] = []
+    bar = tqdm(total=len(draws), unit="source", disable=not progress)
+    with full_precision(), torch.no_grad(), bar:
+        problem = _prepare(set_)
+        for part in blocks(len(draws), sources_per_batch(set_, NOISES, memory_budget(where))):
+            source, noise = _draw(set_, draws[part], seed)
+            control = _control(problem, source)
+            found = losses(problem, draws[part], source, noise, levels.to(where))
+            more = [sums_of(f, control, draws[part], levels, set_.count, problem.variance) for f in found]
+            sums = [a + b for a, b in zip(sums, more, strict=True)] if sums else more
+            bar.update(len(source))
     return sums
 
 
 # ------------------------------------------------------------------------------------------------- estimators
 
 
-def _pairwise(problem: _Problem, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-    return pairwise_losses(problem.set_, problem.half, source, noise, sigmas)
+def _pairwise(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
+    return [pairwise_losses(problem.set_, problem.half, source, noise, sigmas)]
 
 
-def _full(problem: _Problem, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
+def _full(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
     """|x0 - E[x0|x]|^2 with the posterior mean over all data."""
     set_ = problem.set_
     x0 = set_.rows(source, noise.device)[:, None]
@@ -136,18 +183,72 @@ def _full(problem: _Problem, source: Tensor, noise: Tensor, sigmas: Tensor) -> T
         x = x0 + sigma * noise.double()
         mean = posterior(x.flatten(0, 1), sigma, set_.raw).mean.view_as(x)
         losses[:, :, level] = (x0 - mean).square().sum(2)
+    return [losses]
+
+
+def _corrected(size: int, corrections: list[float], readout: str, shared: bool, seed: int) -> _Estimator:
+    """cDOL with L = `size` for each correction."""
+
+    def losses(
+        problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
+    ) -> list[Tensor]:
+        count, own = problem.set_.count, source.cpu().numpy()
+        if shared:
+            others = shared_others(count, own, NOISES, size - 1, seed)
+        else:
+            others = random_others(count, own, draws, NOISES, size - 1, seed)
+        scan = scan_subsets(problem.set_, source, noise, torch.from_numpy(others).to(source.device), sigmas)
+        return [scan.losses(correction, readout) for correction in corrections]
+
     return losses
 
 
-_ESTIMATORS: dict[str, _Estimator] = {"pairwise": _pairwise, "full": _full}
+def _neighbours(size: int, seed: int) -> _Estimator:
+    """The L/2 nearest points of x, and L/2 random ones that stand for all others."""
+
+    def losses(
+        problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
+    ) -> list[Tensor]:
+        set_, nearest = problem.set_, size // 2
+        tail = random_others(set_.count, source.cpu().numpy(), draws, NOISES, size - nearest, seed)
+        found = []
+        for one in range(len(source)):  # one at a time: a draw ranks all points at every level
+            i = slice(one, one + 1)
+            others = torch.from_numpy(tail[i]).to(source.device)
+            scan = neighbour_scan(set_, problem.half, source[i], noise[i], others, nearest, sigmas)
+            found.append(scan.losses(math.inf, "AB"))
+        return [torch.cat(found)]
+
+    return losses
 
 
-def _estimator(name: str, correction: float | None) -> _Estimator:
-    if name not in _ESTIMATORS:
-        raise UserError(f'Unknown estimator "{name}"; choose one of {", ".join(_ESTIMATORS)}.')
-    if correction is not None:
+def _estimator(name: str, subset: int | None, correction: float | None, count: int, seed: int) -> _Estimator:
+    if name not in ESTIMATORS:
+        raise UserError(f'Unknown estimator "{name}"; choose one of {", ".join(ESTIMATORS)}.')
+    if correction is not None and name != "cdol":
         raise UserError(f'The estimator "{name}" takes no correction; leave it out.')
-    return _ESTIMATORS[name]
+    if name in EXACT:
+        return _pairwise if name == "pairwise" else _full
+    if subset is None:
+        raise UserError(f'The estimator "{name}" needs subset=L, the number of points each draw looks at.')
+    size = _size(subset, count)
+    if name == "neighbours":
+        return _neighbours(size, seed)
+    default = {"snis": math.inf, "dol": 1.0, "cdol": 4 * count / size}
+    chosen = default[name] if correction is None else _correction(correction)
+    return _corrected(size, [chosen], "AB", False, seed)
+
+
+def _size(subset: int, count: int) -> int:
+    if _whole(subset, "subset", most=count) < 2:
+        raise UserError("subset must be at least 2 here: the source and one other point.")
+    return subset
+
+
+def _correction(value: float) -> float:
+    if not value > 0:
+        raise UserError(f"A correction must be positive (infinity included), not {value}.")
+    return float(value)
 
 
 # ------------------------------------------------------------------------------------------------------ draws
@@ -188,7 +289,7 @@ def _default_draws(count: int) -> int:
     return DRAWS if count > DRAWS else count * -(-DRAWS // count)
 
 
-def _subset(data: Tensor, labels: Tensor | None, size: int, seed: int) -> tuple[Tensor, Tensor | None]:
+def _part(data: Tensor, labels: Tensor | None, size: int, seed: int) -> tuple[Tensor, Tensor | None]:
     order = permutation(seed, "optimal loss, subset", len(data))[:size]
     chosen = torch.from_numpy(order).sort().values
     return data[chosen.to(data.device)], None if labels is None else labels[chosen.to(labels.device)]

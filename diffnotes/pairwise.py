@@ -43,7 +43,7 @@ def pairwise_losses(
     weight, moment = torch.zeros(2, *shape, dtype=torch.float64, device=noise.device)
     size = 1 << (17 if noise.device.type == "cpu" else 26)
     for part in blocks(set_.count, _SEGMENT):
-        a, h = _products(set_, half, source, noise, part)
+        a, h = products(set_, half, source, noise, part)
         step = max(1, size // (shape[1] * a.shape[1]))
         for rows in blocks(len(source), step):
             own = int(((source[rows] >= part.start) & (source[rows] < part.stop)).sum())
@@ -59,7 +59,7 @@ def sources_per_batch(set_: Points, noises: int, budget: int) -> int:
     return rows_within(budget // 4, 4 * (1 + noises) * width, 4096)
 
 
-def _products(
+def products(
     set_: Points, half: Tensor, source: Tensor, noise: Tensor, part: slice
 ) -> tuple[Tensor, Tensor]:
     """a = D/2 [m, k] and h = H [m, r, k], in stored units, for the data points in `part`."""

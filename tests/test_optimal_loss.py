@@ -261,7 +261,7 @@ MISTAKES = [
     ({"sigmas": torch.tensor([math.nan])}, "positive and finite"),
     ({"sigmas": torch.tensor([math.inf])}, "positive and finite, not .*inf"),
     ({"sigmas": torch.zeros(0)}, "at least one noise level"),
-    ({"estimator": "magic"}, 'estimator "magic"; choose one of pairwise, full'),
+    ({"estimator": "magic"}, 'estimator "magic"; choose one of pairwise, full, snis'),
     ({"correction": 4.0}, 'estimator "pairwise" takes no correction'),
     ({"sources": 0}, "sources must be a whole number of at least 1, not 0"),
     ({"subset": 0}, "subset must be a whole number"),
