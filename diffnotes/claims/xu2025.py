@@ -13,7 +13,7 @@ from diffnotes.store import Record
 def _shape(record: Record) -> Finding:
     """J* rises with sigma, is near zero at small sigma and tends to the variance of the data."""
     share, spread = record["mean"] / record["variance"], record["stderr"] / record["variance"]
-    rises = bool((np.diff(share) > -3 * np.hypot(spread[1:], spread[:-1])).all())
+    rises = bool((np.diff(share) >= -3 * np.hypot(spread[1:], spread[:-1])).all())
     ends = (bool(share[0] < 1e-3), bool(share[-1] > 0.99))
     low, high = record["sigma"][[0, -1]]
     text = f"{share[0]:.0e} of the data variance at sigma {low:g}, {share[-1]:.4f} at {high:g}"
