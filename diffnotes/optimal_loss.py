@@ -23,10 +23,10 @@ from tqdm import tqdm
 from diffnotes.errors import UserError
 from diffnotes.loss_sums import NOISES, LossCurve, LossSums, sums_of
 from diffnotes.pairwise import pairwise_losses, sources_per_batch
-from diffnotes.points import Points, half_squares, points
+from diffnotes.points import Data, Points, half_squares, points
 from diffnotes.posterior import posterior
 from diffnotes.runtime import blocks, full_precision, memory_budget, normals, permutation
-from diffnotes.shapes import Float, Int, Num, Tensor
+from diffnotes.shapes import Float, Int, Tensor
 from diffnotes.subset_loss import READOUTS, neighbour_scan, random_others, scan_subsets, shared_others
 
 EXACT = ("pairwise", "full")
@@ -49,7 +49,7 @@ _Estimator = Callable[[_Problem, range, Tensor, Tensor, Tensor], list[Tensor]]
 
 
 def optimal_loss(
-    data: Num[Tensor, "n ..."],
+    data: Data,
     sigmas: Float[Tensor, "l"],
     *,
     estimator: str = "pairwise",
@@ -90,7 +90,7 @@ def optimal_loss(
         subset = None
     total = _whole(sources, "sources") if sources is not None else _default_draws(count)
 
-    def curve(part: Tensor, draws: int, seed: int) -> LossCurve:
+    def curve(part: Data, draws: int, seed: int) -> LossCurve:
         sums = options(part, sigmas, range(draws), subset=subset, seed=seed)
         return sums.curve(bounded=estimator in EXACT)
 
@@ -98,7 +98,7 @@ def optimal_loss(
 
 
 def accumulate(
-    data: Num[Tensor, "n ..."],
+    data: Data,
     sigmas: Float[Tensor, "l"],
     draws: range,
     *,
@@ -122,7 +122,7 @@ def accumulate(
 
 
 def accumulate_corrections(
-    data: Num[Tensor, "n ..."],
+    data: Data,
     sigmas: Float[Tensor, "l"],
     draws: range,
     *,
@@ -289,7 +289,7 @@ def _default_draws(count: int) -> int:
     return DRAWS if count > DRAWS else count * -(-DRAWS // count)
 
 
-def _part(data: Tensor, labels: Tensor | None, size: int, seed: int) -> tuple[Tensor, Tensor | None]:
+def _part(data: Data, labels: Tensor | None, size: int, seed: int) -> tuple[Tensor, Tensor | None]:
     order = permutation(seed, "optimal loss, subset", len(data))[:size]
     chosen = torch.from_numpy(order).sort().values
     return data[chosen.to(data.device)], None if labels is None else labels[chosen.to(labels.device)]
@@ -313,12 +313,12 @@ def _check_levels(sigmas: Tensor) -> Tensor:
 
 
 def _by_class(
-    data: Tensor, labels: Tensor, draws: int, seed: int, curve: Callable[[Tensor, int, int], LossCurve]
+    data: Data, labels: Tensor, draws: int, seed: int, curve: Callable[[Data, int, int], LossCurve]
 ) -> LossCurve:
     """The mean over classes, weighted by their size, of the curves of the classes."""
     curves, shares = [], []
     for number, label in enumerate(labels.unique()):
-        mine = data[(labels == label).to(data.device)]
+        mine = data[(labels == label).nonzero()[:, 0].to(data.device)]
         shares.append(len(mine) / len(data))
         curves.append(curve(mine, max(4, math.ceil(draws * shares[-1])), seed + number))
     return _mixture(curves, shares)

@@ -11,9 +11,13 @@ import torch
 from diffnotes.errors import UserError
 from diffnotes.runtime import MEBIBYTE, rows_within
 from diffnotes.shapes import Float, Int, Num, Tensor
+from diffnotes.shards import Shards
 
 UNIT = 2.0**-24  # half the spacing of float32 numbers around 1
 _SAMPLE = 512  # rows that tell where the data lie
+
+Data = Num[Tensor, "n ..."] | Shards
+"""What estimators take: points [n, ...] in a tensor, or images in files."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class Points:
     digits when the data lie far from 0), and decisive distances again from `rows`, the points in float64.
     """
 
-    raw: Num[Tensor, "n d"]
+    raw: Num[Tensor, "n d"] | Shards
     shift: Float[Tensor, "d"] | None  # float32, in stored units
     scale: float
     offset: float
@@ -71,19 +75,19 @@ class Points:
         return UNIT * (8 + 0.3 * math.sqrt(self.raw.shape[1])) * (norms.double() * radius + radius**2)
 
 
-def points(data: Num[Tensor, "n ..."]) -> Points:
+def points(data: Data) -> Points:
     """Check `data` [n, ...] (float32, or uint8 pixels p standing for p/127.5 - 1) and find a good shift.
 
     Values are checked by whoever reads them, in passing: see `require_finite`.
     """
-    if not isinstance(data, Tensor):
+    if not isinstance(data, Tensor | Shards):
         raise UserError(f"The data must be a tensor, not {type(data).__name__}; use torch.as_tensor(data).")
     if data.dtype not in (torch.float32, torch.uint8):
         kind = str(data.dtype).removeprefix("torch.")
         raise UserError(f"The data must be float32, or uint8 pixels, not {kind}; convert with data.float().")
-    if data.ndim < 2 or data.numel() == 0:
+    if len(data.shape) < 2 or data.shape.numel() == 0:
         raise UserError(f"The data must be [n, ...] with at least one point and value, not {[*data.shape]}.")
-    raw = data.detach().reshape(len(data), -1)
+    raw = data.flat() if isinstance(data, Shards) else data.detach().reshape(len(data), -1)
     sample = raw[:: -(-len(raw) // _SAMPLE)].double()
     centre = sample.mean(0)
     if raw.dtype == torch.uint8:

@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 
 from diffnotes.errors import UserError
-from diffnotes.points import Points, half_squares, points, squared_distances, true_pairs
+from diffnotes.points import Data, Points, half_squares, points, squared_distances, true_pairs
 from diffnotes.runtime import blocks, full_precision, memory_budget, rows_within
 from diffnotes.shapes import Float, Num, Tensor
 
@@ -45,13 +45,13 @@ class Denoiser(Protocol):
 class ExactDenoiser:
     """The posterior mean over `data` [n, ...] as a denoiser."""
 
-    data: Num[Tensor, "n ..."]
+    data: Data
 
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
         return posterior(x, sigma, self.data).mean
 
 
-def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Num[Tensor, "n ..."]) -> Posterior:
+def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Posterior:
     """Posterior over `data` given x = x0 + sigma eps, in memory bounded by a budget.
 
     x [b, ...] float32 or float64; sigma a number or [b], 0 and infinity meaning the limits (the nearest
@@ -73,7 +73,7 @@ def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Num[Tensor, 
     return Posterior(mean.to(x.dtype).reshape(x.shape), log_z, ess)
 
 
-def _check_queries(x: Tensor, data: Tensor) -> None:
+def _check_queries(x: Tensor, data: Data) -> None:
     if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
         kind = str(getattr(x, "dtype", type(x).__name__)).removeprefix("torch.")
         raise UserError(f"x must be a float32 or float64 tensor, not {kind}; convert with x.float().")
