@@ -52,6 +52,14 @@ def test_the_spectrum_is_that_of_the_covariance():
     np.testing.assert_allclose(loss_curve.spectrum(images), expected.numpy(), atol=1e-6 * float(expected[0]))
 
 
+def test_the_spectrum_of_few_points_is_the_same():
+    images = data.load("digits", n=20).x
+    expected = torch.linalg.eigvalsh(images.flatten(1).double().T.cov(correction=0)).flip(0).clamp(min=0)
+    found = loss_curve.spectrum(images)
+    assert found.shape == (64,)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6 * float(expected[0]))
+
+
 def test_the_gaussian_curve_has_the_right_limits_and_area():
     eigenvalues, sigmas = np.array([4.0, 1.0, 0.0]), np.geomspace(1e-3, 1e4, 20_001)
     curve = loss_curve.gaussian_loss(sigmas, eigenvalues)

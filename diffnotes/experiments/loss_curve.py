@@ -21,6 +21,7 @@ from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number
 
 SHARES = (0.01, 0.1, 0.5)  # of the data variance; the first defines the critical sigma*
 SLICE = 256  # draws between two saves
+SPLITS = {"imagenet64": "validation"}  # every other set: train
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class LossSpec(Spec):
 
 def compute(spec: LossSpec, work: Work) -> Arrays:
     """The curve of the training set, that of the Gaussian, and where both leave zero."""
-    images = _images(spec)
+    images = images_of(spec.dataset, spec.n, spec.seed)
     values = images.values if images.pixels is None else images.pixels
     where = runtime.device()
     if where.type != "cpu":
@@ -60,8 +61,12 @@ def compute(spec: LossSpec, work: Work) -> Arrays:
     }  # fmt: skip
 
 
-def _images(spec: LossSpec) -> data.Dataset:
-    return data.load(spec.dataset, n=spec.n or None, seed=spec.seed)
+def images_of(dataset: str, n: int, seed: int) -> data.Dataset:
+    """The images whose optimum is meant: `n` at random, or all for 0.
+
+    imagenet64 is the validation split of Tiny ImageNet: 10,000 images that anyone can get whole.
+    """
+    return data.load(dataset, n=n or None, split=SPLITS.get(dataset, "train"), seed=seed)
 
 
 def _sums(values: torch.Tensor, sigmas: torch.Tensor, spec: LossSpec, work: Work) -> LossSums:
@@ -79,13 +84,18 @@ def _sums(values: torch.Tensor, sigmas: torch.Tensor, spec: LossSpec, work: Work
 
 
 def spectrum(x: torch.Tensor) -> np.ndarray:
-    """Eigenvalues [d] of the covariance of x [n, ...], falling, float64."""
+    """Eigenvalues [d] of the covariance of x [n, ...], falling, float64.
+
+    With fewer points than dimensions they come from the products of the points with each other, and zeros.
+    """
     flat = x.reshape(len(x), -1)
     centred = flat - flat.mean(0)
+    count, dimension = flat.shape
+    short = centred.T if count < dimension else centred
     with runtime.full_precision():
-        covariance = sum((part.T @ part).double() for part in centred.split(4096))
-    values = torch.linalg.eigvalsh(covariance / len(x))
-    return values.flip(0).clamp(min=0.0).numpy()
+        covariance = sum((part.T @ part).double() for part in short.split(4096))
+    values = torch.linalg.eigvalsh(covariance / count).flip(0).clamp(min=0.0)
+    return torch.nn.functional.pad(values, (0, dimension - len(values))).numpy()
 
 
 def gaussian_loss(sigmas: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
@@ -108,7 +118,7 @@ def gaussian_sigma(eigenvalues: np.ndarray, n: int) -> float:
 
 
 def _fingerprints(spec: LossSpec) -> dict[str, str]:
-    return {spec.dataset: _images(spec).fingerprint}
+    return {spec.dataset: images_of(spec.dataset, spec.n, spec.seed).fingerprint}
 
 
 EXPERIMENT = Experiment(
@@ -122,7 +132,7 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 2, "laptop": 300},
     data=_fingerprints,
-    shown=({"dataset": "digits"}, {"dataset": "cifar10"}),
+    shown=({"dataset": "digits"}, {"dataset": "cifar10"}, {"dataset": "imagenet64"}),
     figures=("loss_curves", "area"),
     tolerance=1e-4,  # weights are float32: processors differ by about 1e-5 per draw
 )
