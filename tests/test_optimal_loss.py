@@ -223,6 +223,18 @@ def test_the_same_slices_give_the_same_bits() -> None:
         assert np.array_equal(values, second.to_arrays()[name])
 
 
+def test_the_number_of_threads_does_not_change_the_result() -> None:
+    threads, curves = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            curves.append(optimal_loss(digits(300), LEVELS, sources=128))
+    finally:
+        torch.set_num_threads(threads)
+    for curve in curves[1:]:
+        torch.testing.assert_close(curve.mean, curves[0].mean, rtol=1e-6, atol=1e-12)
+
+
 def test_memory_budget_does_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = optimal_loss(digits(100), LEVELS, sources=50)
     monkeypatch.setattr(module, "memory_budget", lambda where: 100_000)
