@@ -1,0 +1,159 @@
+"""Deterministic samplers: the probability-flow ODE of a process, solved with any denoiser.
+
+With a denoiser D(x; s) = E[x0|x] for x = x0 + s eps, the ODE of x_t = alpha x0 + sigma eps is
+dx/dt = alpha' D + sigma' (x - alpha D)/sigma, with D taken at x/alpha and s = sigma/alpha. For VE it is
+dx/dsigma = (x - D)/sigma (Karras et al. 2022, Eq. 1), for flow matching dx/dt = (x - D)/t.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from diffnotes.errors import UserError
+from diffnotes.process import VE, FlowMatching, Process
+from diffnotes.runtime import blocks, normals
+from diffnotes.shapes import Float, Tensor
+
+Denoiser = Callable[[Tensor, float], Tensor]  # (x [b, ...], sigma) -> E[x0|x] [b, ...]
+SOLVERS = ("euler", "heun")
+
+
+def edm_sigmas(
+    steps: int = 18, low: float = 0.002, high: float = 80.0, rho: float = 7.0
+) -> Float[Tensor, "l"]:
+    """Times of VE for `steps` steps, float64 [steps + 1], from high to low and then 0 (Karras et al. 2022).
+
+    sigma_i = (high^(1/rho) + i/(steps - 1) (low^(1/rho) - high^(1/rho)))^rho for i < steps (Eq. 5).
+    """
+    _check_steps(steps, 2)
+    if not (0 < low < high < math.inf and 0 < rho < math.inf):
+        raise UserError(f"The noise levels need 0 < low < high and rho > 0, not {low}, {high} and {rho}.")
+    ramp = torch.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=torch.float64) ** rho
+    ramp[0], ramp[-1] = high, low
+    return torch.cat([ramp, ramp.new_zeros(1)])
+
+
+def flow_times(steps: int = 18, high: float = 80.0) -> Float[Tensor, "l"]:
+    """Evenly spaced times of flow matching, float64 [steps + 1], from noise ratio `high` down to 0.
+
+    The first is high/(1 + high) rather than 1, where x would say nothing about the data and s be infinite.
+    """
+    _check_steps(steps, 1)
+    if not 0 < high < math.inf:
+        raise UserError(f"The highest noise ratio must be positive and finite, not {high}.")
+    start = float(FlowMatching().time(torch.tensor(high, dtype=torch.float64)))
+    return torch.linspace(start, 0.0, steps + 1, dtype=torch.float64)
+
+
+def _check_steps(steps: int, least: int) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
+        raise UserError(f"steps must be a whole number of at least {least}, not {steps!r}.")
+
+
+@dataclass(frozen=True)
+class State:
+    """A point of a trajectory: time, noise ratio, x_t, and what it would give if stopped here, E[x0|x_t]."""
+
+    t: float
+    noise_ratio: float
+    x: Float[Tensor, "b ..."]
+    denoised: Float[Tensor, "b ..."]
+
+
+def trajectory(
+    denoise: Denoiser,
+    x: Float[Tensor, "b ..."],
+    times: Float[Tensor, "l"],
+    process: Process | None = None,
+    solver: str = "heun",
+) -> Iterator[State]:
+    """Solve the ODE of `process` (default VE) from x at times[0]; yield a State at each of the times.
+
+    Euler: x += (t' - t) v(x, t). Heun: the average of v there and at the Euler point (Karras et al. 2022,
+    Algorithm 1), except for a step to t' = 0, where v is not defined. At time 0, denoised = x. The state has
+    the type of x. Only what is asked for is computed: to stop early, stop iterating.
+
+    Raises UserError for an unknown solver, and for times that do not fall or begin where alpha = 0.
+    """
+    process = VE() if process is None else process
+    if solver not in SOLVERS:
+        raise UserError(f"There is no solver {solver!r}; choose one of {', '.join(SOLVERS)}.")
+    _check_times(times, process)
+    return _states(denoise, x, times.double().cpu(), process, solver == "heun")
+
+
+def _check_times(times: Tensor, process: Process) -> None:
+    falls = times.ndim == 1 and len(times) > 0 and bool((times[1:] < times[:-1]).all())
+    if not falls or not bool((times >= 0).all() and torch.isfinite(times).all()):
+        raise UserError("The times must be a vector of falling, finite numbers of at least 0.")
+    if not float(process.alpha(times[0])) > 0:
+        first = float(times[0])
+        raise UserError(f"Nothing of the data is left at time {first}; start below it, as flow_times does.")
+
+
+def _states(denoise: Denoiser, x: Tensor, times: Tensor, process: Process, heun: bool) -> Iterator[State]:
+    for t, after in itertools.pairwise(times):
+        state = _state(denoise, x, t, process)
+        yield state
+        slope = process.from_x0(state.denoised, x, t, "velocity")
+        ahead = x + (after - t) * slope
+        if heun and after > 0:
+            corrected = _state(denoise, ahead, after, process).denoised
+            slope = (slope + process.from_x0(corrected, ahead, after, "velocity")) / 2
+            ahead = x + (after - t) * slope
+        x = ahead
+    yield _state(denoise, x, times[-1], process)
+
+
+def _state(denoise: Denoiser, x: Tensor, t: Tensor, process: Process) -> State:
+    if t == 0:
+        return State(0.0, 0.0, x, x)
+    scaled, ratio = process.to_ve(x, t)
+    return State(float(t), float(ratio), x, denoise(scaled, float(ratio)))
+
+
+def initial_noise(
+    indices: Sequence[int] | range,
+    shape: Sequence[int],
+    seed: int = 0,
+    stream: str = "sample",
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, "b ..."]:
+    """Standard normals [len(indices), *shape]: those of sample i depend on (seed, stream, i) alone."""
+    return normals(seed, stream, indices, shape, dtype)
+
+
+def sample(
+    denoise: Denoiser,
+    shape: Sequence[int],
+    count: int,
+    times: Float[Tensor, "l"],
+    *,
+    process: Process | None = None,
+    solver: str = "heun",
+    seed: int = 0,
+    batch: int = 64,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> Float[Tensor, "b ..."]:
+    """`count` samples [count, *shape] on the CPU, x at the last of the times; sample i depends on (seed, i).
+
+    Each starts at sigma(times[0]) times its own noise. `batch` is how many are solved at once.
+    Raises UserError as `trajectory` does, and for a count or batch below 1.
+    """
+    for name, value in (("count", count), ("batch", batch)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(f"{name} must be a whole number of at least 1, not {value!r}.")
+    process = VE() if process is None else process
+    done = []
+    for part in blocks(count, batch):
+        noise = initial_noise(range(part.start, part.stop), shape, seed, dtype=dtype).to(device)
+        start = process.sigma(times[0].double()) * noise
+        *_, last = trajectory(denoise, start, times, process, solver)
+        done.append(last.x.cpu())
+    return torch.cat(done)
