@@ -21,7 +21,16 @@ from diffnotes import store
 from diffnotes.experiments import toy_model
 from diffnotes.figures import style, toy_tables
 from diffnotes.figures import toy_model as figures
-from diffnotes.figures.style import BookFigure, BookTable, Finding, book_figure, page_figure, plus_minus
+from diffnotes.figures.style import (
+    BookFigure,
+    BookTable,
+    Finding,
+    Markup,
+    book_figure,
+    page_figure,
+    plus_minus,
+    power_of_ten,
+)
 
 FIGURES = toy_model.EXPERIMENT.figures
 TABLES = [name for name in vars(toy_tables) if name.endswith(("_table", "_finding"))]
@@ -201,8 +210,32 @@ def test_every_record_of_a_figure_is_named(record):
 def test_text_of_a_table_is_escaped(record):
     html = BookTable(record, header=("<a>",), rows=[["<b>1</b>"]], note="<i>")._repr_html_()
     soup = BeautifulSoup(html, "html.parser")
-    assert [soup.find(name).get_text() for name in ("th", "td", "caption")] == ["<a>", "<b>1</b>", "<i>"]
+    assert [soup.find(name).get_text() for name in ("th", "td", "p")] == ["<a>", "<b>1</b>", "<i>"]
     assert "<script>" not in Finding(record, text="<script>")._repr_html_()
+
+
+def test_markup_in_a_table_is_kept_and_words_stand_left():
+    table = BookTable(header=("what", "name", "seconds"), rows=[[Markup("<b>x</b>"), "digits", "1.5"]])
+    soup = BeautifulSoup(table._repr_html_(), "html.parser")
+    words = soup.find("td")
+    assert words.b.get_text() == "x"
+    assert words["data-label"] == "what"  # its heading, where a phone shows the row as a block
+    sides = [re.search("text-align: ([a-z]+)", cell["style"])[1] for cell in soup.find_all(["th", "td"])]
+    assert sides == 2 * ["left", "left", "right"]
+    assert soup.find(class_="dn-words")
+    assert not soup.find("figcaption")
+    assert "dn-words" not in BookTable(header=("n",), rows=[["1"]])._repr_html_()
+
+
+def test_a_table_may_be_empty():
+    assert "<th" in BookTable(header=("n",), rows=[])._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(5.2e-40, "5 × 10⁻⁴⁰"), (0.0, "0"), (3e7, "3 × 10⁷"), (9.6e-5, "1 × 10⁻⁴")]
+)
+def test_power_of_ten(value, text):
+    assert power_of_ten(value) == text
 
 
 def test_a_wide_figure_scrolls(record):

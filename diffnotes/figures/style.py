@@ -33,8 +33,8 @@ PALETTE = (BLUE, ORANGE, GREEN, PURPLE, TEAL, PINK, OCHRE)
 RAMP = LinearSegmentedColormap.from_list(  # ordered lines: one lightness, hue from blue to orange
     "ramp", ["#447be4", "#746ee1", "#9561d2", "#af57b9", "#c24e99", "#ce4a74", "#d24c4a", "#cf5604"]
 )
-FADE = LinearSegmentedColormap.from_list(  # fields: nothing at the low end, so that the page shows through
-    "fade", [("#447be400"), ("#746ee166"), ("#af57b9a6"), ("#ce4a74cc"), ("#cf5604f2")]
+FADE = LinearSegmentedColormap.from_list(  # fields: the page shows through; no orange, since dots are
+    "fade", ["#447be400", "#5f73e366", "#8566dba6", "#a658c4cc", "#bd3f9bf2"]
 )
 DPI = 110  # of what is rasterized inside an SVG
 STYLE: Any = {
@@ -79,8 +79,16 @@ class BookFigure(Figure):
         return page_figure(self.svg(), self.records, self.alt, self.name)
 
 
+class Markup(str):
+    """A table cell of ready HTML; any other cell is plain text."""
+
+
 class BookTable:
-    """A small table of results: a sentence, header, rows of text, provenance."""
+    """A table of results: a sentence, header, rows, and the provenance of its records where it has any.
+
+    Words stand left, numbers right. A table with cells of `Markup` is one to read: on a phone its rows become
+    blocks instead of scrolling.
+    """
 
     def __init__(
         self, *records: Record, header: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
@@ -88,20 +96,30 @@ class BookTable:
         self.records, self.header, self.rows, self.note, self.name = records, header, rows, note, ""
 
     def _repr_html_(self) -> str:
-        head = "".join(f'<th scope="col" style="{HEAD}">{html.escape(cell)}</th>' for cell in self.header)
-        body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in self.rows)
-        note = f'<caption style="caption-side: top">{html.escape(self.note)}</caption>' if self.note else ""
-        table = f"<table>{note}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        first = self.rows[0] if self.rows else self.header
+        head = "".join(
+            f'<th scope="col" style="{_side(cell)}">{html.escape(name)}</th>'
+            for name, cell in zip(self.header, first, strict=True)
+        )
+        body = "".join(f"<tr>{''.join(map(_cell, self.header, row))}</tr>" for row in self.rows)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        note = f'<p class="dn-note">{html.escape(self.note)}</p>' if self.note else ""
+        look = "dn-table dn-words" if isinstance(first[0], Markup) else "dn-table"
         label = self.note or ", ".join(self.header)
-        return page_figure(f'<div class="dn-table">{table}</div>', self.records, label, self.name)
+        return page_figure(f'<div class="{look}">{table}</div>', self.records, label, self.name, note)
 
 
-HEAD = "padding: 0.15rem 0.6rem; text-align: right; vertical-align: bottom; white-space: normal"
-CELL = "padding: 0.15rem 0.6rem; text-align: right; white-space: nowrap"
+def _cell(name: str, cell: str) -> str:
+    text = cell if isinstance(cell, Markup) else html.escape(cell)
+    return f'<td data-label="{html.escape(name)}" style="{_side(cell)}">{text}</td>'
 
 
-def _cell(text: str) -> str:
-    return f'<td style="{CELL}">{html.escape(text)}</td>'
+def _side(cell: str) -> str:
+    """Written into the cells, since notebooks outside the book know no style sheet of ours."""
+    if isinstance(cell, Markup):
+        return "text-align: left; vertical-align: top"
+    side = "left" if cell[:1].isalpha() else "right"
+    return f"padding: 0.15rem 0.5rem; text-align: {side}; vertical-align: bottom"
 
 
 class Finding:
@@ -181,13 +199,16 @@ def _pixels(points: str) -> int:
     return round(float(points) * 96 / 72)
 
 
-def page_figure(content: str, records: Sequence[Record], label: str, name: str = "") -> str:
-    """`content` in a box that scrolls sideways where it must, with warnings above and provenance below."""
-    text = html.escape(label)
-    box = f'<div tabindex="0" role="group" aria-label="{text}" style="overflow-x: auto">{content}</div>'
+def page_figure(content: str, records: Sequence[Record], label: str, name: str = "", note: str = "") -> str:
+    """`content` in a box that scrolls sideways where it must, with warnings and a note above and provenance
+    below.
+    """
+    text, anchor = html.escape(label), f' id="{name}"' if name else ""
+    box = f'{note}<div tabindex="0" role="group" aria-label="{text}" style="overflow-x: auto">{content}</div>'
+    if not records:
+        return f'<div class="dn-plain"{anchor}>{box}</div>'
     lines = "<br>".join(html.escape(record.provenance()) for record in records)
-    caption = f'<figcaption class="dn-provenance">{lines}</figcaption>' if records else ""
-    anchor = f' id="{name}"' if name else ""
+    caption = f'<figcaption class="dn-provenance">{lines}</figcaption>'
     return f'<figure class="dn-figure"{anchor}>{banner(records)}{box}{caption}</figure>'
 
 
@@ -205,3 +226,12 @@ def plus_minus(value: float, error: float) -> str:
     """Value and standard error, both to two digits of the error, and to four decimals at most."""
     digits = min(4, max(0, 1 - math.floor(math.log10(error)))) if error > 0 else 3
     return f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def power_of_ten(value: float) -> str:
+    """A number far from 1 as people write it: 5 × 10⁻⁴⁰; zero stays 0."""
+    if value == 0:
+        return "0"
+    digits, exponent = f"{value:.0e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits} × 10{raised}"
