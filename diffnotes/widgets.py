@@ -1,7 +1,8 @@
 """Sliders over a drawing: live where a kernel runs, and over precomputed pictures in a built page.
 
 `explore(draw, sigma=[...], delta=[...])` calls ``draw(sigma=..., delta=...)``, which returns a matplotlib
-figure. It may return the same figure every time, redrawn; that is fastest.
+figure. It may return the same figure every time, redrawn; that is fastest. With ``panels=2`` the figure is
+cut in the middle where the page is too narrow for it, and the halves stand one below the other.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ MOST_FRAMES = 400  # some 20 kB each
 _numbers = itertools.count(1)
 
 
-def explore(draw: Callable[..., Figure], **values: Sequence[float]) -> Explore:
-    """Sliders for the arguments of `draw`, each over a list of values; the middle one is shown first.
+def explore(draw: Callable[..., Figure], *, panels: int = 1, **values: Sequence[float]) -> Explore:
+    """Sliders for the arguments of `draw`, each over a list of values; the middle one is shown first. The
+    figure has `panels` parts of equal width side by side.
 
     Raises UserError when a list is empty or not ascending, or when they make more than 400 pictures.
     """
@@ -40,14 +42,14 @@ def explore(draw: Callable[..., Figure], **values: Sequence[float]) -> Explore:
     count = math.prod(map(len, values.values())) if values else 0
     if not 1 <= count <= MOST_FRAMES:
         raise UserError(f"explore has {count} pictures to draw; give values that make 1 to {MOST_FRAMES}.")
-    return Explore(draw, {name: list(options) for name, options in values.items()})
+    return Explore(draw, {name: list(options) for name, options in values.items()}, panels)
 
 
 class Explore:
     """What `explore` returns. It has both faces; the front end takes the one that it can show."""
 
-    def __init__(self, draw: Callable[..., Figure], values: dict[str, list[float]]) -> None:
-        self.draw, self.values = draw, values
+    def __init__(self, draw: Callable[..., Figure], values: dict[str, list[float]], panels: int = 1) -> None:
+        self.draw, self.values, self.panels = draw, values, panels
         self.start = {name: options[len(options) // 2] for name, options in values.items()}
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
@@ -62,13 +64,22 @@ class Explore:
         frames = [base64.b64encode(picture).decode() for picture in pictures]
         texts = [[_text(value) for value in options] for options in self.values.values()]
         first = list(self._choices()).index(self.start)
-        width, height = Image.open(io.BytesIO(pictures[first])).size
         name = f"dn-explore-{next(_numbers)}"
         return PAGE.format(
-            name=name, alt=html.escape(self._alt()), width=width, height=height, first=frames[first],
+            name=name, alt=html.escape(self._alt()), panels=self._panels(frames[first]),
             sliders="".join(self._slider(name, key) for key in self.values), shown=html.escape(self._shown()),
             data=json.dumps({"strides": self._strides(), "texts": texts, "frames": frames}), script=SCRIPT,
         )  # fmt: skip
+
+    def _panels(self, frame: str) -> str:
+        """The same picture once per panel, each time with another part of it in view."""
+        width, height = page_size(self.draw(**self.start))
+        part = round(width / self.panels)
+        alts = [html.escape(self._alt()), *[""] * (self.panels - 1)]
+        return "".join(
+            PANEL.format(part=part, shift=place * part, alt=alt, width=width, height=height, first=frame)
+            for place, alt in enumerate(alts)
+        )
 
     def _choices(self) -> Iterator[dict[str, float]]:
         """All combinations; the last slider varies fastest."""
@@ -99,7 +110,8 @@ class Explore:
             import ipywidgets
         except ImportError:
             return {}
-        picture = ipywidgets.Image(format="png", value=png(self.draw(**self.start)))
+        first = self.draw(**self.start)
+        picture = ipywidgets.Image(format="png", value=png(first), width=page_size(first)[0])
         sliders = {name: _live_slider(ipywidgets, name, options) for name, options in self.values.items()}
 
         def redraw(change: object) -> None:
@@ -133,6 +145,12 @@ def _live_slider(ipywidgets: Any, name: str, options: list[float]) -> Any:
     return ipywidgets.FloatSlider(min=low, max=high, value=start, step=(high - low) / 100, **style)
 
 
+def page_size(figure: Figure) -> tuple[int, int]:
+    """Width and height on the page, at 96 pixels an inch; a finer picture is shown at the same size."""
+    width, height = figure.get_size_inches()
+    return round(96 * width), round(96 * height)
+
+
 def pixels(figure: Figure) -> Image.Image:
     """The figure as it is drawn, with a transparent ground."""
     canvas = figure.canvas
@@ -143,9 +161,12 @@ def pixels(figure: Figure) -> Image.Image:
 
 
 def webp(figure: Figure) -> bytes:
-    """The figure as a small lossy WebP picture."""
+    """The figure as a small WebP picture: lossless, so that edges stay sharp, after rounding its colours."""
+    steps = (5, 5, 5, 17)  # of red, green, blue, opacity; too fine to see
+    shades = (np.round(np.asarray(pixels(figure)) / steps) * steps).astype(np.uint8)
+    shades[shades[..., 3] == 0] = 0
     buffer = io.BytesIO()
-    pixels(figure).save(buffer, "WEBP", quality=50, method=2, alpha_quality=70)
+    Image.fromarray(shades).save(buffer, "WEBP", lossless=True, quality=80, method=3)
     return buffer.getvalue()
 
 
@@ -165,10 +186,13 @@ SLIDER = """<label for="{id}" style="display: flex; flex-wrap: wrap; gap: 0 0.8r
 <input id="{id}" type="range" min="0" max="{last}" step="1" value="{middle}" aria-valuetext="{text}" \
 style="flex: 1 1 14rem; max-width: 24rem"></label>"""
 
+PANEL = """<span style="flex: none; width: {part}px; overflow: hidden">\
+<img alt="{alt}" width="{width}" height="{height}" style="max-width: none; margin-left: -{shift}px" \
+src="data:image/webp;base64,{first}"></span>"""
+
 PAGE = """<figure class="dn-explore" id="{name}">
-<div tabindex="0" role="group" aria-label="{alt}" style="overflow-x: auto">\
-<img alt="{alt}" width="{width}" height="{height}" style="max-width: none" \
-src="data:image/webp;base64,{first}"></div>
+<div class="dn-panels" tabindex="0" role="group" aria-label="{alt}" \
+style="display: flex; flex-wrap: wrap; overflow-x: auto">{panels}</div>
 <div class="dn-sliders" hidden>{sliders}</div>
 <noscript><p>The sliders need JavaScript. Shown: {shown}.</p></noscript>
 <script type="application/json">{data}</script>
@@ -179,7 +203,7 @@ src="data:image/webp;base64,{first}"></div>
 SCRIPT = """(function (name) {
   const root = document.getElementById(name);
   const data = JSON.parse(root.querySelector('script[type="application/json"]').textContent);
-  const picture = root.querySelector("img");
+  const pictures = root.querySelectorAll("img");
   const sliders = Array.from(root.querySelectorAll("input"));
   function show() {
     let place = 0;
@@ -189,7 +213,8 @@ SCRIPT = """(function (name) {
       slider.setAttribute("aria-valuetext", text);
       slider.parentElement.querySelector("output").textContent = text;
     });
-    picture.src = "data:image/webp;base64," + data.frames[place];
+    const frame = "data:image/webp;base64," + data.frames[place];
+    pictures.forEach(function (picture) { picture.src = frame; });
   }
   sliders.forEach(function (slider) { slider.addEventListener("input", show); });
   root.querySelector(".dn-sliders").hidden = false;

@@ -47,6 +47,19 @@ def payload(page: BeautifulSoup) -> dict:
 # --- the face without a kernel ---
 
 
+def test_panels_show_the_parts_of_one_picture_side_by_side():
+    def wide(a: float) -> Figure:
+        return Figure(figsize=(2, 1), dpi=192)
+
+    page = BeautifulSoup(widgets.explore(wide, panels=2, a=A).html(), "html.parser")
+    parts = page.select(".dn-panels > span")
+    assert ["width: 96px" in part["style"] for part in parts] == [True, True]
+    assert [re.search(r"margin-left: -(\d+)px", part.img["style"])[1] for part in parts] == ["0", "96"]
+    assert {(part.img["width"], part.img["height"]) for part in parts} == {("192", "96")}
+    assert parts[0].img["src"] == parts[1].img["src"]
+    assert [bool(part.img["alt"]) for part in parts] == [True, False]  # a spoken label once
+
+
 def test_every_choice_has_its_frame(page):
     data = payload(page)
     for i, j in itertools.product(range(3), range(2)):

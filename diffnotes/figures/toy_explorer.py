@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Normalize
+from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
-from diffnotes.figures.style import BLUE, GREY, ORANGE, book_frame, log_ticks
+from diffnotes.figures.style import BLUE, FADE, GREY, ORANGE, book_frame, log_ticks
 from diffnotes.figures.toy_model import GAP, SIGMA, dots, field
 
 EVERY = 4  # grid points from arrow to arrow
-SIZE = (6.7, 3.2)
+SIZE, DPI = (6.7, 3.2), 144  # half as many pixels again as the page has: most screens show them
+STEPS = (0, 0.5, 1, 2, 3, 4, 6, 8, 10, 12)  # of the length; flat colours make small and sharp pictures
 
 
 class Explorer:
@@ -25,11 +26,13 @@ class Explorer:
 
     @book_frame
     def _build(self) -> None:
-        self.figure = Figure(figsize=SIZE, dpi=96)
-        self._plane, self._gap = self.figure.subplots(1, 2)
+        self.figure = Figure(figsize=SIZE, dpi=DPI)
+        left, right = np.ravel(self.figure.subfigures(1, 2))  # so that the figure can be cut between them
+        self._plane, self._gap = left.subplots(), right.subplots()
         shown = self._values(1.0, 1.6, 10)
         axis, count = shown["axis"], len(shown["axis"][2::EVERY])
-        self._image = field(self._plane, axis, np.zeros((len(axis), len(axis))), norm=Normalize(0, 12))
+        steps = {"norm": BoundaryNorm(STEPS, FADE.N, extend="max"), "interpolation_stage": "data"}
+        self._image = field(self._plane, axis, np.zeros((len(axis), len(axis))), **steps)
         x, y = np.meshgrid(axis[2::EVERY], axis[2::EVERY])
         still = np.zeros((count, count))
         self._arrows = self._plane.quiver(x, y, still, still, color=GREY, pivot="mid", scale=16, width=0.005)

@@ -108,7 +108,7 @@ def _authors(axes: Axes, record: Record) -> None:
         dots(axes, marks, marker="x", s=40, color=INK, linewidth=1.4, zorder=5)
         line = {"arrowstyle": "-", "color": INK, "linewidth": 0.7}
         style: Any = {"textcoords": "offset points", "va": "center", "fontsize": 9, "arrowprops": line}
-        axes.annotate("authors'\n50 draws", marks[marks[:, 1].argmax()], xytext=(22, 4), **style)
+        axes.annotate("authors’\n50 draws", marks[marks[:, 1].argmax()], xytext=(22, 4), **style)
 
 
 def _designs(axes: Axes, record: Record) -> None:
@@ -201,17 +201,17 @@ def density(record: Record) -> BookFigure:
 
 @book_figure
 def random_support(record: Record) -> BookFigure:
-    """Points at random angles: the mean gap over many supports, and how much supports differ."""
-    alt = "For random points the gap has the same shape, and its height varies much between supports."
+    """Points at random angles: the mean gap over many sets of points, and how much the sets differ."""
+    alt = "For random points the gap has the same shape, and its height varies much from set to set."
     figure = BookFigure(record, alt=alt)
     axes = figure.subplots(1, 3, sharey=True)
     sigma, spread = record["random_sigma"], record["random_spread"]
     for index, (panel, delta) in enumerate(zip(axes, record["random_delta"], strict=True)):
         fill: Any = {"color": _ramp(index, 3), "linewidth": 0}
         mean, error = record["random_gap"][index], 2 * record["random_stderr"][index]
-        panel.fill_between(sigma, *spread[:, index], alpha=0.2, label="80 % of supports", **fill)
+        panel.fill_between(sigma, *spread[:, index], alpha=0.2, label="80 % of sets", **fill)
         panel.fill_between(sigma, mean - error, mean + error, alpha=0.5, label="mean ± 2 s.e.", **fill)
-        panel.plot(sigma, record["random_first"][index], color=INK, lw=1, ls="--", label="first support")
+        panel.plot(sigma, record["random_first"][index], color=INK, lw=1, ls="--", label="first set")
         panel.set(xscale="log", xlabel=SIGMA, title=f"$\\delta = {delta:g}$")
         log_ticks(panel.xaxis, 0.1, 1, 10)
     axes[0].set_ylabel(GAP)
@@ -253,7 +253,7 @@ def sampler_law(record: Record) -> BookFigure:
         _states(axes[0, column], record, column)
         _shares(axes[1, column], record, column)
         axes[0, column].set_title(f"$\\delta = {delta:g}$")
-    axes[1, 0].set_ylabel("share of states")
+    axes[1, 0].set_ylabel("share within a distance")
     axes[1, 1].set_xlabel("distance to the nearest training point")
     figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return figure
@@ -323,7 +323,7 @@ def overlap(record: Record) -> BookFigure:
     figure = BookFigure(record, alt=alt, size=(6.0, 3.2))
     axes = figure.subplots()
     for index, (ratio, values) in enumerate(zip(record["overlap_ratio"], record["overlap"], strict=True)):
-        label = f"$\\delta = {ratio:g}\\,\\sigma$"
+        label = "$\\delta = \\sigma$" if ratio == 1 else f"$\\delta = {ratio:g}\\,\\sigma$"
         axes.plot(record["overlap_dimension"], values, color=_ramp(index, 3), label=label)
     axes.axvline(3072, color=INK, linewidth=0.8, linestyle="--")
     axes.text(2800, 1e-6, "CIFAR-10", ha="right", fontsize=9)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.figures.style import BookTable, Finding, book_figure, plus_minus
+from diffnotes.figures.style import BookTable, Finding, book_figure, plus_minus, power_of_ten
 from diffnotes.store import Record
 
 # Read from plots and numbers stored in the authors' notebooks (arXiv 2603.13419, public code); 50 draws each.
@@ -25,7 +25,7 @@ def peak_table(record: Record) -> BookTable:
     many = f"peak, {record.spec['draws']:,} draws"
     return BookTable(
         record,
-        header=("δ", "σ of the peak", many, "peak, exact", "authors', 50 draws"),
+        header=("δ", "σ of the peak", many, "peak, exact", "authors’, 50 draws"),
         rows=rows,
         note="Peak of the relative gap; ± is one standard error.",
     )
@@ -40,14 +40,14 @@ def band_finding(record: Record) -> Finding:
     """Whether the authors' peaks lie inside what 50 draws scatter."""
     rows = [index for index, delta in enumerate(record["delta"]) if delta in AUTHORS_PEAKS]
     if record.spec["n_train"] != 10 or not rows:
-        return Finding(record, text="The authors' peaks are for 10 training points; nothing to compare here.")
+        return Finding(record, text="The authors’ peaks are for 10 training points; nothing to compare here.")
     authors = np.array([AUTHORS_PEAKS[record["delta"][index]] for index in rows])
     low, high = np.quantile(record["repeat_peaks"][rows], (0.005, 0.995), axis=2)
     inside = ((low <= authors[:, None]) & (authors[:, None] <= high)).sum(0)
     counts = ", ".join(f"{name}: {count} of {len(rows)}" for name, count in zip(DESIGNS, inside, strict=True))
     ratio = 100 * (authors / record["peak_exact"][rows] - 1)
     text = (
-        f"The authors' peaks lie {ratio.min():.0f} to {ratio.max():.0f} % above the exact ones. Inside the "
+        f"The authors’ peaks lie {ratio.min():.0f} to {ratio.max():.0f} % above the exact ones. Inside the "
         f"central 99 % of {record.spec['repeats']} repeats with 50 draws, for three ways to draw: {counts}."
     )
     return Finding(record, text=text)
@@ -62,12 +62,14 @@ def level_table(record: Record) -> BookTable:
     for values in zip(*(record[f"level_{name}"] for name in names), strict=True):
         delta, gap, error, exact, point, inside, circle = values
         draws = [plus_minus(gap, error), f"{exact:.3f}", f"{point:.3f}", f"{inside:.0f}/{count}"]
-        rows.append([f"{delta:g}", *draws, f"{circle:.0%}"])
+        rows.append([f"{delta:g}", *draws, f"{100 * circle:.0f} %"])
+    place = float(record["map_sigma"])
     return BookTable(
         record,
-        header=("δ", "gap there", "exact", "± of one point", "inside, from draws", "circle inside"),
+        header=("δ", "gap, drawn", "gap, exact", "error of one point", "points inside", "circle inside"),
         rows=rows,
-        note=f"Gap at validation points, σ = {float(record['map_sigma']):.2f}; inside means at most 0.5.",
+        note=f"Gap at validation points, σ = {place:.2f}; ± is one standard error of their mean. Inside "
+        "means at most 0.5: points by their drawn gap, the share of the circle by the exact one.",
     )
 
 
@@ -87,7 +89,7 @@ def along_finding(record: Record) -> Finding:
     """Highest gap on the circle, ours and the authors'."""
     own = record.spec["n_train"] == 10
     ours = [
-        f"{gap.max():.3f} at δ = {delta:g}" + (f" (authors' plot: {AUTHORS_ALONG[delta]:g})" if own else "")
+        f"{gap.max():.3f} at δ = {delta:g}" + (f" (authors’ plot: {AUTHORS_ALONG[delta]:g})" if own else "")
         for delta, gap in zip(record["map_delta"].tolist(), record["along_gap"], strict=True)
     ]
     return Finding(record, text=f"Highest gap on the circle: {', '.join(ours)}.")
@@ -96,29 +98,34 @@ def along_finding(record: Record) -> Finding:
 def density_finding(record: Record) -> Finding:
     """The authors' peaks for more and more points, against what 50 draws scatter."""
     if record.spec["delta"] != 1.6:
-        return Finding(record, text="The authors' density study is for δ = 1.6; nothing to compare here.")
+        return Finding(record, text="The authors’ density study is for δ = 1.6; nothing to compare here.")
     authors = np.array([AUTHORS_DENSITY[n] for n in record["density_n"].tolist()])
     low, high = record["density_band"].transpose(2, 1, 0)  # designs, counts
     inside = ((low <= authors) & (authors <= high)).sum(1)
     counts = ", ".join(f"{name}: {one} of {len(authors)}" for name, one in zip(DESIGNS, inside, strict=True))
     read = ", ".join(f"{height:g}" for height in authors)
     text = (
-        f"Read from the authors' plot, to about 0.016: {read}. Inside the central 99 % of "
+        f"Read from the authors’ plot, to about 0.016: {read}. Inside the central 99 % of "
         f"{record.spec['repeats']} repeats with 50 draws, for three ways to draw: {counts}."
     )
     return Finding(record, text=text)
 
 
-def random_finding(record: Record) -> Finding:
-    """Peaks for random supports: the first one, and how all of them spread."""
-    found = []
+@book_figure
+def random_table(record: Record) -> BookTable:
+    """Peaks for points at random angles: the first set of points, and how all sets spread."""
+    rows = []
     for delta, first, peaks in zip(
         record["random_delta"], record["random_first"], record["random_peaks"], strict=True
     ):
         low, middle, high = np.quantile(peaks, (0.1, 0.5, 0.9))
-        found.append(f"δ = {delta:g}: {first.max():.2f}, median {middle:.2f} ({low:.2f} to {high:.2f})")
-    text = f"Peak for the first support, and median with 80 % range over {record.spec['supports']} supports. "
-    return Finding(record, text=text + "; ".join(found) + ".")
+        rows.append([f"{delta:g}", f"{first.max():.2f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}"])
+    return BookTable(
+        record,
+        header=("δ", "first set", "median", "80 % of sets"),
+        rows=rows,
+        note=f"Peak of the relative gap for {record.spec['supports']} sets of points at random angles.",
+    )
 
 
 @book_figure
@@ -167,5 +174,6 @@ def overlap_finding(record: Record) -> Finding:
     """The overlap at delta = sigma in the plane and in the dimensions of CIFAR-10."""
     row = record["overlap"][int(np.argmax(record["overlap_ratio"]))]
     low, high = record["overlap_dimension"][[0, -1]]
-    text = f"At δ = σ the overlap is {row[0]:.2f} in {low:.0f} dimensions and {row[-1]:.0e} in {high:,.0f}."
+    last = power_of_ten(float(row[-1]))
+    text = f"At δ = σ the overlap is {row[0]:.2f} in {low:.0f} dimensions and {last} in {high:,.0f}."
     return Finding(record, text=text)
