@@ -13,9 +13,14 @@ STORED_GUIDED = (0.249, 0.684)
 STORED_DENSITY = {8: 0.800, 10: 0.387, 12: 0.213, 15: 0.073}
 
 
+def _span(values: np.ndarray) -> str:
+    """'0.59 to 0.78', or one number when both ends read the same."""
+    ends = dict.fromkeys(f"{end:.2f}" for end in (values.min(), values.max()))
+    return " to ".join(ends)
+
+
 def _optimal_flow(record: Record) -> Finding:
-    """At the smallest noise the optimal prediction is a training point; at the largest it is near their mean.
-    """
+    """At the smallest noise the optimal prediction is a training point; at the largest it is near their mean."""
     axis, train = record["flow_axis"], record["flow_train"]
     plane = np.stack(np.meshgrid(axis, axis), axis=-1)
     guess = plane + record["flow"][0]
@@ -23,7 +28,8 @@ def _optimal_flow(record: Record) -> Finding:
     share = float((nearest < 0.1).mean())
     far = float(np.linalg.norm(guess[0] - train.mean(0), axis=-1).max())
     good = verdict(share > 0.9, far < 10 / 2)
-    text = f"sigma 0.63: {share:.1%} of the plane lands on a training point; 28: within {far:.1f} of the mean"
+    near = f"σ 0.63: {100 * share:.0f} % of the plane lands on a training point"
+    text = f"{near}; σ 28: within {far:.1f} of the mean"
     return Finding(text, "exact", good)
 
 
@@ -33,7 +39,7 @@ def _bump(record: Record) -> Finding:
     ends = np.maximum(np.abs(gap[:, sigma < 0.02]).max(1), np.abs(gap[:, sigma > 40]).max(1)) / peak
     inside = (top > 0.3) & (top < 5)
     return Finding(
-        f"peaks at sigma {top.min():.2f} to {top.max():.2f}; ends at most {ends.max():.1%} of the peak",
+        f"peaks at σ {_span(top)}; ends at most {100 * ends.max():.1f} % of the peak",
         "exact",
         verdict(bool((ends < 0.05).all()), bool(inside.all())),
     )
@@ -57,7 +63,7 @@ def _stored(record: Record) -> Finding:
     stored = np.array([STORED_PEAKS[round(float(record["delta"][i]), 3)] for i in known])
     inside = (stored > low[known]) & (stored < high[known])
     text = f"{inside.sum()} of {len(known)} inside the band of 50-draw repeats"
-    return Finding(text, f"band at delta 1.2: {low[-1]:.2f} to {high[-1]:.2f}", verdict(*map(bool, inside)))
+    return Finding(text, f"band at δ 1.2: {low[-1]:.2f} to {high[-1]:.2f}", verdict(*map(bool, inside)))
 
 
 def _contour(record: Record) -> Finding:
@@ -65,7 +71,7 @@ def _contour(record: Record) -> Finding:
     n = int(record.spec["n_train"])
     above, below = inside[delta >= 1.5 - 1e-9], inside[delta <= 1.4 + 1e-9]
     edge = float(record["threshold"])
-    text = f"all {n} inside at delta ≥ 1.5, {below.max():.0f} at ≤ 1.4; they leave at delta {edge:.3f}"
+    text = f"all {n} inside at δ ≥ 1.5, {below.max():.0f} at δ ≤ 1.4; they leave at δ {edge:.3f}"
     return Finding(text, "exact threshold", verdict(bool((above == n).all()), bool((below == 0).all())))
 
 
@@ -92,9 +98,9 @@ def _position(record: Record) -> Finding:
     ratio = sigma[plotted] / delta[plotted]
     slope = float(np.polyfit(np.log(delta), np.log(sigma), 1)[0])
     near = bool(((ratio > 0.5) & (ratio < 2)).all())
-    span = f"{ratio.min():.2f} to {ratio.max():.2f}"
-    text = f"sigma / delta is {span} as plotted, but sigma grows only as delta^{slope:.2f}"
-    return Finding(text, f"delta {delta.min():g} to {delta.max():g}", verdict(near, abs(slope - 1) < 0.25))
+    span = _span(ratio)
+    text = f"σ / δ is {span} as plotted, but σ grows only as δ to the power {slope:.2f}"
+    return Finding(text, f"δ {delta.min():g} to {delta.max():g}", verdict(near, abs(slope - 1) < 0.25))
 
 
 def _states(record: Record) -> Finding:
@@ -123,7 +129,7 @@ def _overlap(record: Record) -> Finding:
     """
     row = record["overlap"][list(record["overlap_ratio"]).index(1.0)]
     low, high = float(row[0]), float(row[-1])
-    text = f"{low:.2f} in the plane, {high:.0e} in 3,072 dimensions"
+    text = f"{low:.2f} in the plane, 10 to the power {np.log10(high):.0f} in 3,072 dimensions"
     return Finding(text, "exact", verdict(low < 0.1, high < 0.1))
 
 

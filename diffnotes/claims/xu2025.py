@@ -16,14 +16,14 @@ def _shape(record: Record) -> Finding:
     rises = bool((np.diff(share) >= -3 * np.hypot(spread[1:], spread[:-1])).all())
     ends = (bool(share[0] < 1e-3), bool(share[-1] > 0.99))
     low, high = record["sigma"][[0, -1]]
-    text = f"{share[0]:.0e} of the data variance at sigma {low:g}, {share[-1]:.4f} at {high:g}"
-    return Finding(text, f"± {spread.max():.1%} of the variance at most", verdict(rises, *ends))
+    text = f"{100 * share[0]:.2g} % of the data variance at σ {low:g}, {100 * share[-1]:.2f} % at σ {high:g}"
+    return Finding(text, f"± {100 * spread.max():.1g} % of the variance at most", verdict(rises, *ends))
 
 
 def _area(record: Record, tolerance: float) -> Finding:
     """The area under J*/sigma^2 over ln sigma is the entropy of the training set, ln N."""
     area, spread, expected = float(record["area"]), float(record["area_stderr"]), float(np.log(record["n"]))
-    text = f"{area:.3f}, ln N = {expected:.3f} ({area / expected - 1:+.2%})"
+    text = f"{area:.3f}, ln N = {expected:.3f} ({100 * (area / expected - 1):+.2f} %)"
     return Finding(text, f"± {spread:.3f}", verdict(abs(area / expected - 1) < tolerance))
 
 
