@@ -43,7 +43,7 @@ from diffnotes.runtime import MEBIBYTE, blocks, full_precision, memory_budget, r
 from diffnotes.shapes import Float, Int, Num, Tensor
 
 _TIE = 1e-14  # squared distances this close (relatively) are one distance, as in `posterior`
-_FORGET = 100.0  # nats: candidates further behind the nearest one are dropped for good
+_FORGET = 100.0  # nats: candidates further behind the nearest one are dropped
 
 
 @dataclass(frozen=True)
@@ -125,11 +125,11 @@ class PrunedDenoiser:
         self.data, self.tolerance, self.candidates = data, tolerance, candidates
         self.history: list[Call] = []
         self._set = points(data)
-        usable = data.device.type == "cpu" and len(data) and data[0].numel() <= integer_products.LONGEST
-        pixels = integer_products.signed_pixels(data) if usable and integer_products.supported() else None
-        self._pixels = pixels
-        if pixels is not None:
-            self._set = Points(pixels, None, 1 / 127.5, 128 / 127.5 - 1)
+        usable = data.device.type == "cpu" and data[0].numel() <= integer_products.LONGEST
+        usable = usable and integer_products.supported()
+        self._pixels = integer_products.signed_pixels(data) if usable else None
+        if self._pixels is not None:
+            self._set = Points(self._pixels, None, 1 / 127.5, 128 / 127.5 - 1)
         self._half, self._reach, spread = _measure(self._set)
         self._share = min(1.0, tolerance / spread) if spread > 0 else 1.0
         self._nats = math.log(self._set.count / self._share)
@@ -137,7 +137,8 @@ class PrunedDenoiser:
 
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
         _check_queries(x, self.data)
-        flat, levels = x.detach().reshape(len(x), -1).double(), _levels(sigma, x)
+        levels = _levels(sigma, x)
+        flat = x.detach().reshape(len(x), -1).to(torch.float64, copy=True)  # kept; the caller may change x
         with full_precision(), torch.no_grad():
             mean = self._answer(flat, levels)
         return mean.to(x.dtype).reshape(x.shape)
@@ -153,7 +154,7 @@ class PrunedDenoiser:
             scan = self._scan(x[redo], sigma[redo])
             mean[redo], deferred = scan.mean, int(scan.deferred.sum())
             formed += self._refresh(state, scan, redo)
-        self._state = _forget(state, rate)
+        self._state = _forget(state, rate, max(_FORGET, self._nats))
         mean += _candidate_mean(self._set, self._state.pairs, rate, len(x))
         self.history.append(Call(len(x), formed, len(redo) - deferred, deferred))
         return mean
@@ -184,8 +185,9 @@ class PrunedDenoiser:
         return len(row)
 
     def _scan(self, x: Tensor, sigma: Tensor) -> _Scan:
-        rows = rows_within(memory_budget(x.device), 40 * self._set.count, len(x))
-        scan = self._scan_floats if self._pixels is None else self._scan_pixels
+        rows = rows_within(memory_budget(x.device), 64 * self._set.count, len(x))
+        exact = self._pixels is not None and x.device.type == "cpu"
+        scan = self._scan_pixels if exact else self._scan_floats
         return _Scan.join([scan(x[part], sigma[part]) for part in blocks(len(x), rows)])
 
     def _scan_pixels(self, x: Tensor, sigma: Tensor) -> _Scan:
@@ -209,9 +211,7 @@ class PrunedDenoiser:
         return _Scan(sparse, index, gap, mean, deferred)
 
     def _digits_needed(self, y: Tensor, rate: Tensor) -> tuple[Tensor, int]:
-        """How far rounding may move y [m], and with how many digits: TV <= D/2 = |e| max|y_i| rate <=
-        share/2.
-        """
+        """How far rounding may move y [m], and the digits that keep D/2 = |e| max|y_i| rate below share/2."""
         for count in integer_products.COUNTS:
             moved = integer_products.rounding(y, count)
             if bool((moved * self._reach * rate <= self._share / 2).all()):
@@ -280,10 +280,10 @@ def _float_scores(set_: Points, x: Tensor, half: Tensor, reach: float) -> tuple[
     return scores, 2 * set_.rounding(torch.linalg.vector_norm(y, dim=1), reach)
 
 
-def _forget(state: _State, rate: Tensor) -> _State:
-    """The state without candidates that have long ceased to matter; they count as dropped from now on."""
+def _forget(state: _State, rate: Tensor, nats: float) -> _State:
+    """The state without candidates `nats` or more behind the nearest; they count as dropped from now on."""
     pairs = state.pairs
-    late = pairs.nats(rate) > _FORGET
+    late = pairs.nats(rate) > nats
     nearest_late = pairs.of(late).least(len(state.x)).sqrt() * (1 - 1e-12)
     return _State(state.x, pairs.of(~late), torch.minimum(state.radius, nearest_late))
 

@@ -142,6 +142,14 @@ def test_going_back_up_or_elsewhere_is_noticed(path: bool) -> None:
     torch.testing.assert_close(denoise(near[:2], 0.04), near[:2], rtol=0, atol=2e-6)
 
 
+def test_an_observation_changed_in_place_is_noticed(path: bool) -> None:
+    data = images(300)
+    denoise, x = PrunedDenoiser(data), values(data)[:3].reshape(3, 1, 6, 6)
+    denoise(x, 0.05)
+    x.copy_(x.flip(0))
+    torch.testing.assert_close(denoise(x, 0.05), full_scan(x, 0.05, data), rtol=0, atol=2e-6)
+
+
 def test_one_noise_level_per_row_and_float32() -> None:
     data = images(100)
     x = values(data)[:3].reshape(3, 1, 6, 6).float()
