@@ -20,7 +20,7 @@ def _span(values: np.ndarray) -> str:
 
 
 def _optimal_flow(record: Record) -> Finding:
-    """At the smallest noise the optimal prediction is a training point; at the largest it is near their mean."""
+    """At the smallest noise the prediction is a training point; at the largest it is near their mean."""
     axis, train = record["flow_axis"], record["flow_train"]
     plane = np.stack(np.meshgrid(axis, axis), axis=-1)
     guess = plane + record["flow"][0]
