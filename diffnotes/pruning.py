@@ -222,7 +222,7 @@ class PrunedDenoiser:
         """`posterior` answers; rows in which few points matter get candidates for the calls to come."""
         answer = self._posterior(x, sigma)
         count = min(self.candidates, self._set.count)
-        sparse = answer.ess <= self.candidates / 4
+        sparse = answer.ess <= max(2.0, self.candidates / 4)
         index, gap = torch.zeros(len(x), count, dtype=torch.int64, device=x.device), x.new_zeros(len(x))
         narrow = sparse.nonzero()[:, 0]
         if len(narrow):

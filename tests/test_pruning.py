@@ -142,12 +142,28 @@ def test_going_back_up_or_elsewhere_is_noticed(path: bool) -> None:
     torch.testing.assert_close(denoise(near[:2], 0.04), near[:2], rtol=0, atol=2e-6)
 
 
-def test_an_observation_changed_in_place_is_noticed(path: bool) -> None:
-    data = images(300)
-    denoise, x = PrunedDenoiser(data), values(data)[:3].reshape(3, 1, 6, 6)
-    denoise(x, 0.05)
-    x.copy_(x.flip(0))
-    torch.testing.assert_close(denoise(x, 0.05), full_scan(x, 0.05, data), rtol=0, atol=2e-6)
+@pytest.mark.parametrize("fraction", [0.2, 0.45, 0.6, 1.0])
+def test_a_dropped_point_comes_back_when_x_nears_it(path: bool, fraction: float) -> None:
+    """x walks from one point towards another: the candidate alone looks close enough far too long."""
+    data = torch.tensor([[0, 128], [200, 128]], dtype=torch.uint8)
+    first, second = values(data)
+    denoise = PrunedDenoiser(data, candidates=1)
+    x = first[None].clone()
+    denoise(x, 0.01)
+    denoise(x, 0.01)
+    assert denoise.history[-1].candidates == 1
+    x += fraction * (second - first)  # in place: the denoiser must have kept its own copy
+    torch.testing.assert_close(denoise(x, 0.01), full_scan(x, 0.01, data), rtol=0, atol=2e-6)
+    assert (denoise.history[-1].scanned + denoise.history[-1].deferred == 0) == (fraction < 0.5)
+
+
+def test_doubtful_scores_widen_the_gap() -> None:
+    denoise = PrunedDenoiser(torch.tensor([[0, 0], [10, 0], [255, 0]], dtype=torch.uint8), candidates=1)
+    scores = torch.tensor([[5.0, 1.0, 2.0]], dtype=torch.float64)
+    slack = torch.tensor([0.5], dtype=torch.float64)
+    _, index, gap, _ = denoise._nearest(scores, slack, torch.ones_like(slack))
+    assert index.tolist() == [[0]]
+    assert float(gap) == pytest.approx(2 * (5.0 - 2.0 - 0.5) / 127.5**2)
 
 
 def test_one_noise_level_per_row_and_float32() -> None:
