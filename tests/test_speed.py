@@ -297,3 +297,9 @@ def test_requirements_are_pinned():
     ]
     assert any(line.startswith("smalldiffusion==") for line in lines)
     assert all("==" in line or line.startswith("-c") for line in lines if line)
+
+
+def test_questions_without_a_peer_do_not_need_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "smalldiffusion", None)
+    record = store.run(speed.EXPERIMENT, "smoke", question="sampling", peers=True)
+    assert list(record["versions"]) == [f"torch {torch.__version__}"]

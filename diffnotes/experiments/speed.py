@@ -80,7 +80,8 @@ def compute(spec: SpeedSpec, work: Work) -> Arrays:
         _warm_up(problem)
         for name, answer in asked.items():
             arrays |= {f"{name}_{key}": value for key, value in answer(problem, spec, work).items()}
-    versions = [f"torch {torch.__version__}", *([f"{PEER} {metadata.version(PEER)}"] if spec.peers else [])]
+    versions = [f"torch {torch.__version__}"]
+    versions += [f"{PEER} {metadata.version(PEER)}"] if problem.peer else []
     sizes = {"points": len(problem.x), "dimension": problem.x.shape[1], "threads": torch.get_num_threads()}
     return arrays | {k: np.array(v) for k, v in sizes.items()} | {"versions": np.array(versions)}
 
@@ -91,7 +92,8 @@ def _problem(spec: SpeedSpec, work: Work) -> Problem:
         work.device = torch.cuda.get_device_name(where)
     pixels = _pixels(spec).flatten(1).to(where)
     x = pixels.float().div_(127.5).sub_(1.0)
-    return Problem(pixels, x, half_squares(x), load_peer(x) if spec.peers else None, spec.seed)
+    compared = spec.peers and spec.question not in ("sampling", "growth")  # which the peer has no part in
+    return Problem(pixels, x, half_squares(x), load_peer(x) if compared else None, spec.seed)
 
 
 def _pixels(spec: SpeedSpec) -> Tensor:

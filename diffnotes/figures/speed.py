@@ -244,13 +244,11 @@ def growth_speed(record: Record) -> BookFigure:
             size, seconds = record["growth_size"][i], record["growth_seconds"][:, i, :, j]
             axes.fill_between(size, seconds.min(0), seconds.max(0), color=COLOURS[method], alpha=0.25, lw=0)
             axes.plot(size, np.median(seconds, 0), color=COLOURS[method], marker="o", ms=3)
-            text = f"power {record['growth_slope'][i, j]:.2f}"
-            place = (size[2], np.median(seconds, 0)[2])
-            shift = (4, -13) if method == "pairwise" else (-4, 8)
-            side = "left" if method == "pairwise" else "right"
-            axes.annotate(text, place, shift, textcoords="offset points", size=8, ha=side)
+            text, height = f"power {record['growth_slope'][i, j]:.2f}", 0.98 - 0.08 * j
+            axes.text(0.04, height, text, color=COLOURS[method], transform=axes.transAxes, va="top", size=9)
         axes.set(xscale="log", yscale="log", xlabel=titles[axis])
         axes.grid(True)
+    panels[0].set_ylim(top=float(record["growth_seconds"].max()) * 4)  # room for the powers
     panels[0].set_ylabel("seconds of a curve")
     for method in record["growth_methods"]:
         panels[0].plot([], [], color=COLOURS[method], label=NAMES[method])
