@@ -9,6 +9,7 @@ help:
 	@echo "make setup   install only what the two above need"
 	@echo "make smoke   run every chapter in its smoke profile and report the seconds each takes"
 	@echo "make status  which figures have valid, stale or missing records"
+	@echo "make readme  redraw the README's picture and count its claims again, after records or claims changed"
 	@echo "make strip   remove outputs from the notebooks before a commit"
 	@echo "make bench   timings against other packages, in an environment of their own"
 	@echo "make clean   remove the built pages and caches (records, runs and .venv stay)"
@@ -30,6 +31,9 @@ smoke: .venv-book
 
 status: .venv-book
 	@$(RUN) -m diffnotes status
+
+readme: .venv-book
+	@$(RUN) tools/refresh_readme.py
 
 strip: .venv-book
 	@$(RUN) tools/strip_notebooks.py
@@ -54,4 +58,4 @@ has-python:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "Error: there is no $(PYTHON); install Python 3.11 or newer, or name yours: make PYTHON=python3.12" >&2; exit 1; }
 
-.PHONY: help book test setup smoke status strip bench clean .venv-book .venv-test has-python
+.PHONY: help book test setup smoke status readme strip bench clean .venv-book .venv-test has-python

@@ -10,9 +10,12 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
+import hero
 import nbformat
 import pytest
+import refresh_readme
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "book").glob("*.md"))]
@@ -175,3 +178,45 @@ def test_dead_link_is_found(tmp_path: Path) -> None:
     (tmp_path / "here.md").write_text("x")
     text = "[a](here.md#part) ![b](gone.svg) [c](https://arxiv.org)"
     assert dead_links(text, tmp_path) == ["gone.svg"]
+
+
+# --- what `make readme` writes ---
+
+
+def test_table_of_claims_is_current() -> None:
+    command = [sys.executable, "-m", "diffnotes", "claims", "--short"]
+    table = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    text = PAGES[0].read_text(encoding="utf-8")
+    assert f"<!-- claims:start -->\n{table}<!-- claims:end -->" in text, "run `make readme`"
+    assert refresh_readme.with_claims(text) == text
+
+
+def test_table_of_claims_is_replaced_and_the_rest_kept() -> None:
+    old = "a\n<!-- claims:start -->\n| old |\n<!-- claims:end -->\nb\n"
+    empty = "a\n<!-- claims:start -->\n<!-- claims:end -->\nb\n"
+    new = refresh_readme.with_claims(old)
+    assert "| old |" not in new
+    assert "| claims of |" in new
+    assert (new[:2], new[-2:]) == ("a\n", "b\n")
+    assert refresh_readme.with_claims(empty) == new
+
+
+def test_picture_shows_the_pinned_records() -> None:
+    assert hero.PATH.read_text(encoding="utf-8") == hero.svg(), "run `make readme`"
+
+
+def test_picture_follows_light_and_dark_and_asks_nobody() -> None:
+    text = hero.PATH.read_text(encoding="utf-8")
+    root = ElementTree.fromstring(text)
+    assert root.get("width") == "800"
+    assert len(text) < 200_000
+    assert "currentColor" in text
+    assert "prefers-color-scheme:dark" in text
+    assert "<script" not in text
+    assert re.findall(r'(?:href|src)="(?!#|data:)[^"]*"', text) == []
+
+
+def test_picture_of_a_missing_record_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+    with pytest.raises(hero.store.MissingRecord, match="toy_model"):
+        hero.svg()
