@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from diffnotes.figures.style import BLUE, GREEN, INK, ORANGE, PURPLE, BookFigure, BookTable, book_figure
+from diffnotes.figures.style import (
+    BLUE,
+    GREEN,
+    INK,
+    ORANGE,
+    PURPLE,
+    BookFigure,
+    BookTable,
+    book_figure,
+    log_ticks,
+)
 from diffnotes.store import Record
 
 NAMES = {
@@ -228,7 +238,7 @@ def sampling_speed(record: Record) -> BookFigure:
     axes.invert_xaxis()
     axes.grid(True)
     whole, low = (np.median(record[f"sampling_{key}_ratio"]) for key in ("whole", "low"))
-    title = f"whole run {whole:.1f} × faster, below σ = 1 {low:.0f} ×"
+    title = f"whole run {whole:.1f} × faster; steps below σ = 1: {low:.0f} ×"
     figure.legend(loc="outside upper left", ncols=2, title=title, alignment="left")
     return figure
 
@@ -247,6 +257,7 @@ def growth_speed(record: Record) -> BookFigure:
             text, height = f"power {record['growth_slope'][i, j]:.2f}", 0.98 - 0.08 * j
             axes.text(0.04, height, text, color=COLOURS[method], transform=axes.transAxes, va="top", size=9)
         axes.set(xscale="log", yscale="log", xlabel=titles[axis])
+        log_ticks(axes.xaxis, *size[::2].tolist())
         axes.grid(True)
     panels[0].set_ylim(top=float(record["growth_seconds"].max()) * 4)  # room for the powers
     panels[0].set_ylabel("seconds of a curve")
