@@ -327,7 +327,7 @@ EXPERIMENT = Experiment(
     spec=SpeedSpec,
     profiles={
         "smoke": SpeedSpec(levels=12, timed=3, queries=32, images=4, steps=6, repeats=2),
-        "laptop": SpeedSpec(question="curve", dataset="cifar10", n=0, peers=True),
+        "laptop": SpeedSpec(question="curve", dataset="cifar10", n=0, peers=True, repeats=5),
     },
     compute=compute,
     seconds={"smoke": 3, "laptop": 150},
