@@ -303,3 +303,19 @@ def test_questions_without_a_peer_do_not_need_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "smalldiffusion", None)
     record = store.run(speed.EXPERIMENT, "smoke", question="sampling", peers=True)
     assert list(record["versions"]) == [f"torch {torch.__version__}"]
+
+
+def test_every_question_is_pinned_and_loaded_on_its_own():
+    small = speed.EXPERIMENT.twin.replace(question="curve", repeats=1, seed=1)
+    experiment = dataclasses.replace(
+        speed.EXPERIMENT, profiles={"smoke": speed.EXPERIMENT.twin, "laptop": small}
+    )
+    keys = {}
+    for shown in experiment.shown:
+        record = store.run(experiment, "laptop", **shown)
+        keys[shown["question"]] = store.pin(experiment, record.key).key
+    assert len(set(keys.values())) == 4
+    for question, key in keys.items():
+        found = store.load(experiment, question=question)
+        assert (found.key, found.state, found.spec["question"]) == (key, "valid", question)
+        assert f"{question}_seconds" in found
