@@ -129,7 +129,7 @@ def _overlap(record: Record) -> Finding:
     """
     row = record["overlap"][list(record["overlap_ratio"]).index(1.0)]
     low, high = float(row[0]), float(row[-1])
-    text = f"{low:.2f} in the plane, 10 to the power {np.log10(high):.0f} in 3,072 dimensions"
+    text = f"{low:.2f} in the plane, 10 to the power −{-np.log10(high):.0f} in 3,072 dimensions"
     return Finding(text, "exact", verdict(low < 0.1, high < 0.1))
 
 

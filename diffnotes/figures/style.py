@@ -98,7 +98,7 @@ class BookTable:
     def _repr_html_(self) -> str:
         first = self.rows[0] if self.rows else self.header
         head = "".join(
-            f'<th scope="col" style="{_side(cell)}">{html.escape(name)}</th>'
+            f'<th scope="col" style="{_side(cell)}; white-space: normal">{html.escape(name)}</th>'
             for name, cell in zip(self.header, first, strict=True)
         )
         body = "".join(f"<tr>{''.join(map(_cell, self.header, row))}</tr>" for row in self.rows)
@@ -118,8 +118,8 @@ def _side(cell: str) -> str:
     """Written into the cells, since notebooks outside the book know no style sheet of ours."""
     if isinstance(cell, Markup):
         return "text-align: left; vertical-align: top"
-    side = "left" if cell[:1].isalpha() else "right"
-    return f"padding: 0.15rem 0.5rem; text-align: {side}; vertical-align: bottom"
+    side = "text-align: left" if cell[:1].isalpha() else "text-align: right; white-space: nowrap"
+    return f"padding: 0.15rem 0.5rem; {side}; vertical-align: bottom"
 
 
 class Finding:
