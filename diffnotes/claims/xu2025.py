@@ -56,15 +56,11 @@ def _cdol(record: Record) -> Finding:
     plain = int(np.argmin(np.abs(record["multiples"] - PLAIN)))
     chosen = [0, plain, bias.shape[2] - 1]
     worst, error = _jackknife(bias[:, :, chosen])
-    lower = np.array(
-        [worst[:, 1] < worst[:, 0] - 2 * error[:, 0], worst[:, 1] < worst[:, 2] - 2 * error[:, 1]]
-    )
+    lower = (worst[:, [0, 2]] - worst[:, [1]] > 2 * error).all(1).tolist()
     share = 100 * worst / float(record["variance"])
     span = [f"{part.min():.1f} to {part.max():.1f} %" for part in share.T]
     text = f"cDOL {span[1]}, DOL {span[0]}, SNIS {span[2]} of the variance, for N/L {_span(record)}"
-    return Finding(
-        text, f"{lower.all(0).sum()} of {lower.shape[1]} ratios", verdict(*map(bool, lower.all(0)))
-    )
+    return Finding(text, f"{sum(lower)} of {len(lower)} ratios", verdict(*lower))
 
 
 def _jackknife(bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -86,7 +82,7 @@ def _plain_correction(record: Record) -> Finding:
     near = np.abs(np.log(record["best"] / PLAIN)) < np.log(2)
     found = ", ".join(f"{best:.2g}" for best in record["best"])
     text = f"best C in units of N/L: {found} for N/L {', '.join(map(str, record['ratios']))}"
-    return Finding(text, f"{near.sum()} of {len(near)} within a factor 2", verdict(*map(bool, near)))
+    return Finding(text, f"{near.sum()} of {len(near)} within a factor 2", verdict(*near.tolist()))
 
 
 def _square_law(record: Record) -> Finding:
@@ -110,7 +106,7 @@ def _dol_area(record: Record) -> Finding:
     held = (np.abs(area - np.log(sizes)) < 3 * error + 0.01) & (error < 0.03 * np.log(sizes))
     pairs = zip(area, np.log(sizes), sizes, strict=True)
     text = "; ".join(f"{found:.3f}, ln {size:,} = {expected:.3f}" for found, expected, size in pairs)
-    return Finding(text, f"± {error.max():.3f}", verdict(*map(bool, held)))
+    return Finding(text, f"± {error.max():.3f}", verdict(*held.tolist()))
 
 
 def _spread(record: Record) -> Finding:

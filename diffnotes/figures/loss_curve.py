@@ -6,10 +6,22 @@ import math
 
 import numpy as np
 
-from diffnotes.figures.style import BLUE, INK, ORANGE, PALETTE, BookFigure, BookTable, Finding, book_figure
+from diffnotes.figures.style import (
+    BLUE,
+    INK,
+    ORANGE,
+    PALETTE,
+    RAMP,
+    BookFigure,
+    BookTable,
+    Finding,
+    book_figure,
+    log_ticks,
+    plus_minus,
+)
 from diffnotes.store import Record
 
-NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "imagenet64": "ImageNet-64"}
+NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "imagenet64": "Tiny ImageNet"}
 
 
 def name(record: Record) -> str:
@@ -104,6 +116,61 @@ def critical(*records: Record) -> BookTable:
     return BookTable(
         *records, header=header, rows=rows, note="Noise levels where the optimal loss becomes visible"
     )
+
+
+@book_figure
+def size_curves(sizes: Record, whole: Record) -> BookFigure:
+    """J*(sigma) of parts of a training set beside that of the whole set."""
+    figure = BookFigure(sizes, whole, alt="Optimal loss against noise level for parts of a training set.")
+    axes = figure.add_subplot()
+    curves = [(int(n), sizes["mean"][k] / sizes["variance"][k]) for k, n in enumerate(sizes["size"])]
+    curves.append((int(whole["n"]), whole["mean"] / whole["variance"]))
+    for k, (n, share) in enumerate(curves):
+        sigma = sizes["sigma"] if k < len(sizes["size"]) else whole["sigma"]
+        axes.plot(sigma, share, color=RAMP(k / (len(curves) - 1)), label=f"N = {n:,}")
+    axes.set(xscale="log", xlabel="noise level σ (pixels in [−1, 1])", ylabel="J*(σ) / data variance")
+    axes.set(
+        xlim=(0.5, 60), ylim=(-0.02, 1.04), title=f"{NAMES[whole.spec['dataset']]} and random parts of it"
+    )
+    log_ticks(axes.xaxis, 1, 2, 5, 10, 20, 50)
+    axes.grid(True)
+    axes.legend(loc="upper left")
+    return figure
+
+
+@book_figure
+def size_table(sizes: Record, whole: Record) -> BookTable:
+    """Critical noise level, Gaussian prediction and area for each size."""
+    header = ("N", "σ at 1 %", "σ at 10 %", "σ at 50 %", "Gaussian prediction", "area", "ln N")
+    parts = ("size", "critical", "gaussian_sigma", "area", "area_stderr")
+    rows = list(zip(*(sizes[name] for name in parts), strict=True))
+    rows.append(tuple(whole["n" if name == "size" else name] for name in parts))
+    return BookTable(
+        sizes, whole, header=header, rows=[_size_row(*row) for row in rows],
+        note="Random parts of the training set, and all of it (last row)",
+    )  # fmt: skip
+
+
+def _size_row(
+    n: np.ndarray, critical: np.ndarray, gaussian: np.ndarray, area: np.ndarray, error: np.ndarray
+) -> list[str]:
+    sigmas = [f"{sigma:.2f}" for sigma in (*critical, float(gaussian))]
+    return [f"{int(n):,}", *sigmas, plus_minus(float(area), float(error)), f"{math.log(int(n)):.3f}"]
+
+
+def order_found(sizes: Record, images: Record) -> Finding:
+    """The critical noise levels of two training sets at equal N."""
+    n = int(images["n"])
+    if n not in sizes["size"]:
+        return Finding(sizes, images, text=f"There is no curve for {n:,} images of the first set.")
+    place = list(sizes["size"]).index(n)
+    low, high = float(sizes["critical"][place][0]), float(images["critical"][0])
+    first, second = (NAMES[r.spec["dataset"]] for r in (sizes, images))
+    each = [low / math.sqrt(float(sizes["variance"][place])), high / math.sqrt(float(images["variance"]))]
+    return Finding(sizes, images, text=(
+        f"With N = {n:,} each, the critical σ is {low:.2f} for {first} and {high:.2f} for {second}. "
+        f"In units of the root of the data variance that is {each[0]:.3f} and {each[1]:.3f}."
+    ))  # fmt: skip
 
 
 def found(*records: Record) -> Finding:
