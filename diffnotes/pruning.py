@@ -43,7 +43,7 @@ from diffnotes.runtime import MEBIBYTE, blocks, full_precision, memory_budget, r
 from diffnotes.shapes import Float, Int, Num, Tensor
 
 _TIE = 1e-14  # squared distances this close (relatively) are one distance, as in `posterior`
-_FORGET = 100.0  # nats: candidates further behind the nearest one are dropped
+_FORGET = 50.0  # nats: candidates further behind the nearest one are dropped
 
 
 @dataclass(frozen=True)
