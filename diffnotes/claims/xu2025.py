@@ -80,7 +80,10 @@ def _span(record: Record) -> str:
 def _plain_correction(record: Record) -> Finding:
     """Is the best C within a factor 2 of 4N/L at each N/L?"""
     near = np.abs(np.log(record["best"] / PLAIN)) < np.log(2)
-    found = ", ".join(f"{best:.2g}" for best in record["best"])
+    edge = record["multiples"][-2]
+    found = ", ".join(
+        "≥ " * bool(b > 0.99 * edge) + (f"{b:.1f}" if b < 10 else f"{b:,.0f}") for b in record["best"]
+    )
     text = f"best C in units of N/L: {found} for N/L {', '.join(map(str, record['ratios']))}"
     return Finding(text, f"{near.sum()} of {len(near)} within a factor 2", verdict(*near.tolist()))
 

@@ -227,7 +227,8 @@ def _scatter(axes: Axes, record: Record) -> None:
         axes.errorbar(x + shift, ratio, error * ratio, color=colour, marker="o", ms=4, capsize=2, label=label)
     axes.set_xticks(x, ["DOL", *(f"{c:g}" for c in record["coarse"][1:-1]), "SNIS"])
     axes.set(xlabel="C in units of N/L", ylim=(0, None))
-    axes.set_title(f"{name(record)}, N/L = {record['ratios'][k]}, σ = {record['sigma'][level]:.2f}")
+    label = NAMES[record.spec["dataset"]]
+    axes.set_title(f"{label}, N/L = {record['ratios'][k]}, σ = {record['sigma'][level]:.2f}")
     axes.grid(True)
 
 
@@ -243,9 +244,10 @@ def dol_identity(*records: Record) -> BookFigure:
         axes.errorbar(grid, height, 2 * error, color=ORANGE, marker=".", ls="", lw=1, label="DOL")
         axes.set(xscale="log", xlabel="noise level σ", ylim=(0, None))
         axes.set_title(f"{name(record)}, L = {int(record['sizes'][-1]):,}")
+        log_ticks(axes.xaxis, *(tick for tick in (0.1, 1, 10, 100) if grid[0] <= tick <= grid[-1]))
         axes.grid(True)
     figure.axes[0].set_ylabel("loss / σ²")
-    figure.axes[0].legend(loc="upper right")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
