@@ -33,6 +33,13 @@ function stickingOut() {
     .slice(0, 5);
 }
 
+// Boxes of the book that scroll sideways and do not show it by a shade at their edge.
+function unhinted() {
+  return [...document.querySelectorAll("main :is(.dn-figure, .dn-plain, .dn-explore) > div, main pre")]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).backgroundImage === "none")
+    .map((e) => e.textContent.trim().slice(0, 40));
+}
+
 function channels(color) {
   return color.match(/[\d.]+/g).map(Number);
 }

@@ -249,6 +249,21 @@ def test_page_fits_its_window(browser: chromium.Browser, address: str, page: str
     assert browser.run("return document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_what_scrolls_on_a_phone_shows_it(browser: chromium.Browser, address: str, page: str) -> None:
+    browser.resize(PHONE)
+    browser.open(f"{address}/{page}")
+    assert faults(browser, "unhinted") == []
+
+
+def test_unhinted_scrolling_is_found(browser: chromium.Browser, tmp_path: Path) -> None:
+    browser.resize(PHONE)
+    box = '<div class="dn-plain"><div style="overflow: auto; {}"><p style="width: 600px">{}</p></div></div>'
+    shade = "background-image: linear-gradient(red, blue)"
+    show(browser, tmp_path, f"<main>{box.format('', 'bare')}{box.format(shade, 'shaded')}</main>")
+    assert faults(browser, "unhinted") == ["bare"]
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("page", PAGES)
 def test_page_is_legible(browser: chromium.Browser, address: str, page: str, theme: str) -> None:

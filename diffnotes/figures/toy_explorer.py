@@ -27,8 +27,9 @@ class Explorer:
     @book_frame
     def _build(self) -> None:
         self.figure = Figure(figsize=SIZE, dpi=DPI)
-        left, right = np.ravel(self.figure.subfigures(1, 2))  # so that the figure can be cut between them
-        self._plane, self._gap = left.subplots(), right.subplots()
+        halves = self.figure.add_gridspec(1, 2)  # so that the figure can be cut between them
+        self._plane = self.figure.add_subfigure(halves[0]).subplots()
+        self._gap = self.figure.add_subfigure(halves[1]).subplots()
         shown = self._values(1.0, 1.6, 10)
         axis, count = shown["axis"], len(shown["axis"][2::EVERY])
         steps = {"norm": BoundaryNorm(STEPS, FADE.N, extend="max"), "interpolation_stage": "data"}
