@@ -70,17 +70,16 @@ def area(*records: Record) -> BookFigure:
         height, spread = record["mean"] / sigma**2, record["stderr"] / sigma**2
         axes.fill_between(sigma, 0, height, color=colour, alpha=0.15, lw=0)
         axes.fill_between(sigma, height - 2 * spread, height + 2 * spread, color=colour, alpha=0.35, lw=0)
-        label = f"{name(record)}: area {float(record['area']):.2f}, ln N = {math.log(int(record['n'])):.2f}"
-        axes.plot(sigma, height, color=colour, label=label)
+        axes.plot(sigma, height, color=colour, label=name(record))
         axes.axvline(float(record["gaussian_sigma"]), color=colour, ls=":", lw=1.2)
-    axes.plot([], [], color=INK, ls=":", lw=1.2, label="where a Gaussian would have told ln N nats")
+    axes.plot([], [], color=INK, ls=":", lw=1.2, label="a Gaussian: ln N nats")
     axes.set(
         xscale="log", xlabel="noise level σ (pixels in [−1, 1])", ylabel="J*(σ) / σ²  (nats per unit of ln σ)"
     )
     axes.set_xlim(0.02, 60)
     axes.set_ylim(bottom=0)
     axes.grid(True)
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper left")
     return figure
 
 
@@ -96,13 +95,13 @@ def _sum_row(record: Record) -> tuple[str, ...]:
     n, found, spread = int(record["n"]), float(record["area"]), float(record["area_stderr"])
     expected = math.log(n)
     counts = (f"{n:,}", f"{int(record['dimension']):,}", f"{int(record['sources']):,}")
-    numbers = (f"{found:.4f}", f"{spread:.4f}", f"{expected:.4f}", f"{found / expected - 1:+.2%}")
+    numbers = (f"{found:.4f}", f"{spread:.4f}", f"{expected:.4f}", f"{100 * (found / expected - 1):+.2f} %")
     return NAMES[record.spec["dataset"]], *counts, *numbers
 
 
 def critical(*records: Record) -> BookTable:
     """Where J* passes 1 %, 10 % and 50 % of the data variance, and the Gaussian prediction."""
-    shares = [f"σ at {share:.0%}" for share in records[0]["critical_share"]]
+    shares = [f"σ at {100 * share:.0f} %" for share in records[0]["critical_share"]]
     header = ("training set", "data variance", *shares, "Gaussian prediction")
     rows = [
         (
@@ -184,6 +183,6 @@ def _sentence(record: Record) -> str:
     rises = float(np.interp(0.5, record["mean"] / record["variance"], record["sigma"]))
     return (
         f"{name(record)}: the optimal loss stays below 1 % of the data variance up to σ = {low:.2f} "
-        f"and reaches half of it at {rises:.2f}. No standard error exceeds {worst:.2%} of the variance "
-        f"({int(record['sources']):,} sources)."
+        f"and reaches half of it at {rises:.2f}. No standard error exceeds {100 * worst:.2f} % "
+        f"of the variance ({int(record['sources']):,} sources)."
     )

@@ -127,7 +127,7 @@ def best_corrections(*records: Record) -> BookFigure:
         ratio = record["ratios"].astype(float)
         best, low, high = (record[key] * ratio for key in ("best", "best_low", "best_high"))
         edge = _at_edge(record)
-        whole = np.stack([np.maximum(best - low, 0), np.where(edge, 0.7 * best, np.maximum(high - best, 0))])
+        whole = np.stack([np.maximum(best - low, 0), np.where(edge, 0, np.maximum(high - best, 0))])
         axes.errorbar(
             shift * ratio,
             best,
@@ -139,6 +139,7 @@ def best_corrections(*records: Record) -> BookFigure:
             capsize=3,
             label=name(record),
         )
+        axes.plot(shift * ratio[edge], 1.9 * best[edge], color=colour, marker="$↑$", ms=9, ls="")
     line = np.array([1.6, 80.0])
     axes.plot(line, 4 * line, color=INK, lw=1, label="the paper’s 4 N/L")
     axes.plot(line, line**2, color=INK, lw=1, ls=":", label="(N/L)²")
@@ -166,7 +167,7 @@ def _accuracy_rows(record: Record) -> list[list[str]]:
     for k, ratio in enumerate(record["ratios"].tolist()):
         found = [rms[k, 0], rms[k, multiples.index(1.0)], rms[k, multiples.index(PLAIN)]]
         cells = [f"{value:.1f}" for value in found] + [
-            f"{record['best'][k]:.2g}",
+            _best(record)[k],
             f"{rms[k, 1:-1].min():.1f}",
         ]
         last = f"{near[ratio]:.2f}" if ratio in near else "–"
@@ -286,6 +287,7 @@ def conversions(record: Record) -> BookTable:
         worst = float(np.abs(measured / record["factor"][k] - 1).max())
         cells = [f"{value:.4g}" for value in measured]
         names = [str(record[key][k]) for key in ("process", "target", "formula")]
+        names[2] = names[2].replace("α²/σ²", "(α/σ)²").replace("α²/σ⁴", "(α/σ²)²")
         rows.append([*names, *cells, power_of_ten(worst)])
     note = "Measured ratio of losses at equal noise ratio s = σ/α; last column: relative, against the formula"
     return BookTable(record, header=header, rows=rows, note=note)
