@@ -86,8 +86,8 @@ class Markup(str):
 class BookTable:
     """A table of results: a sentence, header, rows, and the provenance of its records where it has any.
 
-    Words stand left, numbers right. A table with cells of `Markup` is one to read: on a phone its rows become
-    blocks instead of scrolling.
+    Columns of words stand left, columns of numbers right, as their first row has it. A table with cells of
+    `Markup` is one to read: on a phone its rows become blocks instead of scrolling.
     """
 
     def __init__(
@@ -97,11 +97,9 @@ class BookTable:
 
     def _repr_html_(self) -> str:
         first = self.rows[0] if self.rows else self.header
-        head = "".join(
-            f'<th scope="col" style="{_side(cell)}; white-space: normal">{html.escape(name)}</th>'
-            for name, cell in zip(self.header, first, strict=True)
-        )
-        body = "".join(f"<tr>{''.join(map(_cell, self.header, row))}</tr>" for row in self.rows)
+        sides = [_side(cell) for cell in first]
+        head = "".join(map(_heading, self.header, sides))
+        body = "".join(f"<tr>{''.join(map(_cell, self.header, row, sides))}</tr>" for row in self.rows)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         note = f'<p class="dn-note">{html.escape(self.note)}</p>' if self.note else ""
         look = "dn-table dn-words" if isinstance(first[0], Markup) else "dn-table"
@@ -109,16 +107,24 @@ class BookTable:
         return page_figure(f'<div class="{look}">{table}</div>', self.records, label, self.name, note)
 
 
-def _cell(name: str, cell: str) -> str:
+def _heading(name: str, side: str) -> str:
+    return f'<th scope="col" style="{side}; white-space: normal">{html.escape(name)}</th>'
+
+
+def _cell(name: str, cell: str, side: str) -> str:
     text = cell if isinstance(cell, Markup) else html.escape(cell)
-    return f'<td data-label="{html.escape(name)}" style="{_side(cell)}">{text}</td>'
+    return f'<td data-label="{html.escape(name)}" style="{side}">{text}</td>'
 
 
 def _side(cell: str) -> str:
     """Written into the cells, since notebooks outside the book know no style sheet of ours."""
     if isinstance(cell, Markup):
         return "text-align: left; vertical-align: top"
-    side = "text-align: left" if cell[:1].isalpha() else "text-align: right; white-space: nowrap"
+    side = (
+        "text-align: left; min-width: 5rem"
+        if cell[:1].isalpha()
+        else "text-align: right; white-space: nowrap"
+    )
     return f"padding: 0.15rem 0.5rem; {side}; vertical-align: bottom"
 
 
