@@ -64,8 +64,8 @@ def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Pos
     Raises UserError for a wrong type, shape or value.
     """
     set_ = points(data)
-    _check_queries(x, data)
-    flat, levels = x.detach().reshape(len(x), -1), _levels(sigma, x)
+    check_queries(x, data)
+    flat, levels = x.detach().reshape(len(x), -1), row_levels(sigma, x)
     rows = rows_within(memory_budget(x.device) // 2, 4 * set_.count, len(x))
     with full_precision(), torch.no_grad():
         parts = [_chunk(flat[part], levels[part], set_) for part in blocks(len(x), rows)]
@@ -73,7 +73,7 @@ def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Pos
     return Posterior(mean.to(x.dtype).reshape(x.shape), log_z, ess)
 
 
-def _check_queries(x: Tensor, data: Data) -> None:
+def check_queries(x: Tensor, data: Data) -> None:
     if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
         kind = str(getattr(x, "dtype", type(x).__name__)).removeprefix("torch.")
         raise UserError(f"x must be a float32 or float64 tensor, not {kind}; convert with x.float().")
@@ -86,7 +86,7 @@ def _check_queries(x: Tensor, data: Data) -> None:
         raise UserError("x contains NaN or infinite values; give finite observations.")
 
 
-def _levels(sigma: float | Tensor, x: Tensor) -> Tensor:
+def row_levels(sigma: float | Tensor, x: Tensor) -> Tensor:
     """sigma as float64 [b] on the device of x."""
     levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
     if levels.ndim > 1 or (levels.ndim == 1 and len(levels) != len(x)):
@@ -106,7 +106,7 @@ def _chunk(x: Tensor, sigma: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tens
     for part in blocks(len(x), max(1, size // set_.count)):
         error = set_.rounding(torch.linalg.vector_norm(y[part], dim=1), radius)
         log_z[part], ess[part], total[part] = _weigh(scores[part], x[part], precision[part], error, set_)
-    mean = set_.uncentred(_weighted_sum(scores, set_) / total[:, None])
+    mean = set_.uncentred(_weighted_sum(scores, set_)[: len(x)] / total[:, None])
     return mean, log_z, ess
 
 
@@ -160,15 +160,21 @@ def _rescore(
 
 
 def _weighted_sum(weights: Tensor, set_: Points) -> Tensor:
-    """sum_i weights[:, i] y_i [b, d], without the points that carry less than 1e-8 of the weight in all."""
-    result = torch.zeros(len(weights), set_.raw.shape[1], device=weights.device)
+    """sum_i weights[:, i] y_i [b, d] in float64, without the points that carry less than 1e-8 of the weight.
+
+    Tiles are multiplied in float32 and added in float64. Fewer than 8 rows are padded: products of one or two
+    rows add thousands of terms in a row, which costs a digit (1e-5 instead of 1e-6 on CIFAR-10).
+    """
+    rows = max(8, len(weights))
+    result = torch.zeros(rows, set_.raw.shape[1], dtype=torch.float64, device=weights.device)
     alive = weights.amax(0) > 1e-8 / set_.count
+    weights = torch.nn.functional.pad(weights, (0, 0, 0, rows - len(weights)))
     for part in blocks(set_.count, set_.tile_rows):
         index = alive[part].nonzero()[:, 0] + part.start
         if len(index) > 0.7 * (part.stop - part.start):
-            result.addmm_(weights[:, part], set_.tile(part, weights.device))
+            result += weights[:, part] @ set_.tile(part, weights.device)
         elif len(index):
-            result.addmm_(weights[:, index], set_.tile(index.to(set_.raw.device), weights.device))
+            result += weights[:, index] @ set_.tile(index.to(set_.raw.device), weights.device)
     return result
 
 
@@ -183,7 +189,7 @@ def gaussian_posterior_mean(
 ) -> Float[Tensor, "b d"]:
     """E[x0|x] = m + S (S + sigma^2 I)^-1 (x - m) for x0 ~ N(m, S): the Wiener filter; sigma scalar or [b]."""
     values, vectors = torch.linalg.eigh(covariance.double())
-    variance = _levels(sigma, x)[:, None] ** 2
+    variance = row_levels(sigma, x)[:, None] ** 2
     values = values.clamp(min=0.0)
     gain = torch.where(values > 0, values / (values + variance), values)
     inner = (x.double() - mean.double()) @ vectors

@@ -38,7 +38,7 @@ import torch
 from diffnotes import integer_products
 from diffnotes.errors import UserError
 from diffnotes.points import Points, half_squares, points, squared_distances
-from diffnotes.posterior import Posterior, _check_queries, _levels, posterior
+from diffnotes.posterior import Posterior, check_queries, posterior, row_levels
 from diffnotes.runtime import MEBIBYTE, blocks, full_precision, memory_budget, rows_within
 from diffnotes.shapes import Float, Int, Num, Tensor
 
@@ -136,8 +136,8 @@ class PrunedDenoiser:
         self._state: _State | None = None
 
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
-        _check_queries(x, self.data)
-        levels = _levels(sigma, x)
+        check_queries(x, self.data)
+        levels = row_levels(sigma, x)
         flat = x.detach().reshape(len(x), -1).to(torch.float64, copy=True)  # kept; the caller may change x
         with full_precision(), torch.no_grad():
             mean = self._answer(flat, levels)

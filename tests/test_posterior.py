@@ -70,6 +70,19 @@ def test_agrees_with_float64_where_float32_products_do_not(sigma: float) -> None
     check(posterior.posterior(x, sigma, data), x, sigma, data)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_small_batches_over_many_points_lose_no_digit(batch: int) -> None:
+    """Products of one or two rows round badly when many points that are alike carry weight."""
+    random = torch.Generator().manual_seed(0)
+    light, texture = torch.rand(20_000, 1, generator=random), torch.rand(20_000, 768, generator=random)
+    pixels = (255 * (0.7 * light + 0.3 * texture)).to(torch.uint8)
+    data = pixels.double() / 127.5 - 1
+    x = (data[:batch] + 8 * torch.randn(batch, 768, generator=random, dtype=torch.float64)).float()
+    square = torch.cdist(x.double(), data, compute_mode="donot_use_mm_for_euclid_dist").square()
+    expected = torch.softmax(-square / 128, 1) @ data
+    assert (posterior.posterior(x, 8.0, pixels).mean - expected).abs().max() < 5e-7
+
+
 @pytest.mark.parametrize("sigma", [0.002, 0.1, 0.5, 2.0, 80.0])
 def test_pixels_stand_for_numbers_between_minus_one_and_one(sigma: float) -> None:
     generator = torch.Generator().manual_seed(0)
