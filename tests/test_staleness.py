@@ -58,6 +58,17 @@ def status(checkout: Path) -> dict[str, tuple[str, str]]:
     return {f"{row['experiment']} {row['settings']}": (row["state"], row["reason"]) for row in rows}
 
 
+def digest(checkout: Path) -> str:
+    """The digest of the toy model's code, which a record of it keeps."""
+    source = (
+        "from diffnotes import experiments, store; print(store.code_digest(experiments.find('toy_model')))"
+    )
+    words = [sys.executable, "-c", source]
+    done = subprocess.run(words, cwd=checkout, env=environment(checkout), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def page(checkout: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """What a page shows for a cell: its html, or the text of its error."""
     for name, value in environment(checkout).items():
@@ -124,9 +135,12 @@ def test_a_changed_constant_of_the_formula_makes_the_toy_stale(checkout, monkeyp
 
 
 def test_a_changed_comment_changes_nothing(checkout):
-    path = checkout / "diffnotes/experiments/toy_formulas.py"
+    path, before = checkout / "diffnotes/experiments/toy_formulas.py", digest(checkout)
     path.write_text(path.read_text() + "\n# Words only.\n")
-    assert status(checkout)["toy_model {}"] == ("valid", "the code is the one that made it")
+    assert digest(checkout) == before
+    assert status(checkout)["toy_model {}"][0] == "valid"
+    edit(path, "RADIUS = 10.0", "RADIUS = 2 * 5.0")
+    assert digest(checkout) != before
 
 
 def test_changed_code_with_the_same_numbers_stays_valid(checkout):
