@@ -99,6 +99,7 @@ def test_the_explorer_draws_every_image_and_level(noisy):
 def test_the_sentence_on_noisy_images_needs_levels_that_it_names(noisy):
     wide = store.run(noisy_image.EXPERIMENT, "smoke", sigma_max=20.0)
     assert "passes 100" in str(found(wide))
+    assert "still below 100" in str(found(store.run(noisy_image.EXPERIMENT, "smoke", sigma_max=1.0)))
 
 
 # --- conversions ---

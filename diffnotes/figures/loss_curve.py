@@ -101,7 +101,7 @@ def _sum_row(record: Record) -> tuple[str, ...]:
 
 def critical(*records: Record) -> BookTable:
     """Where J* passes 1 %, 10 % and 50 % of the data variance, and the Gaussian prediction."""
-    shares = [f"σ at {100 * share:.0f} %" for share in records[0]["critical_share"]]
+    shares = [f"σ at {100 * share:.0f}\u00a0%" for share in records[0]["critical_share"]]
     header = ("training set", "data variance", *shares, "Gaussian prediction")
     rows = [
         (
@@ -140,7 +140,7 @@ def size_curves(sizes: Record, whole: Record) -> BookFigure:
 @book_figure
 def size_table(sizes: Record, whole: Record) -> BookTable:
     """Critical noise level, Gaussian prediction and area for each size."""
-    header = ("N", "σ at 1 %", "σ at 10 %", "σ at 50 %", "Gaussian prediction", "area", "ln N")
+    header = ("N", "σ at 1\u00a0%", "σ at 10\u00a0%", "σ at 50\u00a0%", "Gaussian prediction", "area", "ln N")
     parts = ("size", "critical", "gaussian_sigma", "area", "area_stderr")
     rows = list(zip(*(sizes[name] for name in parts), strict=True))
     rows.append(tuple(whole["n" if name == "size" else name] for name in parts))

@@ -74,10 +74,14 @@ def picture(axes: Axes, pixels: np.ndarray, title: str) -> None:
 
 def found(record: Record) -> Finding:
     """Between which levels each image stops being one image."""
-    sigma = record["sigma"]
-    low = [sigma[effective > 1.01].min() for effective in record["effective"]]
-    high = [sigma[effective > 100].min() for effective in record["effective"]]
-    largest = 100 * record["effective"][:, -1] / int(record["n"])
+    sigma, effective = record["sigma"], record["effective"]
+    if (effective[:, -1] < 100).any():
+        text = (
+            f"At σ = {sigma[-1]:g} the effective number is still below 100; more levels would show it pass."
+        )
+        return Finding(record, text=text)
+    low, high = ([sigma[row > least].min() for row in effective] for least in (1.01, 100))
+    largest = 100 * effective[:, -1] / int(record["n"])
     pairs = ", ".join(f"{a:.1f} and {b:.1f}" for a, b in zip(low, high, strict=True))
     text = (
         f"For these {len(low)} images the effective number leaves 1 and passes 100 at σ = {pairs}. "
