@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from diffnotes.errors import UserError
-from diffnotes.runtime import MEBIBYTE, rows_within
+from diffnotes.runtime import MEBIBYTE, blocks, rows_within
 from diffnotes.shapes import Float, Int, Num, Tensor
 from diffnotes.shards import Shards
 
@@ -109,12 +109,12 @@ def squared_distances(
     set_: Points, x: Float[Tensor, "b d"], row: Int[Tensor, "k"], index: Int[Tensor, "k"]
 ) -> Float[Tensor, "k"]:
     """|x[row] - x_index|^2 in difference form and float64, for k pairs, a bounded number at a time."""
-    step = rows_within(32 * MEBIBYTE, 8 * x.shape[1], max(1, len(row)))
-    parts = [
-        (x[row[at : at + step]].double() - set_.rows(index[at : at + step], x.device)).square().sum(1)
-        for at in range(0, len(row), step)
-    ]
-    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64, device=x.device)
+    size = 3 * MEBIBYTE // 2 if x.device.type == "cpu" else 32 * MEBIBYTE  # a level-2 cache, or few launches
+    found = torch.empty(len(row), dtype=torch.float64, device=x.device)
+    for part in blocks(len(row), rows_within(size, 8 * x.shape[1], max(1, len(row)))):
+        gap = set_.rows(index[part], x.device).sub_(x[row[part]])
+        found[part] = torch.einsum("kd,kd->k", gap, gap)
+    return found
 
 
 def true_pairs(mask: Tensor) -> tuple[Int[Tensor, "k"], Int[Tensor, "k"]]:
