@@ -162,8 +162,8 @@ def _rescore(
 def _weighted_sum(weights: Tensor, set_: Points) -> Tensor:
     """sum_i weights[:, i] y_i [b, d] in float64, without the points that carry less than 1e-8 of the weight.
 
-    Tiles are multiplied in float32, and every few of them added in float64. Fewer than 8 rows are padded: products of one or two
-    rows add thousands of terms in a row, which costs a digit (1e-5 instead of 1e-6 on CIFAR-10).
+    Tiles are multiplied in float32, and every few of them added in float64. Fewer than 8 rows are padded:
+    products of one or two rows add thousands of terms in turn, which costs a digit (1e-5 on CIFAR-10).
     """
     rows = max(8, len(weights))
     result = torch.zeros(rows, set_.raw.shape[1], dtype=torch.float64, device=weights.device)

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 
 from diffnotes.store import Experiment, SpecError
 
-NAMES = ("toy_model", "loss_curve", "loss_sizes", "loss_estimators", "loss_conversions", "noisy_image")
-# the module of each experiment has the experiment's name
+# The module of each experiment has the experiment's name.
+NAMES = (
+    "toy_model",
+    "loss_curve",
+    "loss_sizes",
+    "loss_estimators",
+    "loss_conversions",
+    "noisy_image",
+    "speed",
+)
 
 
 def find(name: str) -> Experiment:
