@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,3 +161,50 @@ def normals(
 def permutation(seed: int, stream: str, size: int, index: int = 0) -> Array:
     """A uniformly random order of range(size), int64 [size]: the order of `size` random words."""
     return np.argsort(words(seed, stream, index, size)[0], kind="stable")
+
+
+# --------------------------------------------------------------------------------------- several processes
+
+
+@dataclass(frozen=True)
+class ProcessGroup:
+    """This process among those that torchrun started: number `rank` of `size`; alone it is 0 of 1."""
+
+    rank: int = 0
+    size: int = 1
+
+    def add(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its sum over all processes, in one exchange."""
+        if self.size > 1:
+            flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+            torch.distributed.all_reduce(flat)
+            for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+                tensor.copy_(part.view_as(tensor))
+
+    def any(self, here: bool) -> bool:
+        """Whether it holds in any process; every process gets the same answer."""
+        if self.size == 1:
+            return here
+        flag = torch.tensor([float(here)], device=device())
+        torch.distributed.all_reduce(flag)
+        return bool(flag.item())
+
+    def share(self, value: Any) -> Any:
+        """What the first process has."""
+        if self.size == 1:
+            return value
+        box = [value]
+        torch.distributed.broadcast_object_list(box)
+        return box[0]
+
+
+def process_group() -> ProcessGroup:
+    """Join the processes that torchrun started; without torchrun, a group of one."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return ProcessGroup()
+    if not torch.distributed.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return ProcessGroup(torch.distributed.get_rank(), size)

@@ -1,0 +1,73 @@
+"""Training states on disk: written atomically, checked by a digest, with the one before as a fall-back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffnotes import files
+from diffnotes.errors import UserError
+
+_DIGEST = 32  # bytes of SHA-256 before the state
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The last two states of one run in `folder`; `identity` says which run it is.
+
+    A file is the SHA-256 of what follows, then a dictionary of tensors and plain values as torch writes it.
+    """
+
+    folder: Path
+    identity: str
+
+    @property
+    def current(self) -> Path:
+        return self.folder / "checkpoint.pt"
+
+    @property
+    def previous(self) -> Path:
+        return self.folder / "checkpoint-before.pt"
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state`; the last one becomes the fall-back. A failed write leaves both as they were."""
+        buffer = io.BytesIO()
+        torch.save({"identity": self.identity, **state}, buffer)
+        content = buffer.getvalue()
+        fresh = self.folder / "checkpoint-new.pt"
+        files.write_atomic(fresh, hashlib.sha256(content).digest() + content)
+        if self.current.exists():
+            os.replace(self.current, self.previous)
+        os.replace(fresh, self.current)
+
+    def load(self, where: torch.device) -> dict[str, Any] | None:
+        """The newest undamaged state with its tensors on `where`; None when nothing was saved yet.
+
+        Raises UserError when every file is damaged, or the state is of another run.
+        """
+        paths = [path for path in (self.current, self.previous) if path.exists()]
+        contents = filter(None, map(_content, paths))
+        content = next(contents, None)
+        if content is None:
+            if paths:
+                raise UserError(f"The checkpoints in {self.folder} are damaged; delete them to start over.")
+            return None
+        state = torch.load(io.BytesIO(content), map_location=where, weights_only=True)
+        if state["identity"] != self.identity:
+            raise UserError(
+                f"The checkpoint in {self.folder} is of a run with another plan or network; "
+                "delete that folder or give another."
+            )
+        return state
+
+
+def _content(path: Path) -> bytes | None:
+    """What was saved, or None where the file is not what was written."""
+    read = path.read_bytes()
+    return read[_DIGEST:] if hashlib.sha256(read[_DIGEST:]).digest() == read[:_DIGEST] else None
