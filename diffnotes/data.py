@@ -115,6 +115,19 @@ def _subset(data: Dataset, n: int | None, seed: int) -> Dataset:
     return Dataset(data.name, data.split, data.values[chosen], data.labels[chosen])
 
 
+def shrunk(data: Dataset, side: int) -> Dataset:
+    """Square images [n, c, h, h] averaged over boxes to [n, c, side, side] float32; side 0 or h: unchanged.
+
+    Raises UserError unless side divides h.
+    """
+    height = data.values.shape[-1]
+    if side in (0, height):
+        return data
+    if data.values.ndim != 4 or side < 1 or height % side:
+        raise UserError(f"side must divide the {height} pixels of {data.name}, or be 0; not {side}.")
+    return Dataset(data.name, data.split, torch.nn.functional.avg_pool2d(data.x, height // side), data.labels)
+
+
 def permutation(total: int, seed: int) -> Int[Array, "total"]:
     """A permutation of 0..total-1 that depends on (total, seed) only.
 

@@ -404,3 +404,14 @@ def test_image_folder_mistakes(tiny: Path, folder: Path) -> None:
     with pytest.raises(UserError) as error:
         data.load("imagenet64", split="val")
     sentence(error, "val_annotations.txt", "damaged")
+
+
+def test_shrunk_images_are_box_averages() -> None:
+    digits = data.load("digits", n=5)
+    small = data.shrunk(digits, 4)
+    assert small.x.shape == (5, 1, 4, 4)
+    assert torch.allclose(small.x[2, 0, 1, 3], digits.x[2, 0, 2:4, 6:8].mean())
+    assert data.shrunk(digits, 0) is digits
+    assert small.fingerprint != digits.fingerprint
+    with pytest.raises(UserError, match="side must divide the 8 pixels of digits"):
+        data.shrunk(digits, 3)
