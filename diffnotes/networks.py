@@ -1,0 +1,376 @@
+"""Networks, and what makes each of them a denoiser.
+
+Every network maps (x [b, ...], noise [b], labels [b] or None) to [b, ...]: x has about unit variance, noise
+is ln(s)/4 as in EDM (Karras et al. 2022, Table 1), and a label of -1, or no labels, means "no class". They
+have no dropout and no batch statistics, so that a training step is a function of weights and inputs. Their
+last layers start at zero, so a new network predicts zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from diffnotes.errors import UserError
+from diffnotes.process import SIGMA_DATA, VE, Process
+from diffnotes.runtime import words
+from diffnotes.shapes import Float, Int, Tensor
+
+Built = TypeVar("Built", bound=nn.Module)
+SMALLEST = 1e-12  # of s: there D = x to all digits
+
+
+def seeded(seed: int, build: Callable[[], Built]) -> Built:
+    """What `build` makes, with initial weights that depend on `seed` alone; torch's own generator is left as
+    it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(words(seed, "initial weights", 0, 1)[0, 0] >> 1))
+        return build()
+
+
+def parameter_count(module: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(w.numel() for w in module.parameters() if w.requires_grad)
+
+
+class NetworkDenoiser(nn.Module):
+    """A network as an estimate of E[x0|x] in the frame x = x0 + s eps.
+
+    The network sees x / sqrt(s^2 + sigma_data^2), and what it returns, y, is its prediction of `target` under
+    `process`. With target = a x0 + b eps (`Process.coefficients`) the estimate is D = k_x x + k_y y, where
+    k_x = -b alpha / (a sigma - b alpha) and k_y = sigma / (a sigma - b alpha). For F these are EDM's c_skip
+    and c_out; for the velocity of flow matching, k_x = 1 / (1 + s) and k_y = -s / (1 + s).
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        process: Process | None = None,
+        target: str = "F",
+        sigma_data: float = SIGMA_DATA,
+    ) -> None:
+        super().__init__()
+        self.network, self.process, self.target = network, process or VE(), target
+        self.sigma_data = sigma_data
+        self.process.coefficients(target, torch.ones(1))  # an unknown target is told here
+
+    def forward(
+        self, x: Float[Tensor, "b ..."], sigma: float | Tensor, labels: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "b ..."]:
+        s = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
+        kx, ky, scale, noise = (k.to(x.dtype) for k in self.scalars(s))
+        row = (len(x), *[1] * (x.ndim - 1))
+        y = self.network(x * scale.view(row), noise, labels)
+        return torch.addcmul(x * kx.view(row), y, ky.view(row))
+
+    def scalars(self, s: Float[Tensor, "b"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(k_x, k_y, input scale, noise) for noise ratios s, in float64: differences of like numbers."""
+        s = s.clamp(min=SMALLEST)
+        t = self.process.time(s)
+        a, b = self.process.coefficients(self.target, t)
+        alpha, sigma = self.process.alpha(t), self.process.sigma(t)
+        whole = a * sigma - b * alpha
+        return -b * alpha / whole, sigma / whole, (s**2 + self.sigma_data**2).rsqrt(), s.log() / 4
+
+
+# -------------------------------------------------------------------------------------------------- pieces
+
+
+class Embedding(nn.Module):
+    """Noise level and class as one vector [b, width]: waves of the noise through two layers, plus a table.
+
+    The waves have angular frequencies from 0.3 to 30, evenly spaced in their logarithm; noise levels between
+    which a denoiser changes are about 0.1 apart in ln(s)/4.
+    """
+
+    def __init__(self, width: int, classes: int, waves: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.register_buffer("frequency", torch.logspace(-0.5, 1.5, waves // 2), persistent=False)
+        self.first, self.second = nn.Linear(waves, width), nn.Linear(width, width)
+        self.table = nn.Parameter(torch.randn(classes, width) / math.sqrt(width)) if classes else None
+
+    def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
+        angle = noise[:, None] * self.frequency
+        found = self.second(F.silu(self.first(torch.cat([angle.cos(), angle.sin()], 1))))
+        if labels is not None:
+            found = found + self._class(labels)
+        return F.silu(found)
+
+    def _class(self, labels: Tensor) -> Tensor:
+        """Rows of the table, zero for "no class"."""
+        if self.table is None:
+            raise UserError("This network knows no classes; build it with classes=..., or give no labels.")
+        return F.embedding(labels.clamp(min=0), self.table) * (labels >= 0)[:, None]
+
+
+def zero(layer: Built) -> Built:
+    """The layer with all its weights at zero."""
+    for w in layer.parameters():
+        nn.init.zeros_(w)
+    return layer
+
+
+def _check(width: int, classes: int) -> None:
+    if width < 8 or classes < 0:
+        raise UserError(f"A network needs width >= 8 and classes >= 0, not {width} and {classes}.")
+
+
+# ----------------------------------------------------------------------------------------------------- MLP
+
+
+class MLP(nn.Module):
+    """A residual network on flat samples of `shape`: `depth` blocks h += W2 silu(W1 norm(h) + e)."""
+
+    def __init__(self, shape: tuple[int, ...], width: int, depth: int = 3, classes: int = 0) -> None:
+        super().__init__()
+        _check(width, classes)
+        size = math.prod(shape)
+        self.embedding = Embedding(width, classes, 32)
+        self.enter = nn.Linear(size, width)
+        self.modulate = nn.Linear(width, depth * width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
+        self.rise = nn.ModuleList(nn.Linear(width, width) for _ in range(depth))
+        self.fall = nn.ModuleList(zero(nn.Linear(width, width)) for _ in range(depth))
+        self.leave = zero(nn.Linear(width, size))
+
+    def forward(
+        self, x: Float[Tensor, "b ..."], noise: Float[Tensor, "b"], labels: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "b ..."]:
+        shifts = self.modulate(self.embedding(noise, labels)).chunk(len(self.norms), 1)
+        h = self.enter(x.flatten(1))
+        for norm, rise, fall, shift in zip(self.norms, self.rise, self.fall, shifts, strict=True):
+            h = h + fall(F.silu(rise(norm(h)) + shift))
+        return self.leave(F.silu(h)).view_as(x)
+
+
+# --------------------------------------------------------------------------------------------------- U-Net
+
+
+class Norm(nn.Module):
+    """Group normalization of [b, c, h, w] with a scale and no shift, in groups of at least 4 channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.groups = math.gcd(channels, min(32, max(1, channels // 4)))
+        self.scale = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.group_norm(x, self.groups, self.scale, None)
+
+
+class ResidualBlock(nn.Module):
+    """Norm, SiLU, (resampling,) convolution; norm scaled and shifted by the embedding, SiLU, convolution."""
+
+    def __init__(self, enter: int, leave: int, embedding: int, factor: float = 1) -> None:
+        super().__init__()
+        self.factor = factor
+        self.norm, self.conv = Norm(enter), nn.Conv2d(enter, leave, 3, padding=1)
+        self.modulate = nn.Linear(embedding, 2 * leave)
+        self.norm_out, self.conv_out = Norm(leave), zero(nn.Conv2d(leave, leave, 3, padding=1))
+        self.skip = nn.Conv2d(enter, leave, 1) if enter != leave else nn.Identity()
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        h = self.conv(self._resampled(F.silu(self.norm(x))))
+        scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, 1)
+        h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
+        return self.skip(self._resampled(x)) + self.conv_out(F.silu(h))
+
+    def _resampled(self, x: Tensor) -> Tensor:
+        if self.factor == 1:
+            return x
+        return F.avg_pool2d(x, 2) if self.factor < 1 else F.interpolate(x, scale_factor=2.0)
+
+
+class Attention(nn.Module):
+    """Self-attention over pixels, added with a gain that starts at zero."""
+
+    def __init__(self, channels: int, head: int) -> None:
+        super().__init__()
+        self.heads = max(1, channels // head)
+        self.norm = Norm(channels)
+        self.qkv, self.leave = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.gain = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, height, width = x.shape
+        rows = self.norm(x).permute(0, 2, 3, 1).reshape(b, height * width, c)
+        q, k, v = self.qkv(rows).view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, height * width, c)
+        found = self.leave(seen).view(b, height, width, c).permute(0, 3, 1, 2)
+        return x + self.gain * found
+
+
+class UNet(nn.Module):
+    """A U-Net for images [b, c, h, w] whose side can be halved len(multipliers) - 1 times.
+
+    As in DDPM and EDM: every block on the way down leaves a connection to one on the way up, a residual block
+    halves or doubles the side between levels, and `attention` names the levels (0 is the finest) whose blocks
+    are followed by self-attention with heads of `head` channels.
+
+    The defaults are the network of Marion & Wu (arXiv 2605.06077, Table 1): with classes=10 its parameter
+    counts at widths 16, 32, 64, 128 and 192 are theirs to the last digit, 5090 c^2 + 68,325 c + 530,450. The
+    paper does not draw its network; we looked for one that has these counts. It has 27 residual blocks and
+    15 attentions (at the two coarser levels), normalizations with a scale alone, and one number per
+    attention, which we take for a gain. `embedding` is 512 there; small networks may want less.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: int = 128,
+        multipliers: tuple[int, ...] = (1, 2, 4),
+        blocks: int = 3,
+        attention: tuple[int, ...] = (1, 2),
+        classes: int = 0,
+        embedding: int = 512,
+        head: int = 64,
+    ) -> None:
+        super().__init__()
+        _check(width, classes)
+        halvings = len(multipliers) - 1
+        if len(shape) != 3 or any(side % 2**halvings for side in shape[1:]):
+            raise UserError(f"A U-Net with {halvings} halvings cannot take images of shape {tuple(shape)}.")
+        self.embedding = Embedding(embedding, classes, embedding)
+        self.enter = nn.Conv2d(shape[0], width, 3, padding=1)
+        self._embedding, self._head = embedding, head
+        skips = self._build_down(width, multipliers, blocks, attention)
+        deep = width * multipliers[-1]
+        self.middle = nn.ModuleList([*self._step(deep, deep, True), *self._step(deep, deep, False)])
+        self._build_up(width, multipliers, blocks, attention, skips)
+        self.norm = Norm(width * multipliers[0])
+        self.leave = zero(nn.Conv2d(width * multipliers[0], shape[0], 3, padding=1))
+        self.to(memory_format=torch.channels_last)
+
+    def _step(self, enter: int, leave: int, attends: bool, factor: float = 1) -> list[nn.Module]:
+        block = ResidualBlock(enter, leave, self._embedding, factor)
+        return [block, Attention(leave, self._head)] if attends else [block]
+
+    def _build_down(
+        self, width: int, multipliers: tuple[int, ...], blocks: int, attention: tuple[int, ...]
+    ) -> list[int]:
+        """The way down; returns the channels of the connections it leaves."""
+        self.down, channels, skips = nn.ModuleList(), width, [width]
+        for level, times in enumerate(multipliers):
+            if level:
+                self.down.append(nn.ModuleList(self._step(channels, channels, False, 0.5)))
+                skips.append(channels)
+            for _ in range(blocks):
+                self.down.append(nn.ModuleList(self._step(channels, width * times, level in attention)))
+                channels = width * times
+                skips.append(channels)
+        return skips
+
+    def _build_up(
+        self,
+        width: int,
+        multipliers: tuple[int, ...],
+        blocks: int,
+        attention: tuple[int, ...],
+        skips: list[int],
+    ) -> None:
+        """The way up: each level has one block more than on the way down, for the halving's connection."""
+        self.up, self.doubles, channels = nn.ModuleList(), nn.ModuleList(), width * multipliers[-1]
+        for level, times in reversed([*enumerate(multipliers)]):
+            if level < len(multipliers) - 1:
+                self.doubles.append(ResidualBlock(channels, channels, self._embedding, 2))
+            for _ in range(blocks + 1):
+                step = self._step(channels + skips.pop(), width * times, level in attention)
+                self.up.append(nn.ModuleList(step))
+                channels = width * times
+        self.per_level = blocks + 1
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], noise: Float[Tensor, "b"], labels: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        e = self.embedding(noise, labels)
+        h = self.enter(x.contiguous(memory_format=torch.channels_last))
+        skips = [h]
+        for step in self.down:
+            h = _through(step, h, e)
+            skips.append(h)
+        h = _through(self.middle, h, e)
+        for place, step in enumerate(self.up):
+            if place and place % self.per_level == 0:
+                h = self.doubles[place // self.per_level - 1](h, e)
+            h = _through(step, torch.cat([h, skips.pop()], 1), e)
+        return self.leave(F.silu(self.norm(h))).contiguous()
+
+
+def _through(step: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
+    for layer in step.children():
+        h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
+    return h
+
+
+# ----------------------------------------------------------------------------------------------------- DiT
+
+
+class TransformerBlock(nn.Module):
+    """Attention and a feed-forward layer, each normalized, scaled, shifted and gated by the embedding."""
+
+    def __init__(self, width: int, embedding: int, head: int) -> None:
+        super().__init__()
+        self.heads = max(1, width // head)
+        self.modulate = zero(nn.Linear(embedding, 6 * width))
+        self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.rise, self.fall = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        b, n, c = h.shape
+        a, b1, g1, s2, b2, g2 = self.modulate(embedding)[:, None].chunk(6, 2)
+        rows = self.qkv(torch.addcmul(b1, F.layer_norm(h, (c,)), 1 + a))
+        q, k, v = rows.view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c)
+        h = torch.addcmul(h, g1, self.mix(seen))
+        wide = F.gelu(self.rise(torch.addcmul(b2, F.layer_norm(h, (c,)), 1 + s2)), approximate="tanh")
+        return torch.addcmul(h, g2, self.fall(wide))
+
+
+class DiT(nn.Module):
+    """A diffusion transformer with adaLN-Zero (Peebles and Xie 2023) on patches of images [b, c, h, w]."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        width: int,
+        depth: int = 6,
+        patch: int = 2,
+        classes: int = 0,
+        head: int = 64,
+    ) -> None:
+        super().__init__()
+        _check(width, classes)
+        if len(shape) != 3 or any(side % patch for side in shape[1:]) or width % max(4, min(head, width)):
+            raise UserError(f"A DiT of width {width} and patch {patch} cannot take images of {tuple(shape)}.")
+        self.shape, self.patch = tuple(shape), patch
+        self.embedding = Embedding(width, classes, 128)
+        self.enter = nn.Linear(shape[0] * patch**2, width)
+        self.blocks = nn.ModuleList(TransformerBlock(width, width, head) for _ in range(depth))
+        self.modulate = zero(nn.Linear(width, 2 * width))
+        self.leave = zero(nn.Linear(width, shape[0] * patch**2))
+        self.register_buffer("places", _places(shape[1] // patch, shape[2] // patch, width), persistent=False)
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], noise: Float[Tensor, "b"], labels: Int[Tensor, "b"] | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        e = self.embedding(noise, labels)
+        h = self.enter(F.unfold(x, self.patch, stride=self.patch).transpose(1, 2)) + self.places
+        for block in self.blocks:
+            h = block(h, e)
+        scale, shift = self.modulate(e)[:, None].chunk(2, 2)
+        h = self.leave(torch.addcmul(shift, F.layer_norm(h, h.shape[-1:]), 1 + scale))
+        return F.fold(h.transpose(1, 2), self.shape[1:], self.patch, stride=self.patch)
+
+
+def _places(rows: int, columns: int, width: int) -> Float[Tensor, "n width"]:
+    """Sine and cosine of row and column at width/4 frequencies each (Vaswani et al. 2017)."""
+    rates = 10_000.0 ** -(torch.arange(width // 4) / (width // 4))
+    grid = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).float()
+    angles = (grid[:, :, None] * rates).flatten(1)
+    return torch.cat([angles.sin(), angles.cos()], 1)
