@@ -43,6 +43,9 @@ def run(options: argparse.Namespace) -> None:
     experiment = experiments.find(options.experiment)
     known = store.request(experiment, options.profile, {}).profile
     settings = dict(_setting(experiment, text) for text in options.set)
+    if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process alone writes
+        store.follow(experiment, known, **settings)
+        return
     record = store.run(experiment, known, options.max_seconds, **settings)
     print(f"{record.key} {record.folder}")
     if options.pin:

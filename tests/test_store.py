@@ -156,6 +156,19 @@ def test_slices_give_what_one_run_gives_and_lose_nothing(monkeypatch):
     assert not list(sliced.folder.glob("partial-*"))
 
 
+def test_a_process_that_helps_writes_nothing(root):
+    store.follow(EXPERIMENT, "laptop")
+    assert not list(store.runs().rglob("*"))
+    follower = store.experiment.Follower(root / "there")
+    assert follower.load("part") is None
+    store.Work(root / "there").save("part", {"a": np.array(1)})
+    assert follower.load("part")["a"] == 1
+    (root / "there" / "part.npz").unlink()
+    follower.save("other", {"a": np.array(2)})
+    assert [follower.load(name)["a"] for name in ("part", "other")] == [1, 2]
+    assert not list((root / "there").iterdir())
+
+
 def test_a_damaged_partial_result_counts_as_none(root):
     with pytest.raises(store.Unfinished, match="the same command continues"):
         store.run(EXPERIMENT, "laptop", max_seconds=1e-9)

@@ -17,7 +17,7 @@ from typing import Any
 from diffnotes import files
 from diffnotes.errors import UserError
 from diffnotes.store import records, staleness
-from diffnotes.store.experiment import Arrays, Experiment, Unfinished, Work
+from diffnotes.store.experiment import Arrays, Experiment, Follower, Unfinished, Work
 from diffnotes.store.records import Entry, Lost, Record, Tampered, index, key, results, root, runs
 from diffnotes.store.spec import (
     PINNED,
@@ -36,8 +36,8 @@ from diffnotes.store.staleness import State, checked, code_digest, state, verify
 __all__ = [
     "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Request", "Spec",
     "SpecError", "State", "Tampered", "Unfinished", "Work", "best", "checked", "choice", "code_digest",
-    "flag", "index", "key", "load", "number", "numbers", "parameters", "pin", "request", "results", "root",
-    "run", "runs", "state", "verify",
+    "flag", "follow", "index", "key", "load", "number", "numbers", "parameters", "pin", "request", "results",
+    "root", "run", "runs", "state", "verify",
 ]  # fmt: skip
 
 RANK = ("paper", "laptop")  # what pages show, best first; the smoke profile only stands for them
@@ -118,6 +118,14 @@ def run(experiment: Experiment, profile: str, max_seconds: float | None = None, 
     for partial in folder.glob("partial-*"):
         shutil.rmtree(partial)
     return record
+
+
+def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
+    """Take part in a `run` that the first process of torchrun writes: the same computation, nothing kept."""
+    spec = experiment.profiles[profile].replace(**request(experiment, profile, settings).settings)
+    name = key(experiment, spec, experiment.data(spec))
+    folder = runs() / experiment.name / name / f"partial-{code_digest(experiment)}"
+    experiment.compute(spec, Follower(folder))
 
 
 def pin(experiment: Experiment, record_key: str) -> Record:

@@ -132,6 +132,26 @@ class Work:
         self._bar.close()
 
 
+class Follower(Work):
+    """The work of a process that helps another one: it reads what that one saved, and writes nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._kept: dict[str, Arrays] = {}
+        self._bar.silence()
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep a partial result in memory."""
+        self._kept[name] = dict(arrays)
+
+    def load(self, name: str) -> Arrays | None:
+        """What is kept here, or was saved there."""
+        found = self._kept.get(name) or super().load(name)
+        if found is not None:
+            self._kept[name] = found
+        return found
+
+
 class _Bar:
     """One line of progress: on a terminal, or in a live notebook; silent in logs."""
 
@@ -140,6 +160,10 @@ class _Bar:
         self._handle: Any = None
         self._terminal = sys.stderr.isatty()
         self._notebook = "ipykernel" in sys.modules
+
+    def silence(self) -> None:
+        """Show nothing from now on."""
+        self._terminal = self._notebook = False
 
     def show(self, share: float, text: str) -> None:
         seconds = time.monotonic() - self._start
