@@ -17,9 +17,9 @@ import torch
 from diffnotes.errors import UserError
 from diffnotes.process import VE, FlowMatching, Process
 from diffnotes.runtime import blocks, normals
-from diffnotes.shapes import Float, Tensor
+from diffnotes.shapes import Float, Int, Tensor
 
-Denoiser = Callable[[Tensor, float], Tensor]  # (x [b, ...], sigma) -> E[x0|x] [b, ...]
+Denoiser = Callable[..., Tensor]  # (x [b, ...], sigma scalar or [b]) -> E[x0|x] [b, ...]
 SOLVERS = ("euler", "heun")
 
 
@@ -53,6 +53,24 @@ def flow_times(steps: int = 18, high: float = 80.0) -> Float[Tensor, "l"]:
 def _check_steps(steps: int, least: int) -> None:
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
         raise UserError(f"steps must be a whole number of at least {least}, not {steps!r}.")
+
+
+def conditioned(denoise: Denoiser, labels: Int[Tensor, "b"], weight: float = 0.0) -> Denoiser:
+    """The denoiser of these classes, D_y + weight (D_y - D), with D that of no class (label -1).
+
+    `denoise` takes (x, sigma, labels). Classifier-free guidance (Ho and Salimans, arXiv 2207.12598, Eq. 6);
+    weight 0 is plain conditioning and costs one evaluation, else both are made in one call of 2b rows.
+    """
+    if weight == 0:
+        return lambda x, sigma: denoise(x, sigma, labels.to(x.device))
+
+    def both(x: Tensor, sigma: float | Tensor) -> Tensor:
+        twice = torch.cat([labels, torch.full_like(labels, -1)]).to(x.device)
+        levels = sigma.repeat(2) if isinstance(sigma, Tensor) and sigma.ndim else sigma
+        with_class, without = denoise(torch.cat([x, x]), levels, twice).chunk(2)
+        return with_class + weight * (with_class - without)
+
+    return both
 
 
 @dataclass(frozen=True)
@@ -140,20 +158,33 @@ def sample(
     batch: int = 64,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    labels: Int[Tensor, "b"] | None = None,
+    guidance: float = 0.0,
 ) -> Float[Tensor, "b ..."]:
     """`count` samples [count, *shape] on the CPU, x at the last of the times; sample i depends on (seed, i).
 
-    Each starts at sigma(times[0]) times its own noise. `batch` is how many are solved at once.
-    Raises UserError as `trajectory` does, and for a count or batch below 1.
+    Each starts at sigma(times[0]) times its own noise. `batch` is how many are solved at once. With labels
+    [count], sample i is of class labels[i] and depends on it too: `denoise` then takes (x, sigma, labels) and
+    is guided with the weight `guidance`; see `conditioned`.
+    Raises UserError as `trajectory` does, for a count or batch below 1, and for labels that do not fit.
     """
     for name, value in (("count", count), ("batch", batch)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise UserError(f"{name} must be a whole number of at least 1, not {value!r}.")
+    _check_labels(labels, count, guidance)
     process = VE() if process is None else process
     done = []
     for part in blocks(count, batch):
         noise = initial_noise(range(part.start, part.stop), shape, seed, dtype=dtype).to(device)
         start = process.sigma(times[0].double()) * noise
-        *_, last = trajectory(denoise, start, times, process, solver)
+        model = denoise if labels is None else conditioned(denoise, labels[part], guidance)
+        *_, last = trajectory(model, start, times, process, solver)
         done.append(last.x.cpu())
     return torch.cat(done)
+
+
+def _check_labels(labels: Tensor | None, count: int, guidance: float) -> None:
+    if labels is not None and len(labels) != count:
+        raise UserError(f"There are {len(labels)} labels for {count} samples; give one each.")
+    if labels is None and guidance != 0:
+        raise UserError("Guidance pushes samples towards their class; give labels too.")

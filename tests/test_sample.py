@@ -7,7 +7,7 @@ import torch
 
 from diffnotes.errors import UserError
 from diffnotes.process import VE, VP, FlowMatching
-from diffnotes.sample import edm_sigmas, flow_times, initial_noise, sample, trajectory
+from diffnotes.sample import conditioned, edm_sigmas, flow_times, initial_noise, sample, trajectory
 
 MEAN = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
 VARIANCE = torch.tensor([0.04, 1.0, 9.0], dtype=torch.float64)
@@ -86,6 +86,40 @@ def test_batches_do_not_change_a_sample(batch: int) -> None:
     assert torch.equal(sample(wiener, (3,), 5, edm_sigmas(6), batch=batch), whole[:5])
 
 
+CLASS_MEANS = torch.tensor([-4.0, 1.0, 7.0, 0.5], dtype=torch.float64)  # the last is that of "no class", -1
+
+
+def of_class(x: torch.Tensor, sigma: float | torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """E[x0|x] if each class is a normal of variance 1 around its mean."""
+    level = torch.as_tensor(sigma, dtype=x.dtype).reshape(-1, 1)
+    return (x + level**2 * CLASS_MEANS[labels, None].to(x.dtype)) / (1 + level**2)
+
+
+def test_guidance_is_one_call_that_extrapolates() -> None:
+    x, labels, calls = noise(3), torch.tensor([0, 2, -1]), []
+
+    def counted(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        calls.append(len(x))
+        return of_class(x, sigma, labels)
+
+    for sigma in (torch.tensor(2.0), torch.tensor([1.0, 2.0, 3.0])):
+        mine, none = (of_class(x, sigma, y) for y in (labels, torch.full((3,), -1)))
+        torch.testing.assert_close(conditioned(counted, labels, 1.5)(x, sigma), 2.5 * mine - 1.5 * none)
+        assert torch.equal(conditioned(counted, labels)(x, sigma), mine)
+    assert calls == [6, 3, 6, 3]
+
+
+@pytest.mark.parametrize("guidance", [0.0, 2.0])
+def test_labels_go_with_their_samples(guidance: float) -> None:
+    labels = torch.tensor([0, 2, 1, 1, 0, 2, -1, 0])
+    options = {"labels": labels, "guidance": guidance, "dtype": torch.float64}
+    got = sample(of_class, (3,), 8, edm_sigmas(100), **options)
+    means = ((1 + guidance) * CLASS_MEANS[labels] - guidance * CLASS_MEANS[-1])[:, None]
+    torch.testing.assert_close(got, means + (80 * noise(8) - means) / (1 + 80**2) ** 0.5, rtol=0, atol=4e-3)
+    for batch in (1, 3):
+        assert torch.equal(sample(of_class, (3,), 8, edm_sigmas(100), batch=batch, **options), got)
+
+
 def test_noise_depends_on_seed_stream_and_index_alone() -> None:
     first = initial_noise(range(5), (2, 3))
     assert torch.equal(initial_noise([4, 1], (2, 3)), first[[4, 1]])
@@ -122,6 +156,8 @@ def test_stopping_early_asks_for_nothing_more() -> None:
         ),
         (lambda: sample(wiener, (3,), 0, edm_sigmas(4)), "count must"),
         (lambda: sample(wiener, (3,), 2, edm_sigmas(4), batch=0), "batch must"),
+        (lambda: sample(of_class, (3,), 2, edm_sigmas(4), labels=torch.tensor([0])), "1 labels for 2"),
+        (lambda: sample(of_class, (3,), 2, edm_sigmas(4), guidance=1.0), "give labels"),
     ],
 )
 def test_bad_input_gets_a_sentence(call, words: str) -> None:
