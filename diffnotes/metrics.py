@@ -1,0 +1,359 @@
+"""What samples and denoisers are judged by: copies of training data, errors, and distances between sets.
+
+Everything is measured in full precision (no TF32) and, except for the search for candidates, in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from diffnotes.errors import UserError
+from diffnotes.points import Data, Points, half_squares, points, squared_distances
+from diffnotes.runtime import MEBIBYTE, blocks, full_precision, memory_budget, normals, rows_within, uniforms
+from diffnotes.shapes import Array, Float, Int, Num, Tensor
+
+_CANDIDATES = 8  # points per row that the first search keeps
+_Z = 1.959963984540054  # 97.5 % of a standard normal lies below
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+# -------------------------------------------------------------------------------------------------- copies
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The two nearest data points of each row: distance [m, 2] float64 in data units, index [m, 2] int64."""
+
+    distance: Float[Tensor, "m 2"]
+    index: Int[Tensor, "m 2"]
+
+
+def neighbours(x: Num[Tensor, "m ..."], data: Data) -> Neighbours:
+    """The two points of `data` [n, ...] nearest to each sample x [m, ...], exact, on the device of x.
+
+    Candidates come from float32 products; their distances are computed again in difference form and float64.
+    A row whose candidates might miss a neighbour, by the bound on float32 rounding, is searched again with
+    more of them. Of points at one distance the first in `data` comes first. Memory is bounded.
+
+    Raises UserError for fewer than 2 points, a wrong type or shape, or NaN anywhere: a missing sample is an
+    error, never "not a copy".
+    """
+    set_ = points(data)
+    if set_.count < 2:
+        raise UserError("The data hold 1 point, but a second-nearest one is needed; give at least 2.")
+    _check_samples(x, "The samples", (len(x), *data.shape[1:]))
+    flat = x.detach().reshape(len(x), -1)
+    distance = torch.empty(len(x), 2, dtype=torch.float64, device=x.device)
+    index = torch.empty(len(x), 2, dtype=torch.int64, device=x.device)
+    todo, width = torch.arange(len(x), device=x.device), min(_CANDIDATES, set_.count)
+    with full_precision(), torch.no_grad():
+        while len(todo):
+            doubtful = []
+            rows = rows_within(memory_budget(x.device), 40 * width + 24 * flat.shape[1], len(todo))
+            for part in todo.split(rows):
+                distance[part], index[part], sure = _two_nearest(flat[part], set_, width)
+                doubtful.append(part[~sure])
+            todo, width = torch.cat(doubtful), min(8 * width, set_.count)
+    return Neighbours(distance, index)
+
+
+def _check_samples(x: Tensor, name: str, shape: tuple[int, ...]) -> None:
+    """`x` is floating, of this shape, not empty, and finite."""
+    if not x.is_floating_point():
+        kind = str(x.dtype).removeprefix("torch.")
+        raise UserError(f"{name} must be floating-point numbers, not {kind}; convert with .float().")
+    if x.numel() == 0 or tuple(x.shape) != shape:
+        wanted = ", ".join(["n", *map(str, shape[1:])])
+        raise UserError(f"{name} must be [{wanted}] with n >= 1, but their shape is {[*x.shape]}.")
+    if not torch.isfinite(x).all():
+        raise UserError(f"{name} contain NaN or infinite values; a missing sample is an error.")
+
+
+def _two_nearest(x: Tensor, set_: Points, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Distance [m, 2] and index [m, 2] among the `width` best candidates, and whether no other can win [m].
+
+    At least two candidates truly score above the second-best found score less the bound on rounding, and all
+    other points below the last found score plus the bound.
+    """
+    y = set_.centred(x)
+    norms = torch.linalg.vector_norm(y, dim=1)
+    if not torch.isfinite(norms.square()).all():
+        raise UserError("The samples contain huge values (beyond 1e18); rescale them or make them again.")
+    score, index, radius = _candidates(y, set_, width)
+    sure = (score[:, 1] - score[:, -1]).double() > 2 * set_.rounding(norms, radius)
+    index = index.sort(1).values  # so that the first of equals is the first in the data
+    row = torch.arange(len(x), device=x.device).repeat_interleave(width)
+    distance = squared_distances(set_, x.double(), row, index.flatten()).view(-1, width).sqrt()
+    distance, order = distance.sort(dim=1, stable=True)
+    return distance[:, :2], index.gather(1, order[:, :2]), sure | (width == set_.count)
+
+
+def _candidates(y: Tensor, set_: Points, width: int) -> tuple[Tensor, Tensor, float]:
+    """The `width` best y.y_i - |y_i|^2/2 of each row, best first, with their i, and the largest |y_i|."""
+    best = torch.full((len(y), width), -math.inf, device=y.device)
+    index = torch.zeros(len(y), width, dtype=torch.int64, device=y.device)
+    longest = 0.0
+    size = 16 * MEBIBYTE if y.device.type == "cpu" else memory_budget(y.device) // 4
+    for part in blocks(set_.count, set_.tile_rows):
+        tile = set_.tile(part, y.device)
+        half = half_squares(tile)
+        longest = max(longest, float(half.max()))
+        for rows in blocks(len(y), rows_within(size, 4 * len(tile), len(y))):
+            scores = torch.addmm(half, y[rows], tile.T, beta=-1)
+            value, at = scores.topk(min(width, len(tile)), 1)
+            value, at = torch.cat([best[rows], value], 1), torch.cat([index[rows], at + part.start], 1)
+            best[rows], order = value.topk(width, 1)
+            index[rows] = at.gather(1, order)
+    return best, index, math.sqrt(2 * longest)
+
+
+def ratios(found: Neighbours) -> Float[Tensor, "m"]:
+    """rho = d1/d2, the distance to the nearest training image over that to the second nearest; float64 [m].
+
+    A sample is called a copy where rho < 1/3 (Yoon et al. 2023; Bonnaire et al., arXiv 2505.17638). Where d2
+    = 0, so that d1 = 0 too, it is a copy of an image that the set holds twice, and rho = 0. A sample that is
+    merely near such an image has rho = 1: clean data of duplicates first.
+    """
+    first, second = found.distance.unbind(1)
+    return torch.where(second > 0, first / second, 0.0)
+
+
+def memorized(
+    rho: Float[Tensor, "m"], threshold: float = 1 / 3, seed: int = 0, repeats: int = 1000
+) -> Estimate:
+    """f_mem, the share of samples with rho [m] < threshold, with a 95 % interval over samples.
+
+    The interval is the union of the bootstrap's and of Wilson's (1927): the bootstrap distribution of a
+    share is binomial around the share found, and with no copy found, or nothing but copies, it is a point.
+    """
+    _check_samples(rho, "The ratios", (len(rho),))
+    copies = (rho < threshold).double()
+    found = bootstrap(lambda some: float(some.mean()), copies, seed=seed, repeats=repeats)
+    low, high = _wilson(found.value, len(copies))
+    return Estimate(found.value, min(low, found.low), max(high, found.high))
+
+
+def _wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share of `count` trials; it holds the share itself, 0 and 1 too."""
+    extra = _Z**2 / count
+    centre = (share + extra / 2) / (1 + extra)
+    half = math.sqrt(extra * share * (1 - share) + extra**2 / 4) / (1 + extra)
+    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
+
+
+def copy_similarity(samples: Num[Tensor, "m k"], train: Num[Tensor, "n j"]) -> Float[Tensor, "m"]:
+    """The largest cosine similarity of each sample's features [k] to training features; float64 [m].
+
+    With SSCD features more than 0.6 counts as a copy (Somepalli et al., arXiv 2212.03860). Features of zeros
+    are similar to nothing: 0.
+    """
+    _check_samples(samples, "The samples' features", (len(samples), *samples.shape[1:]))
+    _check_samples(train, "The training features", (len(train), *samples.shape[1:]))
+    found = torch.full((len(samples),), -1.0, dtype=torch.float64, device=samples.device)
+    rows = rows_within(16 * MEBIBYTE, 8 * max(samples.shape[1], 1024), max(len(samples), len(train)))
+    with full_precision(), torch.no_grad():
+        for part in blocks(len(train), rows):
+            tile = _unit(train[part].to(samples.device)).T
+            for some in blocks(len(samples), rows):
+                best = (_unit(samples[some]) @ tile).amax(1).double()
+                torch.maximum(found[some], best, out=found[some])
+    return found.clamp(-1.0, 1.0)
+
+
+def _unit(x: Tensor) -> Tensor:
+    """Rows of length 1, float32."""
+    return torch.nn.functional.normalize(x.double(), eps=1e-300).float()
+
+
+# ----------------------------------------------------------------------------------------------- intervals
+
+
+def bootstrap(
+    statistic: Callable[..., float], *samples: Num[Tensor, "_ ..."], seed: int = 0, repeats: int = 200
+) -> Estimate:
+    """`statistic(*samples)` with its 95 % percentile interval under resampling of rows (Efron 1979).
+
+    Each sample [m, ...] is resampled on its own, with replacement; its rows in repeat r are a function of
+    (seed, its place among the samples, r) and m. A statistic that is biased in small samples, such as a
+    distance between sets, is more so under resampling: its interval may lie above its value.
+    """
+    if not samples or any(len(sample) == 0 for sample in samples):
+        raise UserError("The bootstrap needs at least one sample, each with at least one row.")
+    if repeats < 2:
+        raise UserError(f"The bootstrap needs at least 2 repeats, not {repeats}.")
+    values = [statistic(*_resampled(samples, seed, repeat)) for repeat in range(repeats)]
+    low, high = np.quantile(np.array(values, np.float64), [0.025, 0.975])
+    return Estimate(float(statistic(*samples)), float(low), float(high))
+
+
+def _resampled(samples: tuple[Tensor, ...], seed: int, repeat: int) -> list[Tensor]:
+    return [
+        sample[torch.from_numpy(_picks(seed, place, repeat, len(sample))).to(sample.device)]
+        for place, sample in enumerate(samples)
+    ]
+
+
+def _picks(seed: int, place: int, repeat: int, count: int) -> Array:
+    """`count` indices below `count`: u * count < count in float64 as well, because u <= 1 - 2^-53."""
+    return (uniforms(seed, f"bootstrap, sample {place}", repeat, count)[0] * count).astype(np.int64)
+
+
+# -------------------------------------------------------------------------------------------------- errors
+
+
+def denoising_error(
+    denoise: Callable[..., Tensor],
+    x: Num[Tensor, "n ..."],
+    sigmas: Num[Tensor, "l"],
+    *,
+    seed: int = 0,
+    draws: int = 1,
+    labels: Int[Tensor, "k"] | None = None,
+    batch: int = 512,
+) -> Float[Tensor, "l n"]:
+    """|D(x0 + sigma eps; sigma) - x0|^2 / d of each image x [n, ...] at each level, the mean over draws.
+
+    float64 [l, n] on the device of x. eps of image i in draw k is a function of (seed, i, k) alone: the same
+    at every level and for every model, so that differences between levels, snapshots and models are far
+    less noisy than the errors themselves. Called is `denoise(x, sigma)`, with `labels` [n] given
+    `denoise(x, sigma, labels)`, sigma [b] in the type of x; up to `batch` rows of several levels at a time.
+    """
+    _check_samples(x, "The images", (len(x), *x.shape[1:]))
+    _check_levels(sigmas, x, draws, labels, batch)
+    found = torch.zeros(len(sigmas), len(x), dtype=torch.float64, device=x.device)
+    levels = sigmas.to(x)
+    with full_precision(), torch.no_grad():
+        for part in blocks(len(x), max(1, batch // len(levels))):
+            some = None if labels is None else labels[part].to(x.device)
+            for draw in range(draws):
+                index, stream = range(part.start, part.stop), f"denoising error, draw {draw}"
+                noise = normals(seed, stream, index, x.shape[1:], x.dtype).to(x.device)
+                for at in blocks(len(levels), batch):
+                    found[at, part] += _errors(denoise, x[part], noise, levels[at], some)
+    return found / draws
+
+
+def _check_levels(sigmas: Tensor, x: Tensor, draws: int, labels: Tensor | None, batch: int) -> None:
+    if len(sigmas) == 0 or not (torch.isfinite(sigmas) & (sigmas >= 0)).all():
+        raise UserError(f"sigmas must be one or more finite numbers of at least 0, not {sigmas.tolist()}.")
+    if draws < 1 or batch < 1:
+        raise UserError(f"draws and batch must be at least 1, not {draws} and {batch}.")
+    if labels is not None and len(labels) != len(x):
+        raise UserError(f"There are {len(labels)} labels for {len(x)} images; give one each.")
+
+
+def _errors(
+    denoise: Callable[..., Tensor], x0: Tensor, noise: Tensor, sigmas: Tensor, labels: Tensor | None
+) -> Tensor:
+    """Squared errors per dimension [l, n] of one draw, in one call of the denoiser."""
+    x = x0 + sigmas.view(-1, *[1] * x0.ndim) * noise  # [l, n, ...]
+    inputs = [x.flatten(0, 1), sigmas.repeat_interleave(len(x0))]
+    if labels is not None:
+        inputs.append(labels.repeat(len(sigmas)))
+    gap = denoise(*inputs).double().view(x.shape) - x0.double()
+    return gap.square().flatten(2).mean(2)
+
+
+def relative_gap(
+    train: Float[Tensor, "l n"], val: Float[Tensor, "l m"]
+) -> tuple[Float[Tensor, "l"], Float[Tensor, "l"]]:
+    """G = mean(val)/mean(train) - 1 of errors per image at l levels, and its standard error; float64 [l].
+
+    The standard error is the delta method's over images, train and val being independent:
+    (1 + G)^2 (var(val)/(m mean(val)^2) + var(train)/(n mean(train)^2)).
+    """
+    if min(train.shape[1], val.shape[1]) < 2:
+        raise UserError("A standard error needs the errors of at least 2 images on either side.")
+    known, other = train.double(), val.double()
+    base = known.mean(1)
+    if not (base > 0).all():
+        raise UserError("The training error must be above 0 at every level for a relative gap.")
+    ratio = other.mean(1) / base
+    spread = other.var(1) / val.shape[1] + ratio**2 * known.var(1) / train.shape[1]
+    return ratio - 1, spread.sqrt() / base
+
+
+# --------------------------------------------------------------------------------- distances between sets
+
+
+def sliced_wasserstein(
+    a: Num[Tensor, "m k"],
+    b: Num[Tensor, "n j"],
+    *,
+    projections: int = 256,
+    seed: int = 0,
+    p: float = 2,
+) -> float:
+    """SW_p(a, b) = (mean over directions of W_p^p of the projections)^(1/p) (Rabin et al. 2011).
+
+    a and b [m, k], in their units; random directions on the sphere are functions of (seed, number). Between
+    two samples of one law it is not 0 but falls with m: hence equal counts, and compare only at one count.
+    """
+    _check_pair(a, b)
+    if projections < 1 or p < 1:
+        raise UserError(f"projections and p must be at least 1, not {projections} and {p}.")
+    where, total = a.device, 0.0
+    ours, theirs = a.double(), b.to(where).double()
+    for part in blocks(projections, rows_within(32 * MEBIBYTE, 32 * (len(a) + a.shape[1]), projections)):
+        index = range(part.start, part.stop)
+        direction = normals(seed, "directions", index, (a.shape[1],), torch.float64).to(where)
+        direction = direction / torch.linalg.vector_norm(direction, dim=1, keepdim=True)
+        one, two = ((points_ @ direction.T).sort(0).values for points_ in (ours, theirs))
+        total += float((one - two).abs().pow(p).mean(0).sum())
+    return float((total / projections) ** (1 / p))
+
+
+def _check_pair(a: Tensor, b: Tensor) -> None:
+    _check_samples(a, "The first set's points", (len(a), *a.shape[1:]))
+    _check_samples(b, "The second set's points", (len(b), *a.shape[1:]))
+    if len(a) != len(b):
+        raise UserError(
+            f"The sets have {len(a)} and {len(b)} points, but the distance between finite sets depends "
+            "on their count; cut both to the smaller one."
+        )
+
+
+def frechet(a: Num[Tensor, "m k"], b: Num[Tensor, "n j"]) -> float:
+    """The squared Fréchet distance of the Gaussians fitted to a and b [m, k] (Heusel et al. 2017).
+
+    Covariances have the divisor m - 1. Its bias falls with m: hence equal counts, and compare only at one.
+    """
+    _check_pair(a, b)
+    if len(a) < 2:
+        raise UserError("A covariance needs at least 2 points in each set, not 1.")
+    moments = []
+    for x in (a.double(), b.to(a.device).double()):
+        mean = x.mean(0)
+        moments += [mean, (x - mean).T @ (x - mean) / (len(x) - 1)]
+    return frechet_gaussian(*moments)
+
+
+def frechet_gaussian(
+    mean_a: Float[Tensor, "k"],
+    cov_a: Float[Tensor, "k k"],
+    mean_b: Float[Tensor, "k"],
+    cov_b: Float[Tensor, "k k"],
+) -> float:
+    """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)) of two Gaussians (Dowson and Landau 1982).
+
+    In float64; the last trace is the sum of the roots of the eigenvalues of S_a^(1/2) S_b S_a^(1/2).
+    """
+    one, two = cov_a.double(), cov_b.double()
+    values, vectors = torch.linalg.eigh(one)
+    root = vectors * values.clamp(min=0.0).sqrt() @ vectors.T
+    common = torch.linalg.eigvalsh(root @ two @ root).clamp(min=0.0).sqrt().sum()
+    shift = (mean_a.double() - mean_b.double()).square().sum()
+    return max(0.0, float(shift + one.trace() + two.trace() - 2 * common))
