@@ -245,7 +245,7 @@ class UNet(nn.Module):
         self._build_up(width, multipliers, blocks, attention, skips)
         self.norm = Norm(width * multipliers[0])
         self.leave = zero(nn.Conv2d(width * multipliers[0], shape[0], 3, padding=1))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _step(self, enter: int, leave: int, attends: bool, factor: float = 1) -> list[nn.Module]:
         block = ResidualBlock(enter, leave, self._embedding, factor)

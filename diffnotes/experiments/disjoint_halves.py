@@ -1,0 +1,138 @@
+"""Two networks that share no training image, and the same noise: do they make the same picture? (chapter 3)
+
+The test of Kadkhodaie et al. (arXiv 2310.02557, figure 2): with enough images they do, so both must have
+learned the distribution; with few images each returns its own training images. It needs no features and no
+threshold. Here on digits, with a small residual network.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffnotes import data, runtime
+from diffnotes.denoising import DenoisingLoss, UniformTime
+from diffnotes.metrics import neighbours, ratios
+from diffnotes.networks import MLP, NetworkDenoiser, seeded
+from diffnotes.process import FlowMatching
+from diffnotes.sample import flow_times, sample
+from diffnotes.store import Arrays, Experiment, Spec, Work, number, numbers
+from diffnotes.train import Plan, train
+
+HALVES = 2
+
+
+@dataclass(frozen=True)
+class HalvesSpec(Spec):
+    """Settings; n is the size of one half."""
+
+    sizes: tuple[int, ...] = numbers((8, 16, 32, 64, 128, 256, 512), low=2, high=599, help="images of a half")
+    width: int = number(256, low=8, help="width of the network")
+    blocks: int = number(3, low=1, help="residual blocks")
+    batch: int = number(32, low=1, help="batch size")
+    rate: float = number(1e-3, low=1e-7, high=1.0, help="learning rate of Adam")
+    steps: int = number(16_000, low=10, help="training steps, the same for every size")
+    horizon: int = number(1000, low=1, help="average of the weights, in steps")
+    samples: int = number(256, low=8, help="pairs of samples from the same noise")
+    sampler_steps: int = number(30, low=2, help="Euler steps of the sampler")
+    seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=2**31, help="of images, weights and noise")
+
+
+def compute(spec: HalvesSpec, work: Work) -> Arrays:
+    """Distances with axes [size, seed, ...]; each pair of networks has equal initial weights."""
+    pairs = [(n, seed) for n in spec.sizes for seed in spec.seeds]
+    found = [_pair(spec, n, seed, work, place, len(pairs)) for place, (n, seed) in enumerate(pairs)]
+    shape = (len(spec.sizes), len(spec.seeds))
+    arrays = {key: np.stack([one[key] for one in found]) for key in found[0]}
+    return {"n": np.array(spec.sizes)} | {k: v.reshape(*shape, *v.shape[1:]) for k, v in arrays.items()}
+
+
+def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: int) -> Arrays:
+    """What the samples of two networks have in common.
+
+    `apart`: distance of the two samples from one noise; `unrelated`: of samples from different noises; both
+    as root mean square over pairs. `cosine`: of the two samples, less the mean image of their training sets.
+    `own`: distance to the nearest image of the own half; `other`: to that of the other half.
+    """
+    name = f"n{n}-s{seed}"
+    saved = work.load(name)
+    if saved is not None:
+        return saved
+    whole = data.load("digits", n=HALVES * n, seed=seed).x
+    halves = whole.chunk(HALVES)
+    made = []
+    for half, x in enumerate(halves):
+        start = place + half / HALVES
+        made.append(_samples(spec, x, seed, work, f"{name}-{half}", start, count))
+    one, two = (x.flatten(1).double() for x in made)
+    middle = whole.flatten(1).double().mean(0)
+    near = [[neighbours(x, half) for half in halves] for x in made]
+    measured = {
+        "apart": _rms(one - two), "unrelated": _rms(one - two.roll(1, 0)),
+        "cosine": torch.cosine_similarity(one - middle, two - middle).mean().numpy(),
+        "own": torch.stack([near[k][k].distance[:, 0].mean() for k in range(HALVES)]).mean().numpy(),
+        "other": torch.stack([near[k][1 - k].distance[:, 0].mean() for k in range(HALVES)]).mean().numpy(),
+        "copies": np.mean([float((ratios(near[k][k]) < 1 / 3).double().mean()) for k in range(HALVES)]),
+        "sheet": np.stack([_bytes(x[:6]) for x in made]),
+    }  # fmt: skip
+    found = {key: np.asarray(value) for key, value in measured.items()}
+    work.save(name, found)
+    work.step(place + 1, count, name)
+    return found
+
+
+def _samples(
+    spec: HalvesSpec, x: Tensor, seed: int, work: Work, name: str, place: float, count: int
+) -> Tensor:
+    """Samples of a network trained on x, float32 on the CPU."""
+    where, process, shape = runtime.device(), FlowMatching(), tuple(x.shape[1:])
+    network = seeded(seed, lambda: MLP(shape, spec.width, spec.blocks))
+    denoiser = NetworkDenoiser(network, process, "velocity").to(where)
+    loss = DenoisingLoss(x.to(where), spec.batch, UniformTime(process), process, "velocity", seed=seed)
+    plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), seed=seed)
+
+    def report(done: float, total: float, text: str) -> None:
+        work.step(place + done / total / HALVES, count, f"{name}: {text}")
+
+    folder: Path = work.folder / name
+    [end] = train(denoiser, loss, plan, [spec.steps], folder, report)
+    with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():
+        return sample(
+            model, shape, spec.samples, flow_times(spec.sampler_steps), process=process, solver="euler",
+            seed=seed, batch=256, device=where,
+        )  # fmt: skip
+
+
+def _rms(gap: Tensor) -> np.ndarray:
+    return gap.square().sum(1).mean().sqrt().numpy()
+
+
+def _bytes(x: Tensor) -> np.ndarray:
+    return ((x + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+
+
+def _fingerprints(spec: HalvesSpec) -> dict[str, str]:
+    return {"digits": data.load("digits").fingerprint}
+
+
+EXPERIMENT = Experiment(
+    name="disjoint_halves",
+    version=1,
+    spec=HalvesSpec,
+    profiles={
+        "smoke": HalvesSpec(
+            sizes=(8, 12), width=16, blocks=1, batch=8, steps=12, horizon=4, samples=16, sampler_steps=4,
+            seeds=(0, 1),
+        ),
+        "laptop": HalvesSpec(),
+    },
+    compute=compute,
+    seconds={"smoke": 2, "laptop": 1200},
+    data=_fingerprints,
+    figures=("halves",),
+    tolerance=0.02,  # a few steps of training, then 4 of the sampler: rounding grows on the way
+)  # fmt: skip
