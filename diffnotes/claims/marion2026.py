@@ -1,0 +1,198 @@
+"""Marion & Wu, Understanding diffusion models requires rethinking (again) generalization (2605.06077)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffnotes import store
+from diffnotes.claims.base import Finding, verdict
+from diffnotes.store import Record
+
+SPLIT, TEN = 1, 3  # places among the definitions of an onset: losses part, a tenth are copies
+MEAN = -1  # the average of the weights that is judged: the longest, as in the paper
+
+
+def _default(record: Record) -> int:
+    return int(np.flatnonzero(record["value"] == record.spec["n"])[0])
+
+
+def _looks(record: Record, place: int) -> int:
+    """How many looks a run has."""
+    return int((record["step"][place, 0] > 0).sum())
+
+
+def _pm(values: np.ndarray) -> str:
+    """Mean and standard error over seeds."""
+    spread = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    return f"{values.mean():.3g} ± {spread:.2g}"
+
+
+def _list(values: np.ndarray, digits: int = 3) -> str:
+    return ", ".join("–" if not np.isfinite(v) else f"{v:.{digits}g}" for v in values)
+
+
+def _sweep(record: Record, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(values of the factor, `name` [value, seed, average, ...]) in rising order, with the default run, which
+    is part of the sweep over n."""
+    factor = record.spec["sweep"]
+    values, found = record["value"].astype(float), record[name]
+    if factor != "n":
+        base = store.best(record.experiment, {"sweep": "n"})
+        if base is None:
+            raise store.MissingRecord("The default run is part of the sweep over n, which is not pinned.")
+        values = np.append(values, base.spec[factor])
+        found = np.concatenate([found, base[name][_default(base)][None]])
+    order = np.argsort(values)
+    return values[order], found[order]
+
+
+def _part(record: Record) -> Finding:
+    """Held-out loss rises again while the training loss goes on falling."""
+    place = _default(record)
+    last = _looks(record, place) - 1
+    test, train = (record[f"{name}_loss"][place, :, :, MEAN] for name in ("test", "train"))
+    least = np.nanmin(test, 1)
+    rise = test[:, last] / least - 1
+    at = np.nanargmin(test, 1)
+    fall = 1 - train[:, last] / train[np.arange(len(train)), at]
+    text = f"held-out loss +{100 * rise.mean():.0f} %, training loss −{100 * fall.mean():.0f} % from there on"
+    return Finding(text, f"{len(rise)} seeds", verdict(bool((rise > 0.2).all()), bool((fall > 0).all())))
+
+
+def _copies(record: Record) -> Finding:
+    place = int(record["value"].argmin())
+    share = record["copies"][place, :, :, MEAN, 0]
+    last = _looks(record, place) - 1
+    base = record["copies_baseline"][place, :, last, MEAN, 0]
+    first, end = (f"{100 * share[:, look].mean():.0f} %" for look in (0, last))
+    text = f"{first} to {end} at N = {record['value'][place]}"
+    good = share[:, 0].mean() < 0.02, share[:, last].mean() > 0.5, base.mean() < 0.05
+    return Finding(text, f"of held-out images {100 * base.mean():.0f} %", verdict(*map(bool, good)))
+
+
+def _linear(record: Record) -> Finding:
+    power, low, high, sizes = record["exponent"][MEAN, SPLIT]
+    if not np.isfinite(power):
+        return Finding("not reached at two sizes", "", verdict(False))
+    text = f"power {power:.2f} over {int(sizes)} sizes"
+    return Finding(text, f"{low:.2f} to {high:.2f}", verdict(bool(low > 0), bool(low <= 1 <= high)))
+
+
+def _above_linear(record: Record) -> Finding:
+    power, low, high, sizes = record["exponent"][MEAN, TEN]
+    if not np.isfinite(power):
+        return Finding("not reached at two sizes", "", verdict(False))
+    text = f"power {power:.2f} over {int(sizes)} sizes"
+    return Finding(text, f"{low:.2f} to {high:.2f}", verdict(bool(low > 1)))
+
+
+def _ordered(record: Record, found: np.ndarray, falls: bool, digits: int = 3) -> Finding:
+    """Do means over seeds fall (or rise) at every step? Partly: from the first to the last only."""
+    mean = found.mean(1)
+    known = mean[np.isfinite(mean)]
+    steps = np.diff(known) * (-1 if falls else 1)
+    ends = bool(len(known) > 1 and (known[-1] - known[0]) * (-1 if falls else 1) > 0)
+    spread = found.std(1, ddof=1).max() / found.shape[1] ** 0.5 if found.shape[1] > 1 else np.nan
+    every = bool(len(known) > 1 and (steps > 0).all())
+    return Finding(_list(mean, digits), f"± {spread:.2g}", verdict(every, ends))
+
+
+def _slower(record: Record) -> Finding:
+    return _ordered(record, _sweep(record, "rate")[1][:, :, MEAN], falls=True)
+
+
+def _fidelity_with_more(record: Record) -> Finding:
+    """Peak fidelity gets better (the distance smaller) as the factor grows."""
+    return _ordered(record, _sweep(record, "best")[1][:, :, MEAN], falls=True)
+
+
+def _fidelity_with_less(record: Record) -> Finding:
+    return _ordered(record, _sweep(record, "best")[1][:, :, MEAN], falls=False)
+
+
+def _raw_fidelity(record: Record) -> Finding:
+    """The same for the weights as they are."""
+    return _ordered(record, _sweep(record, "best")[1][:, :, 0], falls=True)
+
+
+def _sooner(record: Record) -> Finding:
+    return _ordered(record, _sweep(record, "onset")[1][:, :, MEAN, TEN], falls=True)
+
+
+def _inverse_batch(record: Record) -> Finding:
+    """Is the onset times B the same at every B?"""
+    batch, times = _sweep(record, "onset")
+    seen = (times[:, :, MEAN, SPLIT] * batch[:, None]).mean(1)
+    ratio = float(seen.max() / seen.min())
+    text = f"images seen at the onset: {_list(seen)}"
+    return Finding(text, f"ratio {ratio:.2f}", verdict(ratio < 1.5))
+
+
+def _same_rate(record: Record) -> Finding:
+    rates = _sweep(record, "rate")[1][:, :, MEAN].mean(1)
+    known = rates[np.isfinite(rates)]
+    if len(known) < 2:
+        return Finding("too few copies for a slope", "", verdict(False))
+    ratio = float(known.max() / known.min())
+    return Finding(_list(rates), f"ratio {ratio:.2f}", verdict(ratio < 1.25))
+
+
+def _later(record: Record) -> Finding:
+    """Does the onset, times the learning rate, grow with the rate?"""
+    rate, times = _sweep(record, "onset")
+    return _ordered(record, times[:, :, MEAN, TEN] * rate[:, None], falls=False)
+
+
+def _same_distance(record: Record) -> Finding:
+    """Distance to the training set over that to as many held-out images, before and after the losses part."""
+    place = _default(record)
+    looks = _looks(record, place)
+    pair = [record[f"wasserstein_{name}"][place, :, :looks, MEAN].mean(0) for name in ("train", "few")]
+    off = np.abs(pair[0] / pair[1] - 1)
+    early = record["step"][place, 0, :looks] <= np.nanmean(record["onset"][place, :, MEAN, SPLIT])
+    text = f"differ by at most {100 * off[early].max(initial=0):.0f} % before the losses part, "
+    text += f"{100 * off.max():.0f} % in all"
+    return Finding(text, "means over seeds", verdict(bool((off[early] < 0.1).all()), bool((off < 0.1).all())))
+
+
+def _double_descent(record: Record) -> Finding:
+    """A rise of a fifth above the first minimum, of which at least half is lost again."""
+    place = _default(record)
+    looks = _looks(record, place)
+    curve = record["wasserstein"][place, :, :looks, MEAN].mean(0)
+    before = np.minimum.accumulate(curve)
+    top = int((curve / before).argmax())
+    rise = float(curve[top] / before[top] - 1)
+    back = float((curve[top] - curve[top:].min()) / max(curve[top] - before[top], 1e-12))
+    text = f"rises by {100 * rise:.0f} % after its first minimum, then loses {100 * back:.0f} % of that"
+    return Finding(text, "mean over seeds", verdict(rise > 0.2, rise > 0.2 and back > 0.5))
+
+
+def _halves(record: Record) -> Finding:
+    """Distance of the two samples from one noise over that of samples from different noises."""
+    share = (record["apart"] / record["unrelated"]).mean(1)
+    spread = (record["apart"] / record["unrelated"]).std(1, ddof=1)
+    text = f"{share[0]:.2f} at N = {record['n'][0]}, {share[-1]:.2f} at N = {record['n'][-1]}"
+    held = bool(share[0] > 0.9), bool(share[-1] < 0.5)
+    return Finding(text, f"± {spread.max() / record['apart'].shape[1] ** 0.5:.2f}", verdict(*held))
+
+
+CHECKS = {
+    **{f"marion-part-{name}": _part for name in ("digits", "cifar")},
+    **{f"marion-copies-{name}": _copies for name in ("digits", "cifar")},
+    **{f"marion-linear-{name}": _linear for name in ("digits", "cifar")},
+    **{f"marion-above-{name}": _above_linear for name in ("digits", "cifar")},
+    **{f"marion-slope-{name}": _slower for name in ("digits", "cifar")},
+    **{f"marion-size-fidelity-{name}": _fidelity_with_more for name in ("digits", "cifar")},
+    **{f"marion-same-{name}": _same_distance for name in ("digits", "cifar")},
+    **{f"marion-double-{name}": _double_descent for name in ("digits", "cifar")},
+    "marion-width-onset": _sooner,
+    "marion-width-fidelity": _fidelity_with_more,
+    "marion-batch-onset": _inverse_batch,
+    "marion-batch-slope": _same_rate,
+    "marion-batch-fidelity": _fidelity_with_less,
+    "marion-rate-onset": _later,
+    "marion-rate-fidelity": _fidelity_with_more,
+    "ours-averaging": _raw_fidelity,
+    "ours-halves": _halves,
+}
