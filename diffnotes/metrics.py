@@ -15,7 +15,7 @@ import torch
 from diffnotes.errors import UserError
 from diffnotes.points import Data, Points, half_squares, points, squared_distances
 from diffnotes.runtime import MEBIBYTE, blocks, full_precision, memory_budget, normals, rows_within, uniforms
-from diffnotes.shapes import Array, Float, Int, Num, Tensor
+from diffnotes.shapes import Float, Int, Num, Tensor
 
 _CANDIDATES = 8  # points per row that the first search keeps
 _Z = 1.959963984540054  # 97.5 % of a standard normal lies below
@@ -194,21 +194,20 @@ def bootstrap(
         raise UserError("The bootstrap needs at least one sample, each with at least one row.")
     if repeats < 2:
         raise UserError(f"The bootstrap needs at least 2 repeats, not {repeats}.")
-    values = [statistic(*_resampled(samples, seed, repeat)) for repeat in range(repeats)]
+    values: list[float] = []
+    for part in blocks(repeats, rows_within(MEBIBYTE, 8 * max(map(len, samples)), repeats)):
+        picks = [_picks(seed, place, part, sample) for place, sample in enumerate(samples)]
+        for rows in zip(*picks, strict=True):
+            values.append(statistic(*(sample[row] for sample, row in zip(samples, rows, strict=True))))
     low, high = np.quantile(np.array(values, np.float64), [0.025, 0.975])
     return Estimate(float(statistic(*samples)), float(low), float(high))
 
 
-def _resampled(samples: tuple[Tensor, ...], seed: int, repeat: int) -> list[Tensor]:
-    return [
-        sample[torch.from_numpy(_picks(seed, place, repeat, len(sample))).to(sample.device)]
-        for place, sample in enumerate(samples)
-    ]
-
-
-def _picks(seed: int, place: int, repeat: int, count: int) -> Array:
-    """`count` indices below `count`: u * count < count in float64 as well, because u <= 1 - 2^-53."""
-    return (uniforms(seed, f"bootstrap, sample {place}", repeat, count)[0] * count).astype(np.int64)
+def _picks(seed: int, place: int, repeats: slice, sample: Tensor) -> Tensor:
+    """Rows of the sample in some repeats, int64 [repeats, m]; u <= 1 - 2^-53, so u * m < m in float64 too."""
+    stream, index = f"bootstrap, sample {place}", range(repeats.start, repeats.stop)
+    draws = uniforms(seed, stream, index, len(sample)) * len(sample)
+    return torch.from_numpy(draws.astype(np.int64)).to(sample.device)
 
 
 # -------------------------------------------------------------------------------------------------- errors
@@ -295,7 +294,7 @@ def sliced_wasserstein(
     *,
     projections: int = 256,
     seed: int = 0,
-    p: float = 2,
+    p: int = 2,
 ) -> float:
     """SW_p(a, b) = (mean over directions of W_p^p of the projections)^(1/p) (Rabin et al. 2011).
 
