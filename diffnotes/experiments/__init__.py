@@ -10,6 +10,8 @@ from diffnotes.store import Experiment, SpecError
 # The module of each experiment has the experiment's name.
 NAMES = (
     "toy_model",
+    "digits_gap",
+    "cifar_gap",
     "digits",
     "disjoint_halves",
     "loss_curve",

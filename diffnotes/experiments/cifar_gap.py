@@ -1,0 +1,45 @@
+"""Chapter 1 on CIFAR-10 with a U-Net: averaged down to 16 x 16 on a laptop, whole on a GPU."""
+
+from __future__ import annotations
+
+from diffnotes.experiments import network_gap
+from diffnotes.experiments.network_gap import GapSpec
+from diffnotes.store import Arrays, Experiment, Work
+
+
+def compute(spec: GapSpec, work: Work) -> Arrays:
+    """See `network_gap.compute`."""
+    return network_gap.compute(spec, work)
+
+
+LAPTOP = GapSpec(
+    dataset="cifar10", side=16, n=300, held_out=1000, network="unet", width=16, depth=1, steps=900,
+    batch=64, horizon=100, first=60, snapshots=8, levels=12, draws=1, images=300, samples=200,
+    sampler_steps=16,
+)  # fmt: skip
+
+EXPERIMENT = Experiment(
+    name="cifar_gap",
+    version=1,
+    spec=GapSpec,
+    profiles={
+        # on digits, so that anyone can check it without a download
+        "smoke": LAPTOP.replace(
+            dataset="digits", side=0, n=40, held_out=40, width=8, steps=12, batch=8, horizon=4, first=4,
+            snapshots=2, levels=4, samples=20, sheet=2, sampler_steps=5, probes=(0.6,), seeds=(0, 1),
+        ),
+        "laptop": LAPTOP,
+        # sizes of 1,000, 5,000 and 50,000 images are worth a comparison: --set n=5000
+        "paper": LAPTOP.replace(
+            side=0, n=1000, held_out=10_000, width=64, depth=3, multipliers=(1, 2, 2), embedding=256,
+            steps=10_000, batch=512, rate=1e-3, horizon=1000, first=100, snapshots=12, levels=24,
+            images=2048, samples=2048, sampler_steps=32,
+        ),
+    },
+    compute=compute,
+    seconds={"smoke": 3, "laptop": 600, "paper": 5400},
+    machine={"paper": "one H200"},
+    data=network_gap.fingerprints,
+    figures=("error_curves", "gap_by_noise", "paths"),
+    tolerance=5e-3,  # see digits_gap
+)  # fmt: skip

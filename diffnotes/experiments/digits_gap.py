@@ -1,0 +1,41 @@
+"""Chapter 1 on 8 x 8 digits: a residual network of two sizes on training sets of three sizes."""
+
+from __future__ import annotations
+
+from diffnotes.experiments import network_gap
+from diffnotes.experiments.network_gap import GapSpec
+from diffnotes.store import Arrays, Experiment, Work
+
+WIDE, NARROW = 144, 54  # 233,056 and 38,836 parameters
+RUNS = {
+    "A": {"n": 600, "width": WIDE},
+    "B": {"n": 600, "width": NARROW},
+    "C": {"n": 1190, "width": WIDE},
+    "D": {"n": 200, "width": WIDE},
+}
+
+
+def compute(spec: GapSpec, work: Work) -> Arrays:
+    """See `network_gap.compute`."""
+    return network_gap.compute(spec, work)
+
+
+EXPERIMENT = Experiment(
+    name="digits_gap",
+    version=1,
+    spec=GapSpec,
+    profiles={
+        # two full batches and a part; two blocks of samples, the second one short
+        "smoke": GapSpec(
+            n=300, held_out=280, width=16, depth=2, steps=60, batch=32, horizon=4, first=10, snapshots=3,
+            levels=6, draws=1, samples=264, sheet=2, sampler_steps=8, probes=(0.6, 0.283), seeds=(0, 1),
+        ),
+        "laptop": GapSpec(),
+    },
+    compute=compute,
+    seconds={"smoke": 5, "laptop": 300},
+    data=network_gap.fingerprints,
+    shown=tuple(RUNS.values()),
+    figures=("error_curves", "gap_by_noise", "growth", "paths"),
+    tolerance=5e-3,  # a byte of a picture may round the other way; the rest differs by 1e-6
+)  # fmt: skip
