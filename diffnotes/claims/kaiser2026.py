@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from diffnotes.claims import kaiser2026_networks
 from diffnotes.claims.base import Finding, verdict
 from diffnotes.store import Record
 
@@ -145,4 +146,5 @@ CHECKS = {
     "kaiser-toy-states": _states,
     "kaiser-toy-shots": _shots,
     "kaiser-toy-overlap": _overlap,
+    **kaiser2026_networks.CHECKS,
 }
