@@ -38,12 +38,11 @@ class Convolution(nn.Conv2d):
     def __init__(self, enter: int, leave: int, size: int, stride: int) -> None:
         super().__init__(enter, leave, size, stride, padding=1)
         self.gain = nn.Parameter(torch.full((leave, 1, 1, 1), 1.7))
-        nn.init.normal_(self.weight)
+        nn.init.kaiming_normal_(self.weight)  # small, so that a step of Adam turns a filter noticeably
 
     def forward(self, x: Tensor) -> Tensor:
-        fan_in = self.weight[0].numel()
         centred = self.weight - self.weight.mean((1, 2, 3), keepdim=True)
-        scale = (centred.square().sum((1, 2, 3), keepdim=True) + 1e-4 * fan_in).rsqrt()
+        scale = (centred.square().sum((1, 2, 3), keepdim=True) + 1e-4).rsqrt()
         return F.conv2d(x, centred * scale * self.gain, self.bias, self.stride, self.padding)
 
 

@@ -12,6 +12,7 @@ NAMES = (
     "toy_model",
     "digits_gap",
     "cifar_gap",
+    "features",
     "digits",
     "disjoint_halves",
     "loss_curve",

@@ -1,0 +1,239 @@
+"""The classifier whose features the book measures distances in, and what the metrics say of known sets.
+
+The classifier is trained on CIFAR-10; its weights are part of the record, so nobody trains it again. The
+calibration shows every metric sets whose answer is known: copies, altered copies, real images that are no
+copies, and noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from diffnotes import data, runtime, store
+from diffnotes.features import (
+    SIDE,
+    ClassifierLoss,
+    FeatureNet,
+    coarse,
+    extract,
+    from_arrays,
+    sized,
+    to_arrays,
+)
+from diffnotes.metrics import (
+    Estimate,
+    bootstrap,
+    copy_similarity,
+    frechet,
+    memorized,
+    neighbours,
+    ratios,
+    sliced_wasserstein,
+)
+from diffnotes.networks import seeded
+from diffnotes.shapes import Tensor
+from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number
+from diffnotes.train import Plan, train
+
+KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "tenth")
+SIDES = (32, 16)
+QUANTILES = np.linspace(0, 1, 21)
+PREFIX = "weights "
+
+
+@dataclass(frozen=True)
+class FeatureSpec(Spec):
+    """Settings of the training and of the calibration."""
+
+    dataset: str = choice("cifar10", "digits", "cifar10", help="training set, used whole")
+    width: int = number(32, low=4, high=256, help="channels of the first layer")
+    steps: int = number(3600, low=1, help="training steps")
+    batch: int = number(128, low=1, help="batch size")
+    rate: float = number(3e-3, low=1e-7, high=1.0, help="largest learning rate of Adam")
+    warmup: int = number(100, low=0, help="steps of rising rate; then it falls to 0 along half a cosine")
+    decay: float = number(0.05, low=0.0, high=1.0, help="weight decay")
+    looks: int = number(20, low=1, high=200, help="points of the loss curve")
+    count: int = number(1000, low=8, help="images of each set of the calibration")
+    noise: float = number(0.05, low=0.0, high=2.0, help="standard deviation of the noise on noisy copies")
+    projections: int = number(64, low=1, help="directions of the sliced Wasserstein distance")
+    repeats: int = number(100, low=2, help="resamples behind the intervals of distances")
+    seed: int = number(0, low=0, high=2**31, help="of weights, batches, changes, images and noise")
+
+
+def compute(spec: FeatureSpec, work: Work) -> Arrays:
+    """Weights (float16), loss curve, accuracy at both sizes, and the calibration [size, kind, ...]."""
+    net, curve = _trained(spec, work)
+    weights = to_arrays(net)
+    net = from_arrays(weights)  # rounded, as everybody will use it
+    tested = _accuracy(net, *images_of(spec, "test"))
+    return {PREFIX + name: w for name, w in weights.items()} | curve | tested | _calibration(spec, net)
+
+
+def images_of(spec: FeatureSpec, split: str, n: int | None = None) -> tuple[Tensor, Tensor]:
+    """Images [n, 3, 32, 32], bytes where they are bytes, and labels; grey ones are brought to it."""
+    images = data.load(spec.dataset, n=n, split=split, seed=spec.seed)
+    if images.pixels is not None:
+        return images.pixels, images.labels
+    return sized(images.x).expand(-1, 3, -1, -1), images.labels
+
+
+def as_floats(x: Tensor) -> Tensor:
+    """Images in [-1, 1], float32."""
+    return x.float().div_(127.5).sub_(1.0) if x.dtype == torch.uint8 else x
+
+
+# ------------------------------------------------------------------------------------------------- training
+
+
+def _trained(spec: FeatureSpec, work: Work) -> tuple[FeatureNet, Arrays]:
+    """The network after its training, and the mean loss between looks."""
+    net = seeded(spec.seed, lambda: FeatureNet(spec.width)).to(runtime.device())
+    images, labels = (x.to(runtime.device()) for x in images_of(spec, "train"))
+    loss = ClassifierLoss(images, labels, spec.batch, seed=spec.seed)
+    plan = Plan(
+        spec.steps, spec.batch, spec.rate, warmup=spec.warmup, anneal="cosine", decay=spec.decay,
+        seed=spec.seed,
+    )  # fmt: skip
+    stops = sorted({max(1, spec.steps * (k + 1) // spec.looks) for k in range(spec.looks)})
+
+    def report(done: float, total: float, text: str) -> None:
+        work.step(done, total + 1, text)  # the calibration is left even at the end
+
+    for snapshot in train(net, loss, plan, stops, work.folder / "training", report):
+        work.save(f"loss-{snapshot.step}", {"loss": np.array(snapshot.loss)})
+    losses = [(work.load(f"loss-{stop}") or {"loss": np.array(np.nan)})["loss"] for stop in stops]
+    return net.cpu().requires_grad_(False), {"step": np.array(stops), "loss": np.array(losses, np.float64)}
+
+
+def _accuracy(net: FeatureNet, images: Tensor, labels: Tensor) -> Arrays:
+    """The share of test images that the classifier names rightly, at both sizes, with binomial errors."""
+    x = as_floats(images)
+    with runtime.full_precision(), torch.no_grad():
+        found = [_share(net, x, labels), _share(net, coarse(x), labels)]
+    shares = np.array(found)
+    return {
+        "side": np.array(SIDES), "accuracy": shares,
+        "accuracy_stderr": np.sqrt(shares * (1 - shares) / len(labels)), "tested": np.array(len(labels)),
+    }  # fmt: skip
+
+
+def _share(net: FeatureNet, x: Tensor, labels: Tensor) -> float:
+    right = [net(x[part]).argmax(1) == labels[part] for part in runtime.blocks(len(x), 500)]
+    return float(torch.cat(right).double().mean())
+
+
+# ---------------------------------------------------------------------------------------------- calibration
+
+
+def known_sets(spec: FeatureSpec) -> tuple[Tensor, dict[str, Tensor]]:
+    """`count` training images, and as many images of every kind [count, 3, 32, 32] to compare with them.
+
+    "train": other training images; "test": held-out ones; "copies" of the reference, with noise, blurred to
+    half the resolution, mirrored; "noise": of the standard deviation 1/2; "tenth": held-out images, every
+    tenth replaced by a noisy copy.
+    """
+    images = as_floats(images_of(spec, "train", 2 * spec.count)[0])
+    reference, other = images[: spec.count], images[spec.count :]
+    test = as_floats(images_of(spec, "test", spec.count)[0])
+    drawn = runtime.normals(spec.seed, "calibration, noise", range(spec.count), (3, SIDE, SIDE))
+    noisy = (reference + spec.noise * drawn).clamp(-1.0, 1.0)
+    tenth = torch.where((torch.arange(spec.count) % 10 == 0)[:, None, None, None], noisy, test)
+    changed = (reference, noisy, coarse(reference), reference.flip(3), (drawn / 2).clamp(-1.0, 1.0))
+    return reference, dict(zip(KINDS, (other, test, *changed, tenth), strict=True))
+
+
+def _calibration(spec: FeatureSpec, net: FeatureNet) -> Arrays:
+    """What each metric says of each kind at each size."""
+    reference, sets = known_sets(spec)
+    rows = []
+    for side in SIDES:
+        known = F.avg_pool2d(reference, SIDE // side)
+        seen = extract(net, known)
+        rows += [_measured(spec, net, F.avg_pool2d(x, SIDE // side), known, seen) for x in sets.values()]
+    table = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    shaped = {name: a.reshape(len(SIDES), len(KINDS), *a.shape[1:]) for name, a in table.items()}
+    return shaped | {"kind": np.array(KINDS), "quantile": QUANTILES}
+
+
+def _measured(spec: FeatureSpec, net: FeatureNet, x: Tensor, known: Tensor, seen: Tensor) -> Arrays:
+    """Metrics of images x against known ones and their features; three numbers are value, low, high."""
+    rho = ratios(neighbours(x, known))
+    found = extract(net, x)
+    alike = copy_similarity(found, seen)
+
+    def wasserstein(a: Tensor, b: Tensor) -> float:
+        return sliced_wasserstein(a, b, projections=spec.projections, seed=spec.seed)
+
+    return {
+        "copies": _numbers(memorized(rho, seed=spec.seed)), "rho": np.quantile(rho.numpy(), QUANTILES),
+        "similarity": np.quantile(alike.numpy(), QUANTILES),
+        "wasserstein": _numbers(bootstrap(wasserstein, found, seen, seed=spec.seed, repeats=spec.repeats)),
+        "frechet": _numbers(bootstrap(frechet, found, seen, seed=spec.seed, repeats=spec.repeats)),
+    }  # fmt: skip
+
+
+def _numbers(found: Estimate) -> np.ndarray:
+    return np.array([found.value, found.low, found.high])
+
+
+# --------------------------------------------------------------------------------------------- for the others
+
+
+def pinned_features() -> FeatureNet:
+    """The network of the pinned record, on the CPU. MissingRecord tells the command where there is none."""
+    return from_arrays(_weights())
+
+
+def extractor() -> Callable[[Tensor], Tensor]:
+    """The features of images [n, c, h, w] on any device, by the pinned network; see `features.extract`."""
+    net = pinned_features()
+
+    def features(x: Tensor) -> Tensor:
+        return extract(net.to(x.device), x)
+
+    return features
+
+
+def weights_digest() -> str:
+    """SHA-256 of the pinned weights: part of the identity of what is measured with them."""
+    digest = hashlib.sha256()
+    for name, w in sorted(_weights().items()):
+        digest.update(f"{name} {w.dtype.str} {w.shape} ".encode())
+        digest.update(np.ascontiguousarray(w).data)
+    return digest.hexdigest()
+
+
+def _weights() -> Arrays:
+    arrays = store.load(EXPERIMENT).arrays
+    return {name.removeprefix(PREFIX): w for name, w in arrays.items() if name.startswith(PREFIX)}
+
+
+def _fingerprints(spec: FeatureSpec) -> dict[str, str]:
+    sets = {split: data.load(spec.dataset, split=split) for split in ("train", "test")}
+    return {f"{spec.dataset} {split}": images.fingerprint for split, images in sets.items()}
+
+
+EXPERIMENT = Experiment(
+    name="features",
+    version=1,
+    spec=FeatureSpec,
+    profiles={
+        "smoke": FeatureSpec(
+            dataset="digits", width=8, steps=4, batch=32, rate=1e-4, warmup=1, looks=2, count=40,
+            projections=16, repeats=10,
+        ),
+        "laptop": FeatureSpec(),
+    },
+    compute=compute,
+    seconds={"smoke": 3, "laptop": 1200},
+    data=_fingerprints,
+    # Adam's first steps are as long for a gradient of rounding size as for any other, so another processor
+    # may turn some. Four steps of at most 1e-4 are less than this beside the largest weight of any layer.
+    tolerance=0.02,
+)  # fmt: skip
