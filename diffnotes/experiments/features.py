@@ -102,7 +102,7 @@ def _trained(spec: FeatureSpec, work: Work) -> tuple[FeatureNet, Arrays]:
     )  # fmt: skip
     stops = sorted({max(1, spec.steps * (k + 1) // spec.looks) for k in range(spec.looks)})
 
-    def report(done: float, total: float, text: str) -> None:
+    def report(done: float | int, total: float | int, text: str) -> None:
         work.step(done, total + 1, text)  # the calibration is left even at the end
 
     for snapshot in train(net, loss, plan, stops, work.folder / "training", report):
