@@ -88,6 +88,8 @@ class Embedding(nn.Module):
     which a denoiser changes are about 0.1 apart in ln(s)/4.
     """
 
+    frequency: Tensor
+
     def __init__(self, width: int, classes: int, waves: int) -> None:
         super().__init__()
         self.classes = classes

@@ -25,7 +25,12 @@ from PIL import Image
 from diffnotes.errors import UserError
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-LABELS = {"sigma": "noise level σ", "delta": "model error δ", "n": "training points N"}
+LABELS = {
+    "sigma": "noise level σ",
+    "delta": "model error δ",
+    "n": "training points N",
+    "step": "training step τ",
+}
 MOST_FRAMES = 400  # some 20 kB each
 _numbers = itertools.count(1)
 

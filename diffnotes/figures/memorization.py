@@ -86,7 +86,8 @@ def _run_row(row: Sequence[Any], record: Record, place: int, average: int = -1) 
         axis.set(xscale="log", ylabel=text)
         axis.set_ylim(bottom=0)
         axis.grid(True)
-        axis.axvline(float(np.nanmedian(split)), color=INK, lw=1, ls=":")
+        if np.isfinite(split).any():
+            axis.axvline(float(np.nanmedian(split)), color=INK, lw=1, ls=":")
         axis.legend(loc="best", fontsize=8)
     row[1].set_ylim(-0.02, 1.02)
     row[0].set_title(f"{title(record)}, {label(record, place)}", loc="left")
@@ -217,6 +218,8 @@ def _power(found: np.ndarray) -> tuple[str, str, str]:
 def onset_found(record: Record) -> Finding:
     """The exponents of the two definitions that the paper's curves allow, in a sentence."""
     split, ten = (record["exponent"][-1, place] for place in (SPLIT, TEN))
+    if not np.isfinite([split[0], ten[0]]).all():
+        return Finding(record, text=f"{title(record)}: too few sizes get as far as memorizing for a power.")
     return Finding(record, text=(
         f"{title(record)}: the step at which the losses part grows as N to the power {split[0]:.2f} "
         f"(95 % interval {split[1]:.2f} to {split[2]:.2f}); the step at which a tenth of the samples are "
