@@ -7,6 +7,7 @@ which come from Inception and SSCD: `load_torchscript` takes those where their f
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,8 +164,11 @@ def load_torchscript(name: str) -> Callable[[Tensor], Tensor]:
 
 
 def _read(path: Path) -> Callable[[Tensor], Tensor]:
+    """torch would rather have its newer format, but it is as TorchScript that these files are handed out."""
     try:
-        return torch.jit.load(str(path), map_location="cpu").eval()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*torch.jit.load", DeprecationWarning)
+            return torch.jit.load(str(path), map_location="cpu").eval()
     except (RuntimeError, ValueError) as error:
         raise UserError(f"{path} is damaged, or no TorchScript file; get it again.") from error
 
