@@ -14,6 +14,7 @@ NAMES = (
     "cifar_gap",
     "features",
     "digits",
+    "cifar",
     "disjoint_halves",
     "loss_curve",
     "loss_sizes",

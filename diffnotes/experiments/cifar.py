@@ -1,0 +1,67 @@
+"""Copies through training on CIFAR-10 with a U-Net (chapter 3): Marion & Wu, arXiv 2605.06077.
+
+The laptop profile averages the images down to 16 x 16 and is small in everything. The paper profile is
+theirs at N = 2,048 and B = 128, the batch size that their figures 1 and 2 must have had; sizes and widths are
+ordered by what a short lease of a GPU gives.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from diffnotes import runtime
+from diffnotes.experiments import memorization
+from diffnotes.experiments.features import extractor, weights_digest
+from diffnotes.experiments.memorization import MemorizationSpec
+from diffnotes.store import Arrays, Experiment, Work
+
+
+def compute(spec: MemorizationSpec, work: Work) -> Arrays:
+    """See `memorization.compute`; distances are taken between features of the book's own classifier."""
+    features = extractor()
+
+    def of(x: Tensor) -> Tensor:
+        return features(x.to(runtime.device())).cpu()
+
+    return memorization.compute(spec, work, of) | memorization.floors(spec, of)
+
+
+def _fingerprints(spec: MemorizationSpec) -> dict[str, str]:
+    return memorization.fingerprints(spec) | {"features": weights_digest()}
+
+
+LAPTOP = MemorizationSpec(
+    dataset="cifar10", side=16, network="unet", blocks=1, n=64, width=16, batch=32, rate=2e-3,
+    sizes=(32, 64, 128), widths=(8, 32), batches=(8, 128), rates=(5e-4, 4e-3), epochs=1000.0,
+    most_steps=4000, first=30, snapshots=12, horizons=(200,), levels=8, images=64, samples=128,
+    sampler_steps=16,
+)  # fmt: skip
+
+EXPERIMENT = Experiment(
+    name="cifar",
+    version=1,
+    spec=MemorizationSpec,
+    profiles={
+        "smoke": LAPTOP.replace(
+            dataset="digits", side=0, n=16, width=8, batch=8, sizes=(16, 24), widths=(16,), batches=(4,),
+            rates=(3e-4,), epochs=6.0, first=4, snapshots=2, horizons=(4,), levels=2, images=16, samples=16,
+            sampler_steps=3, seeds=(0,),
+        ),
+        "laptop": LAPTOP,
+        "paper": LAPTOP.replace(
+            side=0, conditional=True, blocks=3, embedding=512, n=2048, width=128, batch=128,
+            rate=1e-4,
+            sizes=(2048, 1024, 512, 4096),
+            widths=(64, 32, 16), batches=(64, 32), rates=(4e-4, 5e-5), epochs=1900.0, most_steps=60_000,
+            first=500, horizons=(10_000, 500), levels=16, images=2048, samples=1000, sampler_steps=50,
+            seeds=(0,),
+        ),
+    },
+    compute=compute,
+    seconds={"smoke": 5, "laptop": 1500, "paper": 7200},
+    machine={"paper": "one H200"},
+    data=_fingerprints,
+    shown=({"sweep": "n"},),
+    figures=("onset",),
+    tolerance=0.02,  # see digits
+)  # fmt: skip
