@@ -150,20 +150,27 @@ def from_arrays(arrays: Mapping[str, Array]) -> FeatureNet:
     return net.requires_grad_(False)
 
 
-def load_torchscript(name: str) -> Callable[[Tensor], Tensor]:
+def load_torchscript(name: str) -> nn.Module:
     """The module in `DIFFNOTES_DATA/features/<name>.pt`, for example Inception's or SSCD's, for `extract`.
 
-    It must map images [b, 3, h, w] in [-1, 1] to features [b, k]; resizing and normalizing are its own.
+    It must map images [b, 3, h, w] in [-1, 1], of whatever size they have, to features [b, k]; resizing and
+    normalizing are its own. A module that wants [0, 1], or 299 x 299 pixels, is to be wrapped before it is
+    saved.
 
     Raises UserError for a missing file, or one that is not TorchScript.
     """
+    return _read(torchscript_file(name))
+
+
+def torchscript_file(name: str) -> Path:
+    """`DIFFNOTES_DATA/features/<name>.pt`; UserError where there is none."""
     path = data_folder() / "features" / f"{name}.pt"
     if not path.is_file():
         raise UserError(f"There are no features {name!r}: {path} is missing; put the TorchScript file there.")
-    return _read(path)
+    return path
 
 
-def _read(path: Path) -> Callable[[Tensor], Tensor]:
+def _read(path: Path) -> nn.Module:
     """torch would rather have its newer format, but it is as TorchScript that these files are handed out."""
     try:
         with warnings.catch_warnings():

@@ -26,8 +26,10 @@ from diffnotes.features import (
     moved,
     to_arrays,
 )
+from diffnotes.figures import features as figures
 from diffnotes.networks import parameter_count, seeded
 from diffnotes.runtime import normals, uniforms
+from diffnotes.store import records
 from diffnotes.train import Plan, train
 
 STAY = [0.7, 0.5, 0.5, 0.7]  # neither mirrored nor moved nor made coarse
@@ -289,6 +291,7 @@ def test_pinned_features_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
     assert record is not None, "no record of features is pinned"
     assert record["accuracy"].min() > 0.7
     assert record["accuracy"][0] >= 0.75
+    monkeypatch.delenv(experiment.CHOICE, raising=False)
     monkeypatch.setattr(store, "load", lambda _: record)
     features = experiment.extractor()
     made = features(torch.from_numpy(uniforms(0, "made up", range(3), 768)).float().view(3, 3, 16, 16))
@@ -298,3 +301,55 @@ def test_pinned_features_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
     before = experiment.weights_digest()
     monkeypatch.setattr(experiment, "_weights", lambda: changed)
     assert experiment.weights_digest() != before
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of the test's own trace
+def test_a_file_takes_the_place_of_the_pinned_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path))
+    monkeypatch.setenv("DIFFNOTES_FEATURES", "means")
+    with pytest.raises(UserError, match=r"means\.pt is missing"):
+        experiment.weights_digest()
+    saved(Means(), tmp_path, "means")
+    x = images(3, 1, 8, 8)
+    torch.testing.assert_close(experiment.extractor()(x), x.mean((2, 3)).expand(-1, 3))
+    before = experiment.weights_digest()
+    (tmp_path / "features" / "means.pt").write_bytes(b"another file")
+    assert experiment.weights_digest() != before
+
+
+# -------------------------------------------------------------------------------------------------- figures
+
+
+@pytest.fixture(scope="module")
+def record(arrays: store.Arrays, tmp_path_factory: pytest.TempPathFactory) -> store.Record:
+    folder = tmp_path_factory.mktemp("record")
+    made = {"key": "0", "data": {}, "device": "cpu", "seconds": 1.0, "code": ""}
+    return records.write(folder, experiment.EXPERIMENT, SMOKE, "smoke", arrays, **made)
+
+
+def test_table_says_what_the_record_holds(record: store.Record, arrays: store.Arrays) -> None:
+    for place, side in enumerate(experiment.SIDES):
+        table = figures.calibration(record, side)
+        assert [row[0] for row in table.rows] == [figures.SETS[kind] for kind in experiment.KINDS]
+        assert {len(row) for row in table.rows} == {len(table.header)}
+        copies, tenth = table.rows[experiment.KINDS.index("copies")], table.rows[-1]
+        assert copies[1].startswith("100.0 % (91.2 to 100.0")
+        assert copies[2] == "1.000 (1.000 to 1.000)"
+        assert copies[3].startswith("0.000 (0.0")
+        assert tenth[1].startswith("10.0 %")
+        shown = float(tenth[4].split()[0])
+        assert shown == pytest.approx(arrays["frechet"][place, -1, 0], rel=0.1)
+        assert f"{side} × {side}" in table._repr_html_()
+
+
+def test_sentences_hold_the_numbers_of_the_record(record: store.Record, arrays: store.Arrays) -> None:
+    said = str(figures.found(record))
+    for share, error in zip(arrays["accuracy"], arrays["accuracy_stderr"], strict=True):
+        assert f"{100 * share:.1f} ± {100 * error:.1f} %" in said
+    kinds = {kind: k for k, kind in enumerate(experiment.KINDS)}
+    calibrated = str(figures.calibration_found(record))
+    for kind in ("noisy", "blurred", "flipped", "test"):
+        assert f"{100 * arrays['copies'][0, kinds[kind], 0]:.1f} % of the" in calibrated
+    assert f"{arrays['similarity'][0, kinds['flipped'], 10]:.3f} for mirrored" in calibrated

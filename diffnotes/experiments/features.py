@@ -8,6 +8,7 @@ copies, and noise.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from diffnotes import data, runtime, store
+from diffnotes import data, files, runtime, store
 from diffnotes.features import (
     SIDE,
     ClassifierLoss,
@@ -23,8 +24,10 @@ from diffnotes.features import (
     coarse,
     extract,
     from_arrays,
+    load_torchscript,
     sized,
     to_arrays,
+    torchscript_file,
 )
 from diffnotes.metrics import (
     Estimate,
@@ -45,6 +48,7 @@ KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "ten
 SIDES = (32, 16)
 QUANTILES = np.linspace(0, 1, 21)
 PREFIX = "weights "
+CHOICE = "DIFFNOTES_FEATURES"  # a file of features to take in place of the pinned network
 
 
 @dataclass(frozen=True)
@@ -191,8 +195,13 @@ def pinned_features() -> FeatureNet:
 
 
 def extractor() -> Callable[[Tensor], Tensor]:
-    """The features of images [n, c, h, w] on any device, by the pinned network; see `features.extract`."""
-    net = pinned_features()
+    """The features of images [n, c, h, w] in [-1, 1] on any device, [n, k]; see `features.extract`.
+
+    By the pinned network; where the environment variable DIFFNOTES_FEATURES holds a name, by the module in
+    DIFFNOTES_DATA/features/<name>.pt. `weights_digest` must be part of the identity of what is measured.
+    """
+    name = os.environ.get(CHOICE)
+    net = load_torchscript(name) if name else pinned_features()
 
     def features(x: Tensor) -> Tensor:
         return extract(net.to(x.device), x)
@@ -201,10 +210,13 @@ def extractor() -> Callable[[Tensor], Tensor]:
 
 
 def weights_digest() -> str:
-    """SHA-256 of the pinned weights: part of the identity of what is measured with them."""
+    """SHA-256 of what `extractor` uses: the pinned weights, or the file that DIFFNOTES_FEATURES names."""
+    name = os.environ.get(CHOICE)
+    if name:
+        return files.sha256_file(torchscript_file(name))
     digest = hashlib.sha256()
-    for name, w in sorted(_weights().items()):
-        digest.update(f"{name} {w.dtype.str} {w.shape} ".encode())
+    for array, w in sorted(_weights().items()):
+        digest.update(f"{array} {w.dtype.str} {w.shape} ".encode())
         digest.update(np.ascontiguousarray(w).data)
     return digest.hexdigest()
 
