@@ -16,6 +16,7 @@ NAMES = (
     "digits",
     "cifar",
     "disjoint_halves",
+    "random_features",
     "loss_curve",
     "loss_sizes",
     "loss_estimators",
