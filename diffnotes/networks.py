@@ -169,7 +169,7 @@ class Norm(nn.Module):
 class ResidualBlock(nn.Module):
     """Norm, SiLU, (resampling,) convolution; norm scaled and shifted by the embedding, SiLU, convolution."""
 
-    def __init__(self, enter: int, leave: int, embedding: int, factor: float = 1) -> None:
+    def __init__(self, enter: int, leave: int, embedding: int, factor: float = 1.0) -> None:
         super().__init__()
         self.factor = factor
         self.norm, self.conv = Norm(enter), nn.Conv2d(enter, leave, 3, padding=1)
@@ -249,7 +249,7 @@ class UNet(nn.Module):
         self.leave = zero(nn.Conv2d(width * multipliers[0], shape[0], 3, padding=1))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _step(self, enter: int, leave: int, attends: bool, factor: float = 1) -> list[nn.Module]:
+    def _step(self, enter: int, leave: int, attends: bool, factor: float = 1.0) -> list[nn.Module]:
         block = ResidualBlock(enter, leave, self._embedding, factor)
         return [block, Attention(leave, self._head)] if attends else [block]
 
@@ -280,7 +280,7 @@ class UNet(nn.Module):
         self.up, self.doubles, channels = nn.ModuleList(), nn.ModuleList(), width * multipliers[-1]
         for level, times in reversed([*enumerate(multipliers)]):
             if level < len(multipliers) - 1:
-                self.doubles.append(ResidualBlock(channels, channels, self._embedding, 2))
+                self.doubles.append(ResidualBlock(channels, channels, self._embedding, 2.0))
             for _ in range(blocks + 1):
                 step = self._step(channels + skips.pop(), width * times, level in attention)
                 self.up.append(nn.ModuleList(step))

@@ -1,0 +1,174 @@
+"""Networks: shapes, classes, parameter counts, and the preconditioning that makes each a denoiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from diffnotes.errors import UserError
+from diffnotes.networks import MLP, DiT, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.process import VE, VP, FlowMatching, Process
+
+IMAGE = (3, 8, 8)
+BUILD: dict[str, Callable[[], nn.Module]] = {
+    "mlp": lambda: MLP(IMAGE, 16, depth=2, classes=10),
+    "unet": lambda: UNet(IMAGE, 8, blocks=1, classes=10, embedding=16),
+    "dit": lambda: DiT(IMAGE, 16, depth=2, classes=10),
+}
+PAPER = {16: 2_926_690, 32: 7_929_010, 64: 25_751_890, 128: 92_670_610, 192: 201_286_610}
+
+
+def disturbed(build: Callable[[], nn.Module]) -> nn.Module:
+    """A network whose zero layers are no longer zero."""
+    net = seeded(0, build)
+    generator = torch.Generator().manual_seed(1)
+    for w in net.parameters():
+        w.data += 0.1 * torch.randn(w.shape, generator=generator)
+    return net
+
+
+def inputs(count: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(count) % 10
+    return torch.randn(count, *IMAGE, generator=generator), torch.linspace(-1.5, 1.0, count), labels
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_a_new_network_predicts_zero(name: str) -> None:
+    x, noise, labels = inputs()
+    assert torch.equal(seeded(0, BUILD[name])(x, noise, labels), torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_every_weight_and_every_input_counts(name: str) -> None:
+    net = disturbed(BUILD[name])
+    x, noise, labels = inputs(10)
+    found = net(x, noise, labels)
+    assert found.shape == x.shape
+    found.square().sum().backward()
+    for key, w in net.named_parameters():
+        assert w.grad is not None, key
+        assert bool((w.grad != 0).any()), key
+    for changed in ((x + 1, noise, labels), (x, noise + 0.3, labels), (x, noise, labels.roll(1))):
+        assert not torch.allclose(net(*changed), found, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_no_class_is_minus_one(name: str) -> None:
+    net = disturbed(BUILD[name])
+    x, noise, labels = inputs()
+    none = net(x, noise)
+    assert torch.allclose(net(x, noise, torch.full_like(labels, -1)), none, atol=1e-6)
+    mixed = net(x, noise, torch.where(labels == 2, -1, labels))
+    assert torch.allclose(mixed[2], none[2], atol=1e-5)
+    assert not torch.allclose(mixed[1], none[1], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_the_batch_does_not_matter(name: str) -> None:
+    net = disturbed(BUILD[name])
+    x, noise, labels = inputs(7)
+    parts = [net(x[i : i + 2], noise[i : i + 2], labels[i : i + 2]) for i in range(0, 7, 2)]
+    whole = net(x, noise, labels)
+    assert torch.allclose(torch.cat(parts), whole, atol=1e-5 * whole.abs().max().item())
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_seeds_decide_and_leave_torch_alone(name: str) -> None:
+    before = torch.get_rng_state()
+    one, same, other = (seeded(seed, BUILD[name]) for seed in (3, 3, 4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_state_dicts_go_round(name: str) -> None:
+    net, fresh = disturbed(BUILD[name]), BUILD[name]()
+    fresh.load_state_dict(net.state_dict())
+    assert torch.equal(fresh(*inputs()), net(*inputs()))
+
+
+@pytest.mark.parametrize("width", PAPER)
+def test_the_u_net_has_the_parameters_of_the_paper(width: int) -> None:
+    with torch.device("meta"):
+        net = UNet((3, 32, 32), width, classes=10)
+    assert parameter_count(net) == PAPER[width] == 5090 * width**2 + 68_325 * width + 530_450
+
+
+def test_networks_begin_small() -> None:
+    assert parameter_count(UNet((1, 8, 8), 8, (1, 2), blocks=1, embedding=16)) < 50_000
+    assert parameter_count(MLP((1, 8, 8), 54, depth=3)) < 50_000
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (2, 4, 12)])
+def test_u_nets_take_any_shape_that_halves(shape: tuple[int, int, int]) -> None:
+    net = UNet(shape, 12, blocks=2, embedding=16)
+    x = torch.randn(2, *shape)
+    assert net(x, torch.zeros(2)).shape == x.shape
+
+
+def test_bad_networks_get_one_sentence() -> None:
+    x, noise, labels = inputs()
+    with pytest.raises(UserError, match="knows no classes; build it with classes="):
+        MLP(IMAGE, 16)(x, noise, labels)
+    with pytest.raises(UserError, match="2 halvings cannot take images of shape"):
+        UNet((1, 6, 6), 16)
+    with pytest.raises(UserError, match="width >= 8"):
+        MLP(IMAGE, 4)
+    with pytest.raises(UserError, match="patch 3 cannot take images"):
+        DiT(IMAGE, 16, patch=3)
+
+
+# --------------------------------------------------------------------------------------------- denoisers
+
+
+class Oracle(nn.Module):
+    """Predicts the true target, and remembers what it saw."""
+
+    def __init__(self, target: torch.Tensor) -> None:
+        super().__init__()
+        self.target = target
+
+    def forward(self, x: torch.Tensor, noise: torch.Tensor, labels: object = None) -> torch.Tensor:
+        self.seen = x, noise
+        return self.target
+
+
+@pytest.mark.parametrize("process", [VE(), VP(), FlowMatching()])
+@pytest.mark.parametrize("target", ["x0", "eps", "score", "velocity", "v", "F"])
+def test_a_true_prediction_gives_the_clean_image(process: Process, target: str) -> None:
+    x0, eps = torch.randn(2, 6, 3, 4, 4).unbind(0)
+    s = torch.tensor([0.002, 0.05, 0.5, 2.0, 20.0, 80.0], dtype=torch.float64)
+    t = process.time(s)
+    a, b = (value.view(-1, 1, 1, 1) for value in process.coefficients(target, t))
+    oracle = Oracle((a * x0 + b * eps).float())
+    denoise = NetworkDenoiser(oracle, process, target)
+    x = (x0 + s.view(-1, 1, 1, 1) * eps).float()
+    found = denoise(x, s)
+    assert torch.allclose(found, x0, atol=2e-4)  # float32: s eps is up to 80 times larger than x0
+    scaled, noise = oracle.seen
+    assert torch.allclose(noise, s.log().float() / 4)
+    assert torch.allclose(scaled, (x / (s.view(-1, 1, 1, 1) ** 2 + 0.25).sqrt()).float(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("process", [VE(), VP(), FlowMatching()])
+@pytest.mark.parametrize("target", ["x0", "eps", "velocity", "v", "F"])
+def test_without_noise_a_denoiser_returns_its_input(process: Process, target: str) -> None:
+    x = torch.randn(3, *IMAGE)
+    wrong = Oracle(x if target == "x0" else torch.ones_like(x))
+    assert torch.allclose(NetworkDenoiser(wrong, process, target)(x, 0.0), x, atol=1e-5)
+
+
+def test_one_level_or_one_per_image() -> None:
+    denoise = NetworkDenoiser(disturbed(BUILD["mlp"]))
+    x, _, labels = inputs()
+    assert torch.allclose(denoise(x, 0.7, labels), denoise(x, torch.full((5,), 0.7), labels), atol=1e-6)
+
+
+def test_an_unknown_target_is_told_at_once() -> None:
+    with pytest.raises(UserError, match="Unknown prediction target"):
+        NetworkDenoiser(nn.Identity(), VE(), "noise")
