@@ -48,7 +48,7 @@ TEST_POINTS = 4096
 class FeatureSpec(Spec):
     """Settings; times are in the paper's clock."""
 
-    dimension: int = number(40, low=2, high=200, help="d")
+    dimension: int = number(32, low=2, high=200, help="d")
     psi_p: int = number(64, low=1, high=256, help="features per dimension")
     psi_n: tuple[int, ...] = numbers((4, 8, 16, 32), low=1, high=256, help="points per dimension, rising")
     t: float = number(0.1, low=0.001, high=1.0, help="diffusion time")
@@ -382,7 +382,7 @@ EXPERIMENT = Experiment(
         "laptop": FeatureSpec(),
     },
     compute=compute,
-    seconds={"smoke": 2, "laptop": 200},
+    seconds={"smoke": 2, "laptop": 90},
     figures=("spectrum", "flow_curves", "flow_onset"),
     tolerance=1e-3,  # gradient descent is in float32
 )
