@@ -130,13 +130,18 @@ class Record:
         """The settings in which this record differs from its profile as it stands in the code."""
         return dict(self.meta["settings"])
 
+    def _seeds(self) -> str:
+        """'seed 0', or 'seeds 0, 1, 2'."""
+        many = self.spec.get("seeds")
+        return f"seeds {', '.join(map(str, many))}" if many else f"seed {self.spec.get('seed', 'none')}"
+
     def provenance(self) -> str:
         """One line: what made this record."""
         meta = self.meta
         commit = (meta["commit"] or "no commit")[:10] + (" + changes" if meta["dirty"] else "")
         settings = "".join(f", {name} = {value}" for name, value in self.changed().items())
         return (
-            f"{self.experiment}, profile {self.profile}{settings} · seed {self.spec.get('seed', 'none')} · "
+            f"{self.experiment}, profile {self.profile}{settings} · {self._seeds()} · "
             f"{meta['device']} · {meta['seconds']:.0f} s on {meta['created'][:10]} · commit {commit} · "
             f"record {self.key}{'' if self.pinned else ', not pinned'}"
         )
