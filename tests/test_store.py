@@ -139,7 +139,7 @@ def test_a_record_says_who_made_it():
     assert record.key in record.provenance()
     assert "not pinned" in record.provenance()
     assert "seed 0 ·" in record.provenance()
-    several = Record(record.folder, record.meta | {"spec": {"seeds": [0, 1, 2]}})
+    several = store.Record(record.folder, record.meta | {"spec": {"seeds": [0, 1, 2]}})
     assert "seeds 0, 1, 2 ·" in several.provenance()
 
 
