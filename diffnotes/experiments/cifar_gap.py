@@ -13,8 +13,8 @@ def compute(spec: GapSpec, work: Work) -> Arrays:
 
 
 LAPTOP = GapSpec(
-    dataset="cifar10", side=16, n=300, held_out=1000, network="unet", width=16, depth=1, steps=900,
-    batch=64, horizon=100, first=60, snapshots=8, levels=12, draws=1, images=300, samples=200,
+    dataset="cifar10", side=16, n=200, held_out=1000, network="unet", width=16, depth=1, steps=1000,
+    batch=32, horizon=100, first=60, snapshots=7, levels=12, draws=1, images=300, samples=200,
     sampler_steps=16,
 )  # fmt: skip
 
