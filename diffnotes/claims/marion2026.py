@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from diffnotes import store
-from diffnotes.claims.base import Finding, verdict
+from diffnotes.claims.base import PENDING, Finding, verdict
 from diffnotes.store import Record
 
 SPLIT, TEN = 1, 3  # places among the definitions of an onset: losses part, a tenth are copies
@@ -21,10 +23,12 @@ def _looks(record: Record, place: int) -> int:
     return int((record["step"][place, 0] > 0).sum())
 
 
-def _pm(values: np.ndarray) -> str:
-    """Mean and standard error over seeds."""
-    spread = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-    return f"{values.mean():.3g} ± {spread:.2g}"
+def _spread(values: np.ndarray) -> str:
+    """The largest standard error over seeds of values [value, seed], as text."""
+    if values.shape[1] < 2:
+        return "one seed"
+    errors = values.std(1, ddof=1) / values.shape[1] ** 0.5
+    return f"± {errors[np.isfinite(errors)].max():.2g}" if np.isfinite(errors).any() else ""
 
 
 def _list(values: np.ndarray, digits: int = 3) -> str:
@@ -71,19 +75,22 @@ def _copies(record: Record) -> Finding:
 
 
 def _linear(record: Record) -> Finding:
-    power, low, high, sizes = record["exponent"][MEAN, SPLIT]
-    if not np.isfinite(power):
-        return Finding("not reached at two sizes", "", verdict(False))
-    text = f"power {power:.2f} over {int(sizes)} sizes"
-    return Finding(text, f"{low:.2f} to {high:.2f}", verdict(bool(low > 0), bool(low <= 1 <= high)))
+    return _power(record, SPLIT, lambda low, high: (low > 0, low <= 1 <= high))
 
 
 def _above_linear(record: Record) -> Finding:
-    power, low, high, sizes = record["exponent"][MEAN, TEN]
-    if not np.isfinite(power):
+    return _power(record, TEN, lambda low, high: (low > 1,))
+
+
+def _power(record: Record, place: int, parts: Callable[[float, float], tuple[bool, ...]]) -> Finding:
+    """What holds of the interval of the exponent; one seed has no interval, which proves nothing."""
+    power, low, high, sizes = record["exponent"][MEAN, place].tolist()
+    if sizes < 2:
         return Finding("not reached at two sizes", "", verdict(False))
+    if not np.isfinite(power):
+        return Finding("one seed, so no interval", "", PENDING)
     text = f"power {power:.2f} over {int(sizes)} sizes"
-    return Finding(text, f"{low:.2f} to {high:.2f}", verdict(bool(low > 1)))
+    return Finding(text, f"{low:.2f} to {high:.2f}", verdict(*parts(low, high)))
 
 
 def _ordered(record: Record, found: np.ndarray, falls: bool, digits: int = 3) -> Finding:
@@ -92,9 +99,8 @@ def _ordered(record: Record, found: np.ndarray, falls: bool, digits: int = 3) ->
     known = mean[np.isfinite(mean)]
     steps = np.diff(known) * (-1 if falls else 1)
     ends = bool(len(known) > 1 and (known[-1] - known[0]) * (-1 if falls else 1) > 0)
-    spread = found.std(1, ddof=1).max() / found.shape[1] ** 0.5 if found.shape[1] > 1 else np.nan
     every = bool(len(known) > 1 and (steps > 0).all())
-    return Finding(_list(mean, digits), f"± {spread:.2g}", verdict(every, ends))
+    return Finding(_list(mean, digits), _spread(found), verdict(every, ends))
 
 
 def _slower(record: Record) -> Finding:
@@ -125,7 +131,7 @@ def _inverse_batch(record: Record) -> Finding:
     seen = (times[:, :, MEAN, SPLIT] * batch[:, None]).mean(1)
     ratio = float(seen.max() / seen.min())
     text = f"images seen at the onset: {_list(seen)}"
-    return Finding(text, f"ratio {ratio:.2f}", verdict(ratio < 1.5))
+    return Finding(text, f"ratio {ratio:.2f}" if np.isfinite(ratio) else "", verdict(ratio < 1.5))
 
 
 def _same_rate(record: Record) -> Finding:
@@ -149,7 +155,9 @@ def _same_distance(record: Record) -> Finding:
     looks = _looks(record, place)
     pair = [record[f"wasserstein_{name}"][place, :, :looks, MEAN].mean(0) for name in ("train", "few")]
     off = np.abs(pair[0] / pair[1] - 1)
-    early = record["step"][place, 0, :looks] <= np.nanmean(record["onset"][place, :, MEAN, SPLIT])
+    split = record["onset"][place, :, MEAN, SPLIT]
+    split = split[np.isfinite(split)]
+    early = record["step"][place, 0, :looks] <= (split.mean() if len(split) else np.inf)
     text = f"differ by at most {100 * off[early].max(initial=0):.0f} % before the losses part, "
     text += f"{100 * off.max():.0f} % in all"
     return Finding(text, "means over seeds", verdict(bool((off[early] < 0.1).all()), bool((off < 0.1).all())))
@@ -170,11 +178,11 @@ def _double_descent(record: Record) -> Finding:
 
 def _halves(record: Record) -> Finding:
     """Distance of the two samples from one noise over that of samples from different noises."""
-    share = (record["apart"] / record["unrelated"]).mean(1)
-    spread = (record["apart"] / record["unrelated"]).std(1, ddof=1)
+    each = record["apart"] / record["unrelated"]
+    share = each.mean(1)
     text = f"{share[0]:.2f} at N = {record['n'][0]}, {share[-1]:.2f} at N = {record['n'][-1]}"
     held = bool(share[0] > 0.9), bool(share[-1] < 0.5)
-    return Finding(text, f"± {spread.max() / record['apart'].shape[1] ** 0.5:.2f}", verdict(*held))
+    return Finding(text, _spread(each), verdict(*held))
 
 
 CHECKS = {
