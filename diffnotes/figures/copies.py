@@ -114,9 +114,8 @@ def averages(base: Record, *sweeps: Record) -> BookFigure:
         factor = record.spec["sweep"]
         value, best = _with_default(base, record)
         for place, horizon in enumerate(base["average"]):
-            mean, spread = best[:, :, place].mean(1), best[:, :, place].std(1, ddof=1) / best.shape[1] ** 0.5
             text = f"averaged over {horizon:,} steps" if horizon else "weights as they are"
-            axis.errorbar(value, mean, spread, color=PALETTE[place], marker="o", ms=4, capsize=2, label=text)
+            _line(axis, value, best[:, :, place], PALETTE[place], text)
         axis.set(xscale="log", xlabel=names[factor])
         axis.set_xticks(value, [f"{v:g}" for v in value])
         axis.minorticks_off()
@@ -138,6 +137,13 @@ def _with_default(base: Record, record: Record) -> tuple[np.ndarray, np.ndarray]
         best = np.concatenate([best, base["best"][default_place(base)][None]])
     order = np.argsort(value)
     return value[order], best[order]
+
+
+def _line(axis: Any, x: np.ndarray, values: np.ndarray, colour: str, text: str) -> None:
+    """Means over seeds [x, seed], with standard errors where there are several seeds."""
+    seeds = values.shape[1]
+    spread = values.std(1, ddof=1) / seeds**0.5 if seeds > 1 else None
+    axis.errorbar(x, values.mean(1), spread, color=colour, marker="o", ms=4, capsize=2, label=text)
 
 
 # ------------------------------------------------------------------------------------------- disjoint halves
@@ -162,11 +168,6 @@ def halves(record: Record) -> BookFigure:
         axis.grid(True)
         axis.legend(fontsize=8, loc="upper right")
     return figure
-
-
-def _line(axis: Any, n: np.ndarray, values: np.ndarray, colour: str, text: str) -> None:
-    spread = values.std(1, ddof=1) / values.shape[1] ** 0.5
-    axis.errorbar(n, values.mean(1), spread, color=colour, marker="o", ms=4, capsize=2, label=text)
 
 
 @book_figure

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import NullFormatter
 
 from diffnotes.figures.style import (
     BLUE,
@@ -20,7 +21,6 @@ from diffnotes.figures.style import (
 )
 from diffnotes.store import Record
 
-NAMES = {"digits": "digits", "cifar10": "CIFAR-10, 16 × 16"}
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
 SPLIT, FIVE, TEN, HALF = 1, 2, 3, 4  # places among the definitions of an onset
 LABELS = {
@@ -34,9 +34,9 @@ LABELS = {
 
 def title(record: Record) -> str:
     """'digits' or 'CIFAR-10, 16 × 16', by the settings."""
-    spec = record.spec
-    whole = "CIFAR-10" if spec["side"] == 0 else NAMES["cifar10"]
-    return NAMES["digits"] if spec["dataset"] == "digits" else whole
+    name = {"digits": "digits", "cifar10": "CIFAR-10"}[record.spec["dataset"]]
+    side = record.spec["side"]
+    return f"{name}, {side} × {side}" if side else name
 
 
 def label(record: Record, place: int) -> str:
@@ -83,14 +83,20 @@ def _run_row(row: Sequence[Any], record: Record, place: int, average: int = -1) 
     _band(row[2], step, record["wasserstein_few"][place, :, :, average], ORANGE, "--", "to held-out set")
     split = record["onset"][place, :, average, SPLIT]
     for axis, text in zip(row, ("loss", "share of copies", "sliced Wasserstein distance"), strict=True):
-        axis.set(xscale="log", ylabel=text)
-        axis.set_ylim(bottom=0)
-        axis.grid(True)
+        _over_steps(axis, text)
         if np.isfinite(split).any():
             axis.axvline(float(np.nanmedian(split)), color=INK, lw=1, ls=":")
         axis.legend(loc="best", fontsize=8)
     row[1].set_ylim(-0.02, 1.02)
     row[0].set_title(f"{title(record)}, {label(record, place)}", loc="left")
+
+
+def _over_steps(axis: Any, text: str) -> None:
+    """A panel over the logarithm of steps; names of ticks between powers of ten would run into each other."""
+    axis.set(xscale="log", ylabel=text)
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_ylim(bottom=0)
+    axis.grid(True)
 
 
 def _band(axis: Any, step: np.ndarray, values: np.ndarray, colour: Any, style: str, text: str) -> None:
@@ -152,13 +158,11 @@ def _sweep_row(row: Sequence[Any], runs: Sequence[tuple[Record, int]], scale: An
         row[0].plot(step, record["train_loss"][place, :, :, -1].mean(0), color=colour, ls="--", lw=1.1)
         _band(row[1], step, record["copies"][place, :, :, -1, 0], colour, "-", text)
         _band(row[2], step, record["wasserstein"][place, :, :, -1], colour, "-", text)
-    row[0].plot([], [], color=INK, ls="--", lw=1.1, label="training")
+    row[1].plot([], [], color=INK, ls="--", lw=1.1, label="training loss")
     texts = ("loss", "share of copies", "sliced Wasserstein distance")
     for axis, text in zip(row, texts, strict=True):
-        axis.set(xscale="log", ylabel=text)
-        axis.set_ylim(bottom=0)
-        axis.grid(True)
-    row[0].legend(loc="best", fontsize=8)
+        _over_steps(axis, text)
+    row[1].legend(loc="upper left", fontsize=8)
     row[1].set_ylim(-0.02, 1.02)
 
 
@@ -179,9 +183,17 @@ def onset(*records: Record) -> BookFigure:
         axis.set_title(title(record), loc="left")
         axis.grid(True)
         axis.legend(loc="upper left", fontsize=8)
-        low, high = axis.get_ylim()
-        axis.set_ylim(low, high * 8)  # room for the legend
+        _heights(axis, record)
     return figure
+
+
+def _heights(axis: Any, record: Record) -> None:
+    """Limits with room for the legend; those of the looks where nothing sets in."""
+    if np.isfinite(record["onset"][:, :, -1]).any():
+        axis.set_ylim(top=8 * axis.get_ylim()[1])
+    else:
+        step = record["step"]
+        axis.set_ylim(step[step > 0].min(), step.max())
 
 
 def _onset_line(axis: Any, record: Record, place: int, colour: Any, text: str) -> None:
@@ -189,7 +201,7 @@ def _onset_line(axis: Any, record: Record, place: int, colour: Any, text: str) -
     size, times = record["value"][order], record["onset"][order, :, -1, place]
     known = np.isfinite(times).all(1)
     power = record["exponent"][-1, place, 0]
-    shown = f"{text}: N^{power:.2f}" if np.isfinite(power) else text
+    shown = f"{text}, power {power:.2f}" if np.isfinite(power) else text
     axis.plot(size[known], np.exp(np.log(times[known]).mean(1)), "-", color=colour, lw=1.2, label=shown)
     for seed in range(times.shape[1]):
         axis.plot(size, times[:, seed], "o", color=colour, ms=3.5)
@@ -210,8 +222,8 @@ def onset_table(*records: Record) -> BookTable:
 
 def _power(found: np.ndarray) -> tuple[str, str, str]:
     power, low, high, sizes = found
-    if not np.isfinite(power):
-        return "not reached", "", f"{int(sizes)}"
+    if not np.isfinite(power):  # a fit needs two sizes, its interval two seeds
+        return "not reached" if sizes < 2 else "one seed, no fit", "", f"{int(sizes)}"
     return f"{power:.2f}", f"{low:.2f} to {high:.2f}", f"{int(sizes)}"
 
 
@@ -219,7 +231,10 @@ def onset_found(record: Record) -> Finding:
     """The exponents of the two definitions that the paper's curves allow, in a sentence."""
     split, ten = (record["exponent"][-1, place] for place in (SPLIT, TEN))
     if not np.isfinite([split[0], ten[0]]).all():
-        return Finding(record, text=f"{title(record)}: too few sizes get as far as memorizing for a power.")
+        why = "too few sizes get as far as memorizing for a power"
+        if len(record.spec["seeds"]) < 2:
+            why = "one seed gives no interval, so no power is fitted"
+        return Finding(record, text=f"{title(record)}: {why}.")
     return Finding(record, text=(
         f"{title(record)}: the step at which the losses part grows as N to the power {split[0]:.2f} "
         f"(95 % interval {split[1]:.2f} to {split[2]:.2f}); the step at which a tenth of the samples are "
