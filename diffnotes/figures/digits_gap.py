@@ -322,7 +322,7 @@ def samples_finding(record: Record) -> Finding:
     top, gap = peak(record), sample_gap(record)[:, :, -1]
     text = (
         f"{title(record)}: from {record['images_seen'][mid]:,} images seen to the end, the peak of G "
-        f"grows by a factor {top[:, -1].mean() / top[:, mid].mean():.1f}, the gap of samples goes from "
+        f"goes from {_span(top[:, mid])} to {_span(top[:, -1])}, the gap of samples from "
         f"{_span(gap[:, mid])} to {_span(gap[:, -1])}. At the end "
         f"{_percent(100 * copies(record)[:, -1])} of the samples are copies. Fréchet distances: "
         f"{record['frechet_train'][:, -1, -1].mean():.2f} of samples to training images, "
