@@ -1,40 +1,68 @@
-"""What every benchmark does: run its question of the `speed` experiment and print what came out."""
+"""What every benchmark does: run its question of an experiment and print what came out."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from diffnotes import store
 from diffnotes.errors import UserError
-from diffnotes.experiments import speed
+from diffnotes.experiments import speed, training_speed
 from diffnotes.figures.speed import speed_targets, timings
 from diffnotes.figures.style import BookTable
+from diffnotes.figures.training_speed import network_targets
+from diffnotes.figures.training_speed import timings as network_timings
 
 
-def main(question: str, text: str) -> int:
+@dataclass(frozen=True)
+class Subject:
+    """An experiment with several questions, and what is printed of its records."""
+
+    experiment: store.Experiment
+    size: Callable[[store.Record], str]
+    timings: Callable[[store.Record], BookTable]
+    targets: Callable[[store.Record], BookTable]
+
+
+def _points(record: store.Record) -> str:
+    return f"{int(record['points']):,} points of {int(record['dimension']):,} values"
+
+
+def _pictures(record: store.Record) -> str:
+    return f"images of {' x '.join(map(str, record['shape']))} values"
+
+
+EXACT = Subject(speed.EXPERIMENT, _points, timings, speed_targets)
+NETWORKS = Subject(training_speed.EXPERIMENT, _pictures, network_timings, network_targets)
+
+
+def main(question: str, text: str, subject: Subject = EXACT) -> int:
     """Exit codes: 0 measured (a missed target is said, not an error), 2 bad input, 3 unfinished slice."""
-    options = _parser(text).parse_args()
+    options = _parser(text, subject.experiment).parse_args()
     try:
-        record = store.run(speed.EXPERIMENT, options.profile, options.max_seconds, question=question)
+        record = store.run(subject.experiment, options.profile, options.max_seconds, question=question)
         if options.pin:
-            store.pin(speed.EXPERIMENT, record.key)
+            store.pin(subject.experiment, record.key)
     except UserError as error:
         print(f"{sys.argv[0]}: {error}", file=sys.stderr)
         return error.exit_code
-    show(text.splitlines()[0], record)
+    show(text.splitlines()[0], record, subject)
     return 0
 
 
-def show(title: str, record: store.Record) -> None:
+def networks(question: str, text: str) -> int:
+    """The same for a question on networks."""
+    return main(question, text, NETWORKS)
+
+
+def show(title: str, record: store.Record, subject: Subject) -> None:
     """Timings, targets, and what machine and versions they hold for."""
-    size = f"{int(record['points']):,} points of {int(record['dimension']):,} values"
-    print(
-        title, f"{size}, {int(record['threads'])} threads, median (least to largest) of the repeats", sep="\n"
-    )
-    _print(timings(record))
-    judged = speed_targets(record)
+    conditions = f"{subject.size(record)}, {int(record['threads'])} threads"
+    print(title, f"{conditions}, median (least to largest) of the repeats", sep="\n")
+    _print(subject.timings(record))
+    judged = subject.targets(record)
     if record.profile == "smoke":
         print("\nMade-up data, too small for the targets: only the laptop profile is judged.")
     elif judged.rows:
@@ -50,9 +78,9 @@ def _print(table: BookTable) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _parser(text: str) -> argparse.ArgumentParser:
+def _parser(text: str, experiment: store.Experiment) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", default="laptop", choices=list(speed.EXPERIMENT.profiles))
+    parser.add_argument("--profile", default="laptop", choices=list(experiment.profiles))
     parser.add_argument(
         "--max-seconds",
         type=float,

@@ -23,6 +23,7 @@ NAMES = (
     "loss_conversions",
     "noisy_image",
     "speed",
+    "training_speed",
 )
 
 
