@@ -159,6 +159,12 @@ def test_slices_give_what_one_run_gives_and_lose_nothing(monkeypatch):
     assert not list(sliced.folder.glob("partial-*"))
 
 
+def test_a_process_that_helps_rests_when_the_record_is_there(monkeypatch):
+    store.run(EXPERIMENT, "laptop")
+    monkeypatch.setattr(store, "Follower", None)  # would be called to compute
+    store.follow(EXPERIMENT, "laptop")
+
+
 def test_a_process_that_helps_writes_nothing(root):
     store.follow(EXPERIMENT, "laptop")
     assert not list(store.runs().rglob("*"))

@@ -124,8 +124,10 @@ def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
     """Take part in a `run` that the first process of torchrun writes: the same computation, nothing kept."""
     spec = experiment.profiles[profile].replace(**request(experiment, profile, settings).settings)
     name = key(experiment, spec, experiment.data(spec))
-    folder = runs() / experiment.name / name / f"partial-{code_digest(experiment)}"
-    experiment.compute(spec, Follower(folder))
+    folder = runs() / experiment.name / name
+    done = records.read(folder)
+    if done is None or state(done, experiment).name != "valid":  # as `run` decides
+        experiment.compute(spec, Follower(folder / f"partial-{code_digest(experiment)}"))
 
 
 def pin(experiment: Experiment, record_key: str) -> Record:
