@@ -27,8 +27,8 @@ def _spread(values: np.ndarray) -> str:
     """The largest standard error over seeds of values [value, seed], as text."""
     if values.shape[1] < 2:
         return "one seed"
-    errors = values.std(1, ddof=1) / values.shape[1] ** 0.5
-    return f"± {errors[np.isfinite(errors)].max():.2g}" if np.isfinite(errors).any() else ""
+    known = values[np.isfinite(values).all(1)]
+    return f"± {(known.std(1, ddof=1) / known.shape[1] ** 0.5).max():.2g}" if len(known) else ""
 
 
 def _list(values: np.ndarray, digits: int = 3) -> str:
@@ -94,12 +94,15 @@ def _power(record: Record, place: int, parts: Callable[[float, float], tuple[boo
 
 
 def _ordered(record: Record, found: np.ndarray, falls: bool, digits: int = 3) -> Finding:
-    """Do means over seeds fall (or rise) at every step? Partly: from the first to the last only."""
+    """Do means over seeds fall (or rise) at every step? Partly: from the first to the last only.
+
+    NaN is left out; infinity, for what never happens, counts as the latest.
+    """
     mean = found.mean(1)
-    known = mean[np.isfinite(mean)]
-    steps = np.diff(known) * (-1 if falls else 1)
-    ends = bool(len(known) > 1 and (known[-1] - known[0]) * (-1 if falls else 1) > 0)
-    every = bool(len(known) > 1 and (steps > 0).all())
+    known = mean[~np.isnan(mean)]
+    pairs = list(zip(known, known[1:], strict=False))
+    every = bool(pairs) and all(a > b if falls else a < b for a, b in pairs)
+    ends = len(known) > 1 and bool(known[0] > known[-1] if falls else known[0] < known[-1])
     return Finding(_list(mean, digits), _spread(found), verdict(every, ends))
 
 
@@ -122,7 +125,13 @@ def _raw_fidelity(record: Record) -> Finding:
 
 
 def _sooner(record: Record) -> Finding:
-    return _ordered(record, _sweep(record, "onset")[1][:, :, MEAN, TEN], falls=True)
+    return _ordered(record, _late(_sweep(record, "onset")[1]), falls=True)
+
+
+def _late(times: np.ndarray) -> np.ndarray:
+    """The step of 10 % copies [value, seed]; infinite where they are never reached."""
+    found = times[:, :, MEAN, TEN]
+    return np.where(np.isnan(found), np.inf, found)
 
 
 def _inverse_batch(record: Record) -> Finding:
@@ -146,7 +155,7 @@ def _same_rate(record: Record) -> Finding:
 def _later(record: Record) -> Finding:
     """Does the onset, times the learning rate, grow with the rate?"""
     rate, times = _sweep(record, "onset")
-    return _ordered(record, times[:, :, MEAN, TEN] * rate[:, None], falls=False)
+    return _ordered(record, _late(times) * rate[:, None], falls=False)
 
 
 def _same_distance(record: Record) -> Finding:
