@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_figures import collisions, texts
 
 from diffnotes import data, store
 from diffnotes.claims import base
@@ -293,6 +294,17 @@ def test_figures(name, record):
     assert f'<figure class="dn-figure" id="{name}">' in page
     assert "currentColor" in page
     assert record.key in page
+
+
+@pytest.mark.parametrize("name", ["error_curves", "gap_by_noise", "growth", "paths", "cifar_panels"])
+def test_texts_of_pinned_figures_lie_apart_and_within_the_figure(name):
+    runs = [store.load(digits_gap.EXPERIMENT, **run) for run in digits_gap.RUNS.values()]
+    of = {"error_curves": runs[:2], "paths": runs[::3], "cifar_panels": [store.load(cifar_gap.EXPERIMENT)]}
+    figure = getattr(figures, name)(*of.get(name, runs))
+    boxes, frame = texts(figure), figure.bbox.padded(1)
+    assert len(boxes) > 5
+    assert all(frame.contains(*box.p0) and frame.contains(*box.p1) for box in boxes.values())
+    assert collisions(boxes) == []
 
 
 @pytest.mark.parametrize("name", ["run_table", "stop_table"])

@@ -93,16 +93,25 @@ def error_curves(*records: Record) -> BookFigure:
         _errors(axes, record)
         axes.set_title(title(record))
     figure.axes[0].set_ylabel("error per pixel $E(\\sigma)$")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    _legend(figure)
     return figure
+
+
+def _legend(figure: BookFigure) -> None:
+    """Below the figure, each name of a line once."""
+    pairs = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in figure.axes]
+    named = {text: handle for pair in pairs for handle, text in pair}
+    figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=4)
 
 
 def _errors(axes: Axes, record: Record) -> None:
     level = peak_level(record)
     for name, text, colour in (("train", "training", ORANGE), ("val", "held out", BLUE)):
         _band(axes, record["images_seen"], record[name][:, :, level], colour, text)
-    least = record["images_seen"][record["val"][:, :, level].mean(0).argmin()]
-    axes.axvline(least, color=INK, lw=1.2, ls="--", label="least held-out error")
+    least = int(record["val"][:, :, level].mean(0).argmin())
+    if least < len(record["step"]) - 1:  # else it has not been seen to rise again
+        seen = record["images_seen"][least]
+        axes.axvline(seen, color=INK, lw=1.2, ls="--", label="least held-out error")
     axes.set_xlabel(f"{SEEN} ($\\sigma$ = {record['sigma'][level]:.2g})")
     axes.set_ylim(bottom=0)
     _seen_axis(axes, record)
@@ -140,7 +149,8 @@ def _gap_lines(axes: Axes, record: Record) -> ScalarMappable:
         axes.plot(sigma, line, color=colour.to_rgba(seen), lw=1.2)
     onset = val.argmin(0)
     line = np.where(onset < len(val) - 1, gap[onset, np.arange(len(sigma))], np.nan)
-    axes.plot(sigma, line, color=INK, lw=2, marker=".", label="held-out error is least")
+    if np.isfinite(line).any():
+        axes.plot(sigma, line, color=INK, lw=2, marker=".", label="least held-out error")
     axes.set_xscale("log")
     log_ticks(axes.xaxis, 0.01, 0.1, 1, 10)
     axes.grid(True)
@@ -200,14 +210,16 @@ def cifar_panels(record: Record) -> BookFigure:
     errors.set(title="error per pixel $E(\\sigma)$")
     colour = _gap_lines(gap, record)
     gap.set(title=GAP, xlabel=SIGMA)
-    figure.colorbar(colour, ax=gap, label=SEEN, location="bottom", pad=0.02)
+    bar = figure.colorbar(colour, ax=gap, label=SEEN, location="bottom", pad=0.02)
+    ends = record["images_seen"][[0, -1]]
+    bar.set_ticks(ends, labels=[f"{end:,}" for end in ends])
+    bar.minorticks_off()
     for kind, shade in enumerate(COLOURS):
         _band(path, record["images_seen"], probed(record, "distance")[:, :, kind], shade, SHORT[kind])
     path.set(title="distance / $\\sigma\\sqrt{d}$")
     path.set_xlabel(f"{SEEN} ($\\sigma$ = {record['probe'][probe_place(record)]:.2g})")
     _seen_axis(path, record)
-    handles = [errors.get_lines()[-1], *path.get_lines()]
-    figure.legend(handles, ["least held-out error", *SHORT], loc="outside lower center", ncols=4)
+    _legend(figure)
     return figure
 
 
