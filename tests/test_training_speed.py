@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 import types
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from diffnotes import checkpoints, store, train
+from diffnotes.experiments import training_methods
 from diffnotes.experiments import training_speed as speed
 from diffnotes.figures import training_speed as figures
 from diffnotes.store.staleness import compare
@@ -216,7 +218,7 @@ def test_our_seconds_are_those_of_steps_and_not_of_checkpoints(monkeypatch, tmp_
 
         return slow
 
-    monkeypatch.setattr(train, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setitem(training_methods.CLOCKS, "wall", lambda: clock[0])
     monkeypatch.setattr(checkpoints.Checkpoints, "save", passes(1000.0, checkpoints.Checkpoints.save))
     ours = speed.Ours(SMALL.replace(repeats=2), speed._images(SMALL), tmp_path)
     forward = ours.network.network.forward
@@ -231,6 +233,7 @@ class Scripted(speed.Method):
     """A method that takes the seconds it is told, call after call."""
 
     def __init__(self, name, seconds):
+        super().__init__(SMALL, torch.zeros(1, 2))
         self.name, self.network, self.seconds, self.calls = name, nn.Linear(2, 2), iter(seconds), 0
 
     def training(self):
@@ -240,7 +243,7 @@ class Scripted(speed.Method):
     sampling = training
 
     def evaluate(self, x):
-        return x
+        return next(self.seconds)
 
 
 @pytest.mark.parametrize("question", speed.QUESTIONS)
@@ -257,6 +260,8 @@ def test_ratios_are_taken_within_a_repeat_after_a_warm_up(question, tmp_path):
 def test_slices_resume_without_measuring_again(monkeypatch):
     made = []
 
+    monkeypatch.setattr(speed, "_flop", lambda method, x: 1.0)
+
     def scripted(spec, x, folder):
         made.append(Scripted("diffnotes", [1.0] * 9))
         return made[-1:]
@@ -271,6 +276,22 @@ def test_slices_resume_without_measuring_again(monkeypatch):
             stops += 1
     assert stops == 2
     assert [method.calls for method in made] == [2, 2, 2]  # one to warm up, one that counts
+
+
+def test_the_processors_clock_counts_one_thread_and_only_while_it_computes(tmp_path):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        record = store.run(speed.EXPERIMENT, "smoke", question="sampling", clock="processor", repeats=1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert (record["threads"], record["clock"]) == (1, "processor")
+    method = Scripted("ours", [])
+    method.clock = training_methods.CLOCKS["processor"]
+    assert method.timed(lambda: time.sleep(0.2)) < 0.1
+    method.clock = training_methods.CLOCKS["wall"]
+    assert method.timed(lambda: time.sleep(0.2)) >= 0.2
 
 
 def test_the_twin_needs_no_peer_and_compares_no_seconds(arrays):
@@ -319,7 +340,7 @@ def compared():
     return sizes | {
         "flop": np.array([2e6, 2e6, 3e6, 1e6]), "shape": np.array([3, 32, 32]), "threads": np.array(2),
         "training_seconds": ratio, "training_rate": 10 / ratio, "training_ratio": ratio,
-        "versions": np.array(["torch 2"]),
+        "clock": np.array("processor"), "versions": np.array(["torch 2"]),
     }  # fmt: skip
 
 
@@ -349,6 +370,7 @@ def test_pages_show_the_record(monkeypatch):
         assert f'id="{name}"' in page
     text = figures.network_targets(record)._repr_html_()
     assert "times faster than the fastest peer" in text
+    assert "images per second of one thread, training" in figures.network_speed(record)._repr_html_()
     rows = figures.timings(record).rows
     assert [row[1] for row in rows] == ["ours", *METHODS[1:]]
     assert [row[-1] for row in rows] == ["1", "1.4 (1.3 to 1.5)", "1.5 (1.4 to 1.6)", "1.4 (1.2 to 1.6)"]

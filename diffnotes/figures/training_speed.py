@@ -82,6 +82,7 @@ def network_speed(record: Record) -> BookFigure:
     shown = answered(record)
     size = (6.7, 2.2 * len(shown))
     figure = BookFigure(record, alt="Images per second of each method, as bars.", size=size)
+    unit = "images per second" + " of one thread" * (str(record["clock"]) == "processor")
     panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
     methods = list(record["methods"])
     places = np.arange(len(methods))
@@ -94,5 +95,5 @@ def network_speed(record: Record) -> BookFigure:
             axes.annotate(text, (values.max(), place), (6, 0), textcoords="offset points", va="center")
         axes.set_yticks(places, [NAMES.get(method, method) for method in methods])
         axes.invert_yaxis()
-        axes.set(xlim=(0, 1.45 * rate.max()), xlabel=f"images per second, {question}")
+        axes.set(xlim=(0, 1.45 * rate.max()), xlabel=f"{unit}, {question}")
     return figure
