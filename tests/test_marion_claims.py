@@ -196,7 +196,7 @@ def test_sizes_that_do_not_get_there_are_left_out() -> None:
     assert found.verdict == base.REPRODUCED
     assert found.our_value.split(", ")[1] == "–"
     for nowhere in ([np.nan, np.nan, 1.0], [np.nan] * 3):
-        assert check("marion-slope-digits", fake(rate=factors(nowhere))).verdict == base.FAILED
+        assert check("marion-slope-digits", fake(rate=factors(nowhere))).verdict == base.PENDING
 
 
 def test_distances_are_compared_at_every_look_where_the_losses_never_part() -> None:
@@ -250,7 +250,7 @@ def test_batches_that_never_memorize_do_not_confirm() -> None:
     record = fake("batch", [8, 16, 64], onset=times([12_800.0, np.nan, 1_600.0]))
     assert check("marion-batch-onset", record).verdict == base.FAILED
     record = fake("batch", [8, 16, 64], rate=factors([np.nan] * 3))
-    assert check("marion-batch-slope", record).verdict == base.FAILED
+    assert check("marion-batch-slope", record).verdict == base.PENDING
 
 
 def test_a_sweep_without_its_default_run_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:

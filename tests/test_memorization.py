@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffnotes import store, train
+from diffnotes.errors import UserError
 from diffnotes.experiments import digits, disjoint_halves, memorization
 from diffnotes.experiments.memorization import MemorizationSpec, Run, runs_of
 from diffnotes.experiments.onsets import DEFINITIONS, SPLIT, best_before, exponent, onsets, rate
@@ -354,3 +355,8 @@ def test_two_processes_write_one_record_and_it_is_that_of_one(
             assert two.dtype == one.dtype, name
             away = np.abs(one.astype(int) - two.astype(int)) if one.dtype.kind in "iu" else one != two
             assert away.max() <= (one.dtype == np.uint8), name  # grey levels may be rounded the other way
+
+
+def test_the_default_run_must_be_one_of_the_sizes() -> None:
+    with pytest.raises(UserError, match="sizes must contain n = 48, the size of the default run"):
+        MemorizationSpec(n=48)

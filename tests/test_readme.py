@@ -55,6 +55,8 @@ def fault(command: str) -> str:
         return make_fault(rest)
     if program.startswith("python") and rest[:2] == ["-m", "diffnotes"]:
         return command_line_fault(rest[2:])
+    if program == "torchrun" and "-m" in rest:
+        return fault(" ".join(["python", *rest[rest.index("-m") :]]))
     if program == "papermill":
         return papermill_fault(rest)
     if program.startswith("python") and rest and rest[0].endswith(".py"):
@@ -155,6 +157,7 @@ def test_readme_has_the_two_commands() -> None:
         ("papermill notebooks/claims.ipynb out.ipynb -p colour red", "no parameter colour"),
         ("python tools/gone.py", "no file tools/gone.py"),
         ("A=1 frobnicate", "unknown program frobnicate"),
+        ("torchrun --nproc-per-node 2 -m diffnotes stauts", "no subcommand stauts"),
         ("until python -m diffnotes stauts", "no subcommand stauts"),
     ],
 )

@@ -7,12 +7,17 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from diffnotes.claims import kaiser2026, marion2026, xu2025
+from diffnotes.claims import bonnaire2025, kaiser2026, marion2026, xu2025
 from diffnotes.claims.base import VERDICTS, Check, Checked, Claim, Finding, judge
 
 __all__ = ["CHECKS", "VERDICTS", "Check", "Checked", "Claim", "Finding", "check_all", "claims"]
 
-CHECKS: dict[str, Check] = {**kaiser2026.CHECKS, **marion2026.CHECKS, **xu2025.CHECKS}
+CHECKS: dict[str, Check] = {
+    **kaiser2026.CHECKS,
+    **marion2026.CHECKS,
+    **bonnaire2025.CHECKS,
+    **xu2025.CHECKS,
+}
 
 
 def claims() -> list[Claim]:

@@ -94,20 +94,32 @@ def _power(record: Record, place: int, parts: Callable[[float, float], tuple[boo
 
 
 def _ordered(record: Record, found: np.ndarray, falls: bool, digits: int = 3) -> Finding:
-    """Do means over seeds fall (or rise) at every step? Partly: from the first to the last only.
+    """Do means over seeds fall (or rise) at every step, and by more than noise from first to last?
 
     NaN is left out; infinity, for what never happens, counts as the latest.
     """
     mean = found.mean(1)
-    known = mean[~np.isnan(mean)]
-    pairs = list(zip(known, known[1:], strict=False))
-    every = bool(pairs) and all(a > b if falls else a < b for a, b in pairs)
-    ends = len(known) > 1 and bool(known[0] > known[-1] if falls else known[0] < known[-1])
+    known = found[~np.isnan(mean)] * (1 if falls else -1)
+    steps = known.mean(1)
+    every = len(steps) > 1 and all(a > b for a, b in zip(steps, steps[1:], strict=False))
+    ends = len(steps) > 1 and _above_noise(known[0], known[-1])
     return Finding(_list(mean, digits), _spread(found), verdict(every, ends))
 
 
+def _above_noise(high: np.ndarray, low: np.ndarray) -> bool:
+    """Whether high - low [seed] is above zero by two standard errors; one seed has only its sign."""
+    if not np.isfinite([high, low]).all():
+        return bool(high.mean() > low.mean())
+    gap = high - low
+    spread = gap.std(ddof=1) / len(gap) ** 0.5 if len(gap) > 1 else 0.0
+    return bool(gap.mean() > 2 * spread)
+
+
 def _slower(record: Record) -> Finding:
-    return _ordered(record, _sweep(record, "rate")[1][:, :, MEAN], falls=True)
+    rates = _sweep(record, "rate")[1][:, :, MEAN]
+    if np.isfinite(rates).all(1).sum() < 2:
+        return Finding("too few looks between 10 and 60 % for a slope", "", PENDING)
+    return _ordered(record, rates, falls=True)
 
 
 def _fidelity_with_more(record: Record) -> Finding:
@@ -147,7 +159,7 @@ def _same_rate(record: Record) -> Finding:
     rates = _sweep(record, "rate")[1][:, :, MEAN].mean(1)
     known = rates[np.isfinite(rates)]
     if len(known) < 2:
-        return Finding("too few copies for a slope", "", verdict(False))
+        return Finding("too few looks between 10 and 60 % for a slope", "", PENDING)
     ratio = float(known.max() / known.min())
     return Finding(_list(rates), f"ratio {ratio:.2f}", verdict(ratio < 1.25))
 
@@ -180,8 +192,10 @@ def _double_descent(record: Record) -> Finding:
     before = np.minimum.accumulate(curve)
     top = int((curve / before).argmax())
     rise = float(curve[top] / before[top] - 1)
-    back = float((curve[top] - curve[top:].min()) / max(curve[top] - before[top], 1e-12))
-    text = f"rises by {100 * rise:.0f} % after its first minimum, then loses {100 * back:.0f} % of that"
+    back = float((curve[top] - curve[top:].min()) / (curve[top] - before[top])) if rise > 0 else 0.0
+    text = "falls all along"
+    if rise > 0:
+        text = f"rises by {100 * rise:.0f} % after its first minimum, then loses {100 * back:.0f} % of that"
     return Finding(text, "mean over seeds", verdict(rise > 0.2, rise > 0.2 and back > 0.5))
 
 

@@ -23,7 +23,8 @@ def compute(spec: MemorizationSpec, work: Work) -> Arrays:
     def of(x: Tensor) -> Tensor:
         return features(x.to(runtime.device())).cpu()
 
-    return memorization.compute(spec, work, of) | memorization.floors(spec, of)
+    floors = memorization.floors(spec, of)  # first: it tells of a held-out split that is too small
+    return memorization.compute(spec, work, of) | floors
 
 
 def _fingerprints(spec: MemorizationSpec) -> dict[str, str]:

@@ -11,7 +11,8 @@ from diffnotes.store import Arrays, Experiment, Work
 
 def compute(spec: MemorizationSpec, work: Work) -> Arrays:
     """See `memorization.compute`; distances are taken between pixels."""
-    return memorization.compute(spec, work, pixels) | memorization.floors(spec, pixels)
+    floors = memorization.floors(spec, pixels)  # first: it tells of a held-out split that is too small
+    return memorization.compute(spec, work, pixels) | floors
 
 
 def pixels(x: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ from diffnotes.metrics import (
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
-from diffnotes.store import Arrays, Spec, Work, choice, flag, number, numbers
+from diffnotes.store import Arrays, Spec, SpecError, Work, choice, flag, number, numbers
 from diffnotes.train import Plan, Snapshot, log_spaced, train
 
 SWEEPS = {"n": "sizes", "width": "widths", "batch": "batches", "rate": "rates"}
@@ -72,6 +72,13 @@ class MemorizationSpec(Spec):
     samples: int = number(256, low=8, help="samples at each look")
     sampler_steps: int = number(30, low=2, help="Euler steps of the sampler")
     seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=2**31, help="of images, weights, noise")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n not in self.sizes:
+            raise SpecError(
+                f"sizes must contain n = {self.n}, the size of the default run; not {self.sizes!r}."
+            )
 
 
 @dataclass(frozen=True)

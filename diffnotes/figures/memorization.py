@@ -162,6 +162,9 @@ def _sweep_row(row: Sequence[Any], runs: Sequence[tuple[Record, int]], scale: An
     texts = ("loss", "share of copies", "sliced Wasserstein distance")
     for axis, text in zip(row, texts, strict=True):
         _over_steps(axis, text)
+    first = max(float(r["wasserstein"][p, :, 0, -1].max()) for r, p in runs)
+    if row[2].get_ylim()[1] > 3 * first:  # a run that went astray would leave no room for the others
+        row[2].set_ylim(0, 1.1 * first)
     row[1].legend(loc="upper left", fontsize=8)
     row[1].set_ylim(-0.02, 1.02)
 

@@ -15,6 +15,7 @@ PAPERS = {
     "kaiser2026diffusion": "Kaiser & Kollmann 2026",
     "song2025selective": "Song et al. 2025",
     "marion2026understanding": "Marion & Wu 2026",
+    "bonnaire2025dynamics": "Bonnaire et al. 2025",
     "xu2025diagnosing": "Xu et al. 2025",
     "this book": "this book",
 }
