@@ -211,7 +211,7 @@ def cifar_panels(record: Record) -> BookFigure:
     colour = _gap_lines(gap, record)
     gap.set(title=GAP, xlabel=SIGMA)
     bar = figure.colorbar(colour, ax=gap, label=SEEN, location="bottom", pad=0.02)
-    ends = record["images_seen"][[0, -1]]
+    ends = record["images_seen"][[0, -1]].tolist()
     bar.set_ticks(ends, labels=[f"{end:,}" for end in ends])
     bar.minorticks_off()
     for kind, shade in enumerate(COLOURS):
