@@ -58,15 +58,17 @@ class Points:
         stored = self.raw[part].to(where)
         if self.shift is None:
             return stored.float()
+        if stored.dtype == torch.uint8:  # converted first: `stored - shift` would make two new tiles
+            return stored.float().sub_(self.shift.to(where))
         return stored - self.shift.to(where)
 
     def rows(self, index: Int[Tensor, "k"], where: torch.device) -> Float[Tensor, "k d"]:
         """The points number `index`, exact in float64."""
-        return self.offset + self.scale * self.raw[index.to(self.raw.device)].to(where).double()
+        return self.raw[index.to(self.raw.device)].to(where).double().mul_(self.scale).add_(self.offset)
 
-    def rounding(self, norms: Float[Tensor, "b"], radius: float) -> Float[Tensor, "b"]:
-        """Bound on the float32 error of y.y_i - |y_i|^2/2 for |y| = norms [b] and all |y_i| <= radius
-        (float64 [b]).
+    def rounding(self, norms: Float[Tensor, "b"], radius: float | Float[Tensor, "b"]) -> Float[Tensor, "b"]:
+        """Bound on the float32 error of y.y_i - |y_i|^2/2 for |y| = norms [b] and |y_i| <= radius, for all
+        rows or for each (float64 [b]).
 
         Rounding errors of a sum of d products add like a random walk: measured on CIFAR-10 (d = 3,072),
         the worst of a million products was off by 0.15 sqrt(d) units of |y||y_i|; the bound allows twice

@@ -7,7 +7,6 @@ arXiv 2506.13763, Eq. 8).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,67 +95,87 @@ def row_levels(sigma: float | Tensor, x: Tensor) -> Tensor:
     return levels.expand(len(x))
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Some of the queries: x [b, d]; in the frame of the tiles their norms |y| [b] and 1/sigma^2 [b]."""
+
+    x: Tensor
+    norms: Tensor
+    precision: Tensor
+
+
 def _chunk(x: Tensor, sigma: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tensor]:
     """Mean [b, d], log_z [b] and ess [b] of rows few enough that [b, n] scores fit in memory."""
     y = set_.centred(x)
-    scores, radius = _scores(y, set_)
+    scores, radii = _scores(y, set_)
     precision = (set_.scale / sigma.clamp(min=1e-150)) ** 2  # 1/sigma^2 in stored units
     log_z, ess, total = (torch.empty(len(x), dtype=torch.float64, device=x.device) for _ in range(3))
     size = 1 << (18 if x.device.type == "cpu" else 26)  # a block for the cache, or a kernel
     for part in blocks(len(x), max(1, size // set_.count)):
-        error = set_.rounding(torch.linalg.vector_norm(y[part], dim=1), radius)
-        log_z[part], ess[part], total[part] = _weigh(scores[part], x[part], precision[part], error, set_)
+        rows = _Rows(x[part], torch.linalg.vector_norm(y[part], dim=1), precision[part])
+        log_z[part], ess[part], total[part] = _weigh(scores[part], rows, radii, set_)
     mean = set_.uncentred(_weighted_sum(scores, set_)[: len(x)] / total[:, None])
     return mean, log_z, ess
 
 
-def _scores(y: Tensor, set_: Points) -> tuple[Tensor, float]:
-    """y.y_i - |y_i|^2/2 [b, n], which is -|y - y_i|^2/2 up to a constant per row; and the largest |y_i|."""
+def _scores(y: Tensor, set_: Points) -> tuple[Tensor, Tensor]:
+    """y.y_i - |y_i|^2/2 [b, n], which is -|y - y_i|^2/2 up to a constant per row; and |y_i| [n]."""
     scores = torch.empty(len(y), set_.count, device=y.device)
-    radius = 0.0
+    radii = torch.empty(set_.count, device=y.device)
     for part in blocks(set_.count, set_.tile_rows):
         tile = set_.tile(part, y.device)
         half = half_squares(tile)
         torch.addmm(half, y, tile.T, beta=-1, out=scores[:, part])
-        radius = max(radius, math.sqrt(2 * float(half.max())))
-    return scores, radius
+        torch.sqrt(2 * half, out=radii[part])
+    return scores, radii
 
 
-def _weigh(
-    scores: Tensor, x: Tensor, precision: Tensor, error: Tensor, set_: Points
-) -> tuple[Tensor, Tensor, Tensor]:
+def _weigh(scores: Tensor, rows: _Rows, radii: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tensor]:
     """Turn scores into weights in place; return log_z, ess and the sum of the weights (float64 [b])."""
     best, winner = scores.max(1)
-    scores.sub_(best[:, None]).mul_(precision.clamp(max=1e30).float()[:, None])
-    nearest = squared_distances(set_, x, torch.arange(len(x), device=x.device), winner)
-    nearest = _rescore(scores, x, nearest, precision, error * precision, set_)
+    scores.sub_(best[:, None]).mul_(rows.precision.clamp(max=1e30).float()[:, None])
+    nearest = _rescore(scores, winner, rows, radii, set_)
     scores.clamp_(min=_DEAD).exp_()
     total, squares = scores.sum(1).double(), scores.square().sum(1).double()
-    exponent = nearest * precision / set_.scale**2 / -2
+    exponent = nearest * rows.precision / set_.scale**2 / -2
     return exponent.nan_to_num(nan=0.0) + total.log(), total**2 / squares, total
 
 
-def _rescore(
-    logits: Tensor, x: Tensor, nearest: Tensor, precision: Tensor, error: Tensor, set_: Points
-) -> Tensor:
+def _rescore(logits: Tensor, winner: Tensor, rows: _Rows, radii: Tensor, set_: Points) -> Tensor:
     """Replace logits that float32 may have spoilt by float64 ones, in place; return the least |x - x_i|^2
     [b].
-
-    A logit off by `error` (in nats) matters in proportion to its share of the posterior: points whose
-    share is above _TOLERANCE/error, and any that rounding may have kept from the top, are scored again.
     """
-    total = torch.exp(logits.clamp(min=_DEAD)).sum(1).double()
-    total = torch.where(error < 0.1, total, 1.0)  # a large error hides the total
-    floor = torch.log(_TOLERANCE * total / error.clamp(min=1e-300)) - 2 * error
-    row, index = true_pairs(logits > floor.clamp(min=-1e38).float()[:, None])
-    distance = squared_distances(set_, x, row, index)
+    row, index = _doubtful(logits, winner, rows, radii, set_)
+    distance = squared_distances(set_, rows.x, row, index)
+    nearest = squared_distances(set_, rows.x, torch.arange(len(winner), device=winner.device), winner)
     least = nearest.scatter_reduce(0, row, distance, "amin")
-    rate = precision / set_.scale**2 / 2
+    rate = rows.precision / set_.scale**2 / 2
     logits.sub_(((nearest - least) * rate).float()[:, None])
     gap = distance - least[row]
     gap[gap <= _TIE * least[row]] = 0.0
     logits[row, index] = (-gap * rate[row]).float()
     return least
+
+
+def _doubtful(
+    logits: Tensor, winner: Tensor, rows: _Rows, radii: Tensor, set_: Points
+) -> tuple[Tensor, Tensor]:
+    """Row and point [k], [k] of the logits to score again.
+
+    A logit off by `error` (in nats) matters in proportion to its share of the posterior: points whose
+    share is above _TOLERANCE/error, and any that rounding may have kept from the top, are scored again.
+    They are sought with the error for the longest |y_i|, and then sifted with their own, which grows with
+    |y_i|: a logit is the difference of two scores, so the longer of its point and the winner counts.
+    """
+    bound = set_.rounding(rows.norms, float(radii.max()))
+    error = bound * rows.precision
+    total = torch.exp(logits.clamp(min=_DEAD)).sum(1).double()
+    total = torch.where(error < 0.1, total, 1.0)  # a large error hides the total
+    floor = torch.log(_TOLERANCE * total / error.clamp(min=1e-300)) - 2 * error
+    row, index = true_pairs(logits > floor.clamp(min=-1e38).float()[:, None])
+    own = set_.rounding(rows.norms[row], torch.maximum(radii[index], radii[winner[row]]))
+    kept = logits[row, index] > floor[row] + torch.log(bound[row] / own.clamp(min=1e-300))
+    return row[kept], index[kept]
 
 
 def _weighted_sum(weights: Tensor, set_: Points) -> Tensor:
@@ -168,7 +187,8 @@ def _weighted_sum(weights: Tensor, set_: Points) -> Tensor:
     rows = max(8, len(weights))
     result = torch.zeros(rows, set_.raw.shape[1], dtype=torch.float64, device=weights.device)
     alive = weights.amax(0) > 1e-8 / set_.count
-    weights = torch.nn.functional.pad(weights, (0, 0, 0, rows - len(weights)))
+    if len(weights) < rows:  # `pad` by nothing would copy
+        weights = torch.nn.functional.pad(weights, (0, 0, 0, rows - len(weights)))
     some = torch.zeros(result.shape, device=weights.device)
     for number, part in enumerate(blocks(set_.count, set_.tile_rows), 1):
         index = alive[part].nonzero()[:, 0] + part.start

@@ -83,6 +83,19 @@ def test_small_batches_over_many_points_lose_no_digit(batch: int) -> None:
     assert (posterior.posterior(x, 8.0, pixels).mean - expected).abs().max() < 5e-7
 
 
+def test_one_far_point_does_not_make_all_others_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = torch.cat([0.1 * cloud(2000, 64), torch.full((1, 64), 10.0)])
+    x, scored = data[:8] + 0.3 * cloud(8, 64, "noise"), []
+
+    def counted(*arguments: torch.Tensor) -> torch.Tensor:
+        scored.append(len(arguments[-1]))
+        return points.squared_distances(*arguments)
+
+    monkeypatch.setattr(posterior, "squared_distances", counted)
+    check(posterior.posterior(x, 0.3, data), x, 0.3, data)
+    assert sum(scored) < 200  # nearly 7,000 by the error of the far one
+
+
 @pytest.mark.parametrize("sigma", [0.002, 0.1, 0.5, 2.0, 80.0])
 def test_pixels_stand_for_numbers_between_minus_one_and_one(sigma: float) -> None:
     generator = torch.Generator().manual_seed(0)
