@@ -36,6 +36,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 5, "laptop": 300},
     data=network_gap.fingerprints,
     shown=tuple(RUNS.values()),
-    figures=("error_curves", "gap_by_noise", "growth", "paths"),
+    figures=("error_curves", "gap_by_noise", "growth", "stop_table", "paths"),
     tolerance=5e-3,  # a byte of a picture may round the other way; the rest differs by 1e-6
 )  # fmt: skip
