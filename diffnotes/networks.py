@@ -1,8 +1,7 @@
 """Networks, and what makes each of them a denoiser.
 
 Every network maps (x [b, ...], noise [b], labels [b] or None) to [b, ...]: x has about unit variance, noise
-is ln(s)/4 as in EDM (Karras et al. 2022, Table 1), and a label of -1, or no labels, means "no class". They
-have no dropout and no batch statistics, so that a training step is a function of weights and inputs. Their
+is ln(s)/4 as in EDM (Karras et al. 2022, Table 1), and a label of -1, or no labels, means "no class". Their
 last layers start at zero, so a new network predicts zero.
 """
 
@@ -10,19 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from diffnotes.errors import UserError
+from diffnotes.layers import Attention, Built, Embedding, Norm, ResidualBlock, TransformerBlock, zero
 from diffnotes.process import SIGMA_DATA, VE, Process
 from diffnotes.runtime import words
 from diffnotes.shapes import Float, Int, Tensor
 
-Built = TypeVar("Built", bound=nn.Module)
-SMALLEST = 1e-12  # of s: there D = x to all digits
+SMALLEST = 1e-12  # of s: what a network is told when there is no noise
 
 
 def seeded(seed: int, build: Callable[[], Built]) -> Built:
@@ -69,58 +67,26 @@ class NetworkDenoiser(nn.Module):
         return torch.addcmul(x * kx.view(row), y, ky.view(row))
 
     def scalars(self, s: Float[Tensor, "b"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(k_x, k_y, input scale, noise) for noise ratios s, in float64: differences of like numbers."""
+        """(k_x, k_y, input scale, noise) for noise ratios s, in float64: differences of like numbers.
+
+        Without noise x is x0, whatever a network says of it: k_x = 1 and k_y = 0.
+        """
+        clean = s <= 0
         s = s.clamp(min=SMALLEST)
         t = self.process.time(s)
         a, b = self.process.coefficients(self.target, t)
         alpha, sigma = self.process.alpha(t), self.process.sigma(t)
         whole = a * sigma - b * alpha
-        return -b * alpha / whole, sigma / whole, (s**2 + self.sigma_data**2).rsqrt(), s.log() / 4
+        kx, ky = torch.where(clean, 1.0, -b * alpha / whole), torch.where(clean, 0.0, sigma / whole)
+        return kx, ky, (s**2 + self.sigma_data**2).rsqrt(), s.log() / 4
 
 
-# -------------------------------------------------------------------------------------------------- pieces
-
-
-class Embedding(nn.Module):
-    """Noise level and class as one vector [b, width]: waves of the noise through two layers, plus a table.
-
-    The waves have angular frequencies from 0.3 to 30, evenly spaced in their logarithm; noise levels between
-    which a denoiser changes are about 0.1 apart in ln(s)/4.
-    """
-
-    frequency: Tensor
-
-    def __init__(self, width: int, classes: int, waves: int) -> None:
-        super().__init__()
-        self.classes = classes
-        self.register_buffer("frequency", torch.logspace(-0.5, 1.5, waves // 2), persistent=False)
-        self.first, self.second = nn.Linear(waves, width), nn.Linear(width, width)
-        self.table = nn.Parameter(torch.randn(classes, width) / math.sqrt(width)) if classes else None
-
-    def forward(self, noise: Tensor, labels: Tensor | None) -> Tensor:
-        angle = noise[:, None] * self.frequency
-        found = self.second(F.silu(self.first(torch.cat([angle.cos(), angle.sin()], 1))))
-        if labels is not None:
-            found = found + self._class(labels)
-        return F.silu(found)
-
-    def _class(self, labels: Tensor) -> Tensor:
-        """Rows of the table, zero for "no class"."""
-        if self.table is None:
-            raise UserError("This network knows no classes; build it with classes=..., or give no labels.")
-        return F.embedding(labels.clamp(min=0), self.table) * (labels >= 0)[:, None]
-
-
-def zero(layer: Built) -> Built:
-    """The layer with all its weights at zero."""
-    for w in layer.parameters():
-        nn.init.zeros_(w)
-    return layer
-
-
-def _check(width: int, classes: int) -> None:
-    if width < 8 or classes < 0:
-        raise UserError(f"A network needs width >= 8 and classes >= 0, not {width} and {classes}.")
+def _check(width: int, depth: int, classes: int) -> None:
+    if width < 8 or depth < 1 or classes < 0:
+        raise UserError(
+            "A network needs width >= 8, at least one block and classes >= 0, "
+            f"not width {width}, {depth} blocks and {classes} classes."
+        )
 
 
 # ----------------------------------------------------------------------------------------------------- MLP
@@ -131,7 +97,7 @@ class MLP(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], width: int, depth: int = 3, classes: int = 0) -> None:
         super().__init__()
-        _check(width, classes)
+        _check(width, depth, classes)
         size = math.prod(shape)
         self.embedding = Embedding(width, classes, 32)
         self.enter = nn.Linear(size, width)
@@ -152,60 +118,6 @@ class MLP(nn.Module):
 
 
 # --------------------------------------------------------------------------------------------------- U-Net
-
-
-class Norm(nn.Module):
-    """Group normalization of [b, c, h, w] with a scale and no shift, in groups of at least 4 channels."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.groups = math.gcd(channels, min(32, max(1, channels // 4)))
-        self.scale = nn.Parameter(torch.ones(channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.group_norm(x, self.groups, self.scale, None)
-
-
-class ResidualBlock(nn.Module):
-    """Norm, SiLU, (resampling,) convolution; norm scaled and shifted by the embedding, SiLU, convolution."""
-
-    def __init__(self, enter: int, leave: int, embedding: int, factor: float = 1.0) -> None:
-        super().__init__()
-        self.factor = factor
-        self.norm, self.conv = Norm(enter), nn.Conv2d(enter, leave, 3, padding=1)
-        self.modulate = nn.Linear(embedding, 2 * leave)
-        self.norm_out, self.conv_out = Norm(leave), zero(nn.Conv2d(leave, leave, 3, padding=1))
-        self.skip = nn.Conv2d(enter, leave, 1) if enter != leave else nn.Identity()
-
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv(self._resampled(F.silu(self.norm(x))))
-        scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, 1)
-        h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
-        return self.skip(self._resampled(x)) + self.conv_out(F.silu(h))
-
-    def _resampled(self, x: Tensor) -> Tensor:
-        if self.factor == 1:
-            return x
-        return F.avg_pool2d(x, 2) if self.factor < 1 else F.interpolate(x, scale_factor=2.0)
-
-
-class Attention(nn.Module):
-    """Self-attention over pixels, added with a gain that starts at zero."""
-
-    def __init__(self, channels: int, head: int) -> None:
-        super().__init__()
-        self.heads = max(1, channels // head)
-        self.norm = Norm(channels)
-        self.qkv, self.leave = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
-        self.gain = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x: Tensor) -> Tensor:
-        b, c, height, width = x.shape
-        rows = self.norm(x).permute(0, 2, 3, 1).reshape(b, height * width, c)
-        q, k, v = self.qkv(rows).view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, height * width, c)
-        found = self.leave(seen).view(b, height, width, c).permute(0, 3, 1, 2)
-        return x + self.gain * found
 
 
 class UNet(nn.Module):
@@ -234,8 +146,10 @@ class UNet(nn.Module):
         head: int = 64,
     ) -> None:
         super().__init__()
-        _check(width, classes)
+        _check(width, blocks, classes)
         halvings = len(multipliers) - 1
+        if embedding < 2 or embedding % 2 or head < 1:
+            raise UserError(f"A U-Net needs an even embedding and head >= 1, not {embedding} and {head}.")
         if len(shape) != 3 or any(side % 2**halvings for side in shape[1:]):
             raise UserError(f"A U-Net with {halvings} halvings cannot take images of shape {tuple(shape)}.")
         self.embedding = Embedding(embedding, classes, embedding)
@@ -313,27 +227,6 @@ def _through(step: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
 # ----------------------------------------------------------------------------------------------------- DiT
 
 
-class TransformerBlock(nn.Module):
-    """Attention and a feed-forward layer, each normalized, scaled, shifted and gated by the embedding."""
-
-    def __init__(self, width: int, embedding: int, head: int) -> None:
-        super().__init__()
-        self.heads = max(1, width // head)
-        self.modulate = zero(nn.Linear(embedding, 6 * width))
-        self.qkv, self.mix = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.rise, self.fall = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        b, n, c = h.shape
-        a, b1, g1, s2, b2, g2 = self.modulate(embedding)[:, None].chunk(6, 2)
-        rows = self.qkv(torch.addcmul(b1, F.layer_norm(h, (c,)), 1 + a))
-        q, k, v = rows.view(b, n, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, c)
-        h = torch.addcmul(h, g1, self.mix(seen))
-        wide = F.gelu(self.rise(torch.addcmul(b2, F.layer_norm(h, (c,)), 1 + s2)), approximate="tanh")
-        return torch.addcmul(h, g2, self.fall(wide))
-
-
 class DiT(nn.Module):
     """A diffusion transformer with adaLN-Zero (Peebles and Xie 2023) on patches of images [b, c, h, w]."""
 
@@ -347,9 +240,14 @@ class DiT(nn.Module):
         head: int = 64,
     ) -> None:
         super().__init__()
-        _check(width, classes)
-        if len(shape) != 3 or any(side % patch for side in shape[1:]) or width % max(4, min(head, width)):
-            raise UserError(f"A DiT of width {width} and patch {patch} cannot take images of {tuple(shape)}.")
+        _check(width, depth, classes)
+        if width % 4 or patch < 1 or head < 1:
+            raise UserError(
+                "A DiT needs a width that 4 divides, for its sines and cosines of two places, patch >= 1 and "
+                f"head >= 1, not {width}, {patch} and {head}."
+            )
+        if len(shape) != 3 or any(side % patch for side in shape[1:]):
+            raise UserError(f"A DiT with patch {patch} cannot take images of shape {tuple(shape)}.")
         self.shape, self.patch = tuple(shape), patch
         self.embedding = Embedding(width, classes, 128)
         self.enter = nn.Linear(shape[0] * patch**2, width)

@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from diffnotes.errors import UserError
+from diffnotes.layers import heads
 from diffnotes.networks import MLP, DiT, NetworkDenoiser, UNet, parameter_count, seeded
-from diffnotes.process import VE, VP, FlowMatching, Process
+from diffnotes.process import TARGETS, VE, VP, FlowMatching, Process
+from diffnotes.runtime import normals
 
 IMAGE = (3, 8, 8)
+PROCESSES = [VE(), VP(), FlowMatching()]
 BUILD: dict[str, Callable[[], nn.Module]] = {
     "mlp": lambda: MLP(IMAGE, 16, depth=2, classes=10),
     "unet": lambda: UNet(IMAGE, 8, blocks=1, classes=10, embedding=16),
@@ -104,6 +107,28 @@ def test_networks_begin_small() -> None:
     assert parameter_count(MLP((1, 8, 8), 54, depth=3)) < 50_000
 
 
+@pytest.mark.parametrize("width", [8, 21, 52])  # 4 * 52 channels are no multiple of 3 heads
+def test_u_nets_take_any_width(width: int) -> None:
+    x = torch.randn(2, 1, 4, 4)
+    assert UNet((1, 4, 4), width, blocks=1, embedding=16)(x, torch.zeros(2)).shape == x.shape
+
+
+def test_heads_have_at_least_their_channels() -> None:
+    assert [heads(channels, 64) for channels in (32, 64, 96, 192, 208, 768)] == [1, 1, 1, 3, 2, 12]
+    assert DiT(IMAGE, 96, depth=1)(torch.randn(2, *IMAGE), torch.zeros(2)).shape == (2, *IMAGE)
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_half_precision_products_change_little(name: str) -> None:
+    denoise = NetworkDenoiser(disturbed(BUILD[name]))
+    x, _, labels = inputs()
+    exact = denoise(x, 0.5, labels)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = denoise(x, 0.5, labels)
+    assert found.dtype == torch.float32
+    assert 0 < (found - exact).abs().max() < 0.05 * exact.abs().max()
+
+
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (2, 4, 12)])
 def test_u_nets_take_any_shape_that_halves(shape: tuple[int, int, int]) -> None:
     net = UNet(shape, 12, blocks=2, embedding=16)
@@ -115,12 +140,21 @@ def test_bad_networks_get_one_sentence() -> None:
     x, noise, labels = inputs()
     with pytest.raises(UserError, match="knows no classes; build it with classes="):
         MLP(IMAGE, 16)(x, noise, labels)
+    for wrong in (10, -2):
+        with pytest.raises(UserError, match="from 0 to 9, or -1 for no class"):
+            BUILD["mlp"]()(x, noise, torch.where(labels == 2, wrong, labels))
     with pytest.raises(UserError, match="2 halvings cannot take images of shape"):
         UNet((1, 6, 6), 16)
+    with pytest.raises(UserError, match="even embedding and head >= 1, not 15 and 64"):
+        UNet(IMAGE, 16, embedding=15)
     with pytest.raises(UserError, match="width >= 8"):
         MLP(IMAGE, 4)
+    with pytest.raises(UserError, match="not width 16, 0 blocks and 0 classes"):
+        MLP(IMAGE, 16, depth=0)
     with pytest.raises(UserError, match="patch 3 cannot take images"):
         DiT(IMAGE, 16, patch=3)
+    with pytest.raises(UserError, match="a width that 4 divides"):
+        DiT(IMAGE, 18)
 
 
 # --------------------------------------------------------------------------------------------- denoisers
@@ -138,8 +172,8 @@ class Oracle(nn.Module):
         return self.target
 
 
-@pytest.mark.parametrize("process", [VE(), VP(), FlowMatching()])
-@pytest.mark.parametrize("target", ["x0", "eps", "score", "velocity", "v", "F"])
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("target", TARGETS)
 def test_a_true_prediction_gives_the_clean_image(process: Process, target: str) -> None:
     x0, eps = torch.randn(2, 6, 3, 4, 4).unbind(0)
     s = torch.tensor([0.002, 0.05, 0.5, 2.0, 20.0, 80.0], dtype=torch.float64)
@@ -155,12 +189,31 @@ def test_a_true_prediction_gives_the_clean_image(process: Process, target: str) 
     assert torch.allclose(scaled, (x / (s.view(-1, 1, 1, 1) ** 2 + 0.25).sqrt()).float(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("process", [VE(), VP(), FlowMatching()])
-@pytest.mark.parametrize("target", ["x0", "eps", "velocity", "v", "F"])
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("target", TARGETS)
+def test_estimates_are_those_of_the_process(process: Process, target: str) -> None:
+    """Also where float32 would lose the difference of a sigma and b alpha, and gradients with them."""
+    x, y = normals(0, "networks", [0, 1], (4, 3, 2), torch.float64)
+    y.requires_grad_()
+    s = torch.tensor([0.002, 0.3, 5.0, 80.0], dtype=torch.float64)
+    t = process.time(s)
+    expected = process.to_x0(y, x * process.alpha(t)[:, None, None], t, target)
+    slope = torch.autograd.grad(expected.sum(), y)[0]
+    found = NetworkDenoiser(Oracle(y.float()), process, target)(x.float(), s.float())
+    scale = s[:, None, None].clamp(min=1)  # D is up to s away from x
+    assert torch.allclose(found.double() / scale, expected / scale, atol=2e-6)
+    assert torch.allclose(torch.autograd.grad(found.sum(), y)[0], slope, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("process", PROCESSES)
+@pytest.mark.parametrize("target", TARGETS)
 def test_without_noise_a_denoiser_returns_its_input(process: Process, target: str) -> None:
     x = torch.randn(3, *IMAGE)
-    wrong = Oracle(x if target == "x0" else torch.ones_like(x))
-    assert torch.allclose(NetworkDenoiser(wrong, process, target)(x, 0.0), x, atol=1e-5)
+    denoise = NetworkDenoiser(Oracle(torch.ones_like(x)), process, target)
+    assert torch.equal(denoise(x, 0.0), x)
+    assert torch.equal(denoise(x, torch.tensor([0.0, 1.0, 0.0]))[::2], x[::2])
+    if target != "x0":  # which the network says alone, at any noise above zero
+        assert torch.allclose(denoise(x, 1e-7), x, atol=1e-6)
 
 
 def test_one_level_or_one_per_image() -> None:
