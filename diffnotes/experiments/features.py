@@ -247,5 +247,6 @@ EXPERIMENT = Experiment(
     data=_fingerprints,
     # Adam's first steps are as long for a gradient of rounding size as for any other, so another processor
     # may turn some. Four steps of at most 1e-4 are less than this beside the largest weight of any layer.
+    figures=("calibration",),
     tolerance=0.02,
 )  # fmt: skip
