@@ -93,7 +93,7 @@ def network_speed(record: Record) -> BookFigure:
         for place, values, times in zip(places, rate.T, ratio.T, strict=True):
             text = f"{np.median(values):.3g}" + (f", ours {np.median(times):.2f} × as fast" if place else "")
             axes.annotate(text, (values.max(), place), (6, 0), textcoords="offset points", va="center")
-        axes.set_yticks(places, [NAMES.get(method, method) for method in methods])
+        axes.set_yticks(places, [NAMES.get(method, method).replace(", ", ",\n") for method in methods])
         axes.invert_yaxis()
-        axes.set(xlim=(0, 1.45 * rate.max()), xlabel=f"{unit}, {question}")
+        axes.set(xlim=(0, 1.65 * rate.max()), xlabel=f"{unit}, {question}")
     return figure
