@@ -161,7 +161,7 @@ def test_the_growth_is_the_slope_in_log_log_axes(problem, monkeypatch, tmp_path)
 def test_the_peak_is_what_a_call_needs_for_a_while():
     size = 64 << 20
     _, peak, _ = stopwatch.watched(lambda: torch.ones(size, dtype=torch.uint8)[0], CPU)
-    assert size <= peak < 1.5 * size
+    assert 0.99 * size < peak < 1.5 * size  # a few pages of others may go back to the system meanwhile
     _, small, _ = stopwatch.watched(lambda: None, CPU)
     assert small < size / 8
 
