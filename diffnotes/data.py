@@ -54,7 +54,7 @@ class Dataset:
     @cached_property
     def x(self) -> Float[Tensor, "n *d"]:
         """The samples as float32, images in [-1, 1]."""
-        return self.values if self.pixels is None else self.values.to(torch.float32).div_(127.5).sub_(1.0)
+        return as_floats(self.values)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -64,6 +64,16 @@ class Dataset:
             digest.update(f"{array.dtype.str} {array.shape} ".encode())
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
+
+
+def as_floats(values: UInt8[Tensor, "n *d"] | Float[Tensor, "n *d"]) -> Float[Tensor, "n *d"]:
+    """Pixels p as p/127.5 - 1, float32; numbers as they are."""
+    return values.float().div_(127.5).sub_(1.0) if values.dtype == torch.uint8 else values
+
+
+def as_bytes(x: Float[Tensor, "*n"]) -> UInt8[Array, "*n"]:
+    """Numbers in [-1, 1] as pixels 0..255, for pictures; what lies beyond is cut off."""
+    return ((x + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
 
 
 def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, **settings: Any) -> Dataset:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from diffnotes import runtime
-from diffnotes.data import data_folder
+from diffnotes.data import as_floats, data_folder
 from diffnotes.errors import UserError
 from diffnotes.networks import seeded
 from diffnotes.shapes import Array, Float, Int, Num, Tensor
@@ -209,7 +209,7 @@ class ClassifierLoss:
 
 def moved(x: Num[Tensor, "b 3 h w"], chance: Float[Tensor, "b 4"]) -> Float[Tensor, "b 3 h w"]:
     """Images changed by four uniform numbers in [0, 1) each: mirrored, moved down, moved right, coarse."""
-    pixels = x.float().div_(127.5).sub_(1.0) if x.dtype == torch.uint8 else x
+    pixels = as_floats(x)
     down, right = ((chance[:, k] * (2 * SHIFT + 1)).long() for k in (1, 2))
     height, width = (torch.arange(size, device=x.device) for size in x.shape[2:])
     columns = torch.where(chance[:, :1] < 0.5, width.flip(0), width) + right[:, None]

@@ -41,6 +41,11 @@ def device(name: str = "auto") -> torch.device:
     return chosen
 
 
+def device_name(where: torch.device) -> str:
+    """The name of a GPU; "" for the CPU, which records name by themselves."""
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else ""
+
+
 def memory_budget(where: torch.device) -> int:
     """Scratch bytes for one call: a quarter of the free device memory, or 256 MiB on the CPU."""
     if where.type == "cuda":

@@ -21,7 +21,7 @@ from diffnotes.networks import MLP, NetworkDenoiser, seeded
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Experiment, Spec, Work, number, numbers
-from diffnotes.train import Plan, train
+from diffnotes.train import Plan, Report, train
 
 HALVES = 2
 
@@ -44,6 +44,7 @@ class HalvesSpec(Spec):
 
 def compute(spec: HalvesSpec, work: Work) -> Arrays:
     """Distances with axes [size, seed, ...]; each pair of networks has equal initial weights."""
+    work.device = runtime.device_name(runtime.device())
     pairs = [(n, seed) for n in spec.sizes for seed in spec.seeds]
     found = [_pair(spec, n, seed, work, place, len(pairs)) for place, (n, seed) in enumerate(pairs)]
     shape = (len(spec.sizes), len(spec.seeds))
@@ -66,8 +67,9 @@ def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: in
     halves = whole.chunk(HALVES)
     made = []
     for half, x in enumerate(halves):
-        start = place + half / HALVES
-        made.append(_samples(spec, x, seed, work, f"{name}-{half}", start, count))
+        part = f"{name}-{half}"
+        report = work.part(HALVES * place + half, HALVES * count, part)
+        made.append(_samples(spec, x, seed, work.folder / part, report))
     one, two = (x.flatten(1).double() for x in made)
     middle = whole.flatten(1).double().mean(0)
     near = [[neighbours(x, half) for half in halves] for x in made]
@@ -77,7 +79,7 @@ def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: in
         "own": torch.stack([near[k][k].distance[:, 0].mean() for k in range(HALVES)]).mean().numpy(),
         "other": torch.stack([near[k][1 - k].distance[:, 0].mean() for k in range(HALVES)]).mean().numpy(),
         "copies": np.mean([float((ratios(near[k][k]) < 1 / 3).double().mean()) for k in range(HALVES)]),
-        "sheet": np.stack([_bytes(x[:6]) for x in made]),
+        "sheet": np.stack([data.as_bytes(x[:6]) for x in made]),
     }  # fmt: skip
     found = {key: np.asarray(value) for key, value in measured.items()}
     work.save(name, found)
@@ -85,20 +87,13 @@ def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: in
     return found
 
 
-def _samples(
-    spec: HalvesSpec, x: Tensor, seed: int, work: Work, name: str, place: float, count: int
-) -> Tensor:
+def _samples(spec: HalvesSpec, x: Tensor, seed: int, folder: Path, report: Report) -> Tensor:
     """Samples of a network trained on x, float32 on the CPU."""
     where, process, shape = runtime.device(), FlowMatching(), tuple(x.shape[1:])
     network = seeded(seed, lambda: MLP(shape, spec.width, spec.blocks))
     denoiser = NetworkDenoiser(network, process, "velocity").to(where)
     loss = DenoisingLoss(x.to(where), spec.batch, UniformTime(process), process, "velocity", seed=seed)
     plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), seed=seed)
-
-    def report(done: float, total: float, text: str) -> None:
-        work.step(place + done / total / HALVES, count, f"{name}: {text}")
-
-    folder: Path = work.folder / name
     [end] = train(denoiser, loss, plan, [spec.steps], folder, report)
     with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():
         return sample(
@@ -109,10 +104,6 @@ def _samples(
 
 def _rms(gap: Tensor) -> np.ndarray:
     return gap.square().sum(1).mean().sqrt().numpy()
-
-
-def _bytes(x: Tensor) -> np.ndarray:
-    return ((x + 1) * 127.5).round().clamp(0, 255).byte().numpy()
 
 
 def _fingerprints(spec: HalvesSpec) -> dict[str, str]:

@@ -72,6 +72,7 @@ class FeatureSpec(Spec):
 
 def compute(spec: FeatureSpec, work: Work) -> Arrays:
     """Weights (float16), loss curve, accuracy at both sizes, and the calibration [size, kind, ...]."""
+    work.device = runtime.device_name(runtime.device())
     net, curve = _trained(spec, work)
     weights = to_arrays(net)
     net = from_arrays(weights)  # rounded, as everybody will use it
@@ -85,11 +86,6 @@ def images_of(spec: FeatureSpec, split: str, n: int | None = None) -> tuple[Tens
     if images.pixels is not None:
         return images.pixels, images.labels
     return sized(images.x).expand(-1, 3, -1, -1), images.labels
-
-
-def as_floats(x: Tensor) -> Tensor:
-    """Images in [-1, 1], float32."""
-    return x.float().div_(127.5).sub_(1.0) if x.dtype == torch.uint8 else x
 
 
 # ------------------------------------------------------------------------------------------------- training
@@ -117,7 +113,7 @@ def _trained(spec: FeatureSpec, work: Work) -> tuple[FeatureNet, Arrays]:
 
 def _accuracy(net: FeatureNet, images: Tensor, labels: Tensor) -> Arrays:
     """The share of test images that the classifier names rightly, at both sizes, with binomial errors."""
-    x = as_floats(images)
+    x = data.as_floats(images)
     with runtime.full_precision(), torch.no_grad():
         found = [_share(net, x, labels), _share(net, coarse(x), labels)]
     shares = np.array(found)
@@ -142,9 +138,9 @@ def known_sets(spec: FeatureSpec) -> tuple[Tensor, dict[str, Tensor]]:
     half the resolution, mirrored; "noise": of the standard deviation 1/2; "tenth": held-out images, every
     tenth replaced by a noisy copy.
     """
-    images = as_floats(images_of(spec, "train", 2 * spec.count)[0])
+    images = data.as_floats(images_of(spec, "train", 2 * spec.count)[0])
     reference, other = images[: spec.count], images[spec.count :]
-    test = as_floats(images_of(spec, "test", spec.count)[0])
+    test = data.as_floats(images_of(spec, "test", spec.count)[0])
     drawn = runtime.normals(spec.seed, "calibration, noise", range(spec.count), (3, SIDE, SIDE))
     noisy = (reference + spec.noise * drawn).clamp(-1.0, 1.0)
     tenth = torch.where((torch.arange(spec.count) % 10 == 0)[:, None, None, None], noisy, test)

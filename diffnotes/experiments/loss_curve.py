@@ -44,8 +44,7 @@ def compute(spec: LossSpec, work: Work) -> Arrays:
     images = images_of(spec.dataset, spec.n, spec.seed)
     values = images.values if images.pixels is None else images.pixels
     where = runtime.device()
-    if where.type != "cpu":
-        work.device = torch.cuda.get_device_name(where)
+    work.device = runtime.device_name(where)
     sigmas = np.geomspace(spec.sigma_min, spec.sigma_max, spec.levels)
     curve = _sums(values.to(where), torch.from_numpy(sigmas), spec, work).curve()
     eigenvalues = spectrum(images.x)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from diffnotes import data, runtime
 from diffnotes.denoising import DenoisingLoss, UniformTime
+from diffnotes.experiments.looks import looked
 from diffnotes.experiments.onsets import DEFINITIONS, best_before, exponent, onsets, rate
 from diffnotes.metrics import (
     denoising_error,
@@ -114,8 +115,7 @@ def compute(spec: MemorizationSpec, work: Work, features: Callable[[Tensor], Ten
     """Everything that is measured, with axes [value, seed, snapshot, average]: average 0 are the weights as
     they are, then those over `horizons` steps. `features` [b, ...] -> [b, k] are for distances."""
     where = runtime.device()
-    if where.type != "cpu":
-        work.device = torch.cuda.get_device_name(where)
+    work.device = runtime.device_name(where)
     runs = runs_of(spec)
     everyone = [run for row in runs for run in row]
     tables = [
@@ -202,30 +202,16 @@ class _Trained:
 
     def table(self, work: Work, place: int, count: int) -> Arrays:
         """Train, look at every snapshot, and stack what was seen: [snapshot, average, ...]."""
-        run = self.run
+        spec, run = self.spec, self.run
         name = f"n{run.n}-w{run.width}-b{run.batch}-r{run.rate:g}-s{run.seed}"
-        stops = log_spaced(min(self.spec.first, run.steps), run.steps, self.spec.snapshots)
-        if any(work.load(f"{name}-{stop}") is None for stop in stops):
-            for snapshot in self._snapshots(stops, work, name, place, count):
-                if work.load(f"{name}-{snapshot.step}") is None:
-                    work.save(f"{name}-{snapshot.step}", self._looked(snapshot))
-        looks = [work.load(f"{name}-{stop}") or {} for stop in stops]
-        table = {key: np.stack([look[key] for look in looks]) for key in looks[0]}
-        table["step"] = np.array(stops)
-        return table | {"parameters": np.array(parameter_count(self.denoiser))}
+        stops = log_spaced(min(spec.first, run.steps), run.steps, spec.snapshots)
+        plan = Plan(run.steps, run.batch, run.rate, horizons=spec.horizons, seed=run.seed)
 
-    def _snapshots(
-        self, stops: list[int], work: Work, name: str, place: int, count: int
-    ) -> Iterator[Snapshot]:
-        plan = Plan(
-            self.run.steps, self.run.batch, self.run.rate, horizons=self.spec.horizons, seed=self.run.seed
-        )
+        def begin(folder: Path) -> Iterator[Snapshot]:
+            return train(self.denoiser, self.objective, plan, stops, folder, work.part(place, count, name))
 
-        def report(done: float, total: float, text: str) -> None:
-            work.step(place + done / total, count, f"{name}: {text}")
-
-        folder: Path = work.folder / name
-        return train(self.denoiser, self.objective, plan, stops, folder, report)
+        table = looked(work, name, stops, begin, self._looked)
+        return table | {"step": np.array(stops), "parameters": np.array(parameter_count(self.denoiser))}
 
     def _looked(self, snapshot: Snapshot) -> Arrays:
         """What is measured at one snapshot, for the weights as they are and for each average."""
@@ -281,7 +267,7 @@ class _Trained:
             "distance": [near.distance[:, 0].mean()],
         }  # fmt: skip
         known = self.train_set.x[near.index[:SHEET, 0]]
-        sheet = {"sheet": _bytes(x[:SHEET]), "near": _bytes(known)}
+        sheet = {"sheet": data.as_bytes(x[:SHEET]), "near": data.as_bytes(known)}
         return {k: np.asarray(v, np.float64) for k, v in found.items()} | self._distances(x) | sheet
 
     def _drawn(self) -> Tensor:
@@ -315,15 +301,7 @@ def floors(spec: MemorizationSpec, features: Callable[[Tensor], Tensor]) -> Arra
     }
 
 
-def _bytes(x: Tensor) -> np.ndarray:
-    """Values in [-1, 1] as bytes 0..255."""
-    return ((x + 1) * 127.5).round().clamp(0, 255).byte().numpy()
-
-
 def fingerprints(spec: MemorizationSpec) -> dict[str, str]:
     """Of the training images, whole, and of the held-out ones."""
     sets = {split: data.load(spec.dataset, split=split) for split in ("train", "test")}
     return {f"{spec.dataset} {split}": images.fingerprint for split, images in sets.items()}
-
-
-__all__ = ["MemorizationSpec", "Run", "compute", "fingerprints", "floors", "runs_of"]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from diffnotes import data, runtime
 from diffnotes.denoising import DenoisingLoss, LogNormal
+from diffnotes.experiments.looks import looked
 from diffnotes.metrics import copy_similarity, denoising_error, frechet, neighbours, ratios, relative_gap
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
@@ -68,8 +69,7 @@ class GapSpec(Spec):
 def compute(spec: GapSpec, work: Work) -> Arrays:
     """Everything that is measured, with axes [seed, look, ...], and the first seed's pictures."""
     where = runtime.device()
-    if where.type != "cpu":
-        work.device = torch.cuda.get_device_name(where)
+    work.device = runtime.device_name(where)
     tables = [_Run(spec, seed, where).table(work, place) for place, seed in enumerate(spec.seeds)]
     arrays = {name: np.stack([table[name] for table in tables]) for name in tables[0]}
     arrays |= {name: arrays[name][0] for name in ("sheet", "near")}
@@ -141,26 +141,16 @@ class _Run:
 
     def table(self, work: Work, place: int) -> Arrays:
         """Train, look, and stack what was seen: [look, ...]; then what does not change through training."""
-        stops = looks(self.spec)
-        names = {stop: f"seed-{self.seed}-{stop}" for stop in stops}
-        if any(work.load(name) is None for name in names.values()):
-            for snapshot in self._snapshots(stops, work, place):
-                if work.load(names[snapshot.step]) is None:
-                    work.save(names[snapshot.step], self._looked(snapshot))
-        found = [work.load(name) or {} for name in names.values()]
-        return {key: np.stack([look[key] for look in found]) for key in found[0]} | self._fixed()
-
-    def _snapshots(self, stops: list[int], work: Work, place: int) -> Iterator[Snapshot]:
-        spec = self.spec
+        spec, name, stops = self.spec, f"seed-{self.seed}", looks(self.spec)
         plan = Plan(
             spec.steps, spec.batch, spec.rate, warmup=WARMUP, horizons=(spec.horizon,), seed=self.seed
         )
 
-        def report(done: float, total: float, text: str) -> None:
-            work.step(place + done / total, len(spec.seeds), f"seed {self.seed}: {text}")
+        def begin(folder: Path) -> Iterator[Snapshot]:
+            report = work.part(place, len(spec.seeds), name)
+            return train(self.denoiser, self.objective, plan, stops, folder, report)
 
-        folder: Path = work.folder / f"seed-{self.seed}"
-        return train(self.denoiser, self.objective, plan, stops, folder, report)
+        return looked(work, name, stops, begin, self._looked) | self._fixed()
 
     def _fixed(self) -> Arrays:
         """Parameters, deviation of the data, and Fréchet distances between sets of real images.
@@ -210,7 +200,7 @@ class _Run:
             **{key: np.stack([probe[key] for probe in probes]) for key in probes[0]},
             **self._frechet([*guesses, made]),
             "rho": ratios(near).sort().values.float().cpu().numpy(),
-            "sheet": _bytes(made[:count]), "near": _bytes(self.known[near.index[:count, 0]]),
+            "sheet": data.as_bytes(made[:count]), "near": data.as_bytes(self.known[near.index[:count, 0]]),
         }  # fmt: skip
 
     def _solved(
@@ -257,11 +247,6 @@ class _Run:
 
 def _predicted(model: nn.Module, x: Tensor, sigma: float) -> Tensor:
     return torch.cat([model(part, sigma) for part in x.split(ROWS)])
-
-
-def _bytes(x: Tensor) -> np.ndarray:
-    """Values in [-1, 1] as bytes 0..255."""
-    return ((x + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
 
 
 def fingerprints(spec: GapSpec) -> dict[str, str]:

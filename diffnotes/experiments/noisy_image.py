@@ -43,7 +43,7 @@ def compute(spec: NoisySpec, work: Work) -> Arrays:
         "sigma": np.geomspace(spec.sigma_min, spec.sigma_max, spec.levels), "n": np.array(len(images)),
         "clean": _bytes(problem, torch.tensor(spec.images), shape),
         "noise": noise.view(-1, *shape).half().numpy(),
-        "mean": _as_bytes(mean).reshape(len(spec.images), spec.levels, *shape),
+        "mean": data.as_bytes(mean).reshape(len(spec.images), spec.levels, *shape),
         "effective": (1 / weight.square().sum(2)).numpy(), "weight": top.values.numpy(),
         "source_weight": weight[torch.arange(len(noise)), :, torch.tensor(spec.images)].numpy(),
         "which": place.numpy().astype(np.int16), "number": kept.numpy(), "kept": _bytes(problem, kept, shape),
@@ -66,12 +66,7 @@ def _means(problem: Problem, weight: Tensor) -> Tensor:
 
 
 def _bytes(problem: Problem, index: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    return _as_bytes(problem.set_.rows(index, index.device)).reshape(len(index), *shape)
-
-
-def _as_bytes(x: Tensor) -> np.ndarray:
-    """Values in [-1, 1] as bytes 0..255."""
-    return ((x + 1) * 127.5).round().clamp(0, 255).byte().numpy()
+    return data.as_bytes(problem.set_.rows(index, index.device)).reshape(len(index), *shape)
 
 
 def _fingerprints(spec: NoisySpec) -> dict[str, str]:

@@ -59,8 +59,16 @@ def exponent(size: Array, time: Array) -> Array:
     if known.sum() < 2 or time.shape[1] < 2:
         return np.array([np.nan, np.nan, np.nan, known.sum()])
     slopes = np.polyfit(np.log(size[known]), np.log(time[known]), 1)[0]
-    spread = student.ppf(0.975, len(slopes) - 1) * slopes.std(ddof=1) / len(slopes) ** 0.5
-    return np.array([slopes.mean(), slopes.mean() - spread, slopes.mean() + spread, known.sum()])
+    return np.append(over_seeds(slopes), known.sum())
+
+
+def over_seeds(values: Array) -> Array:
+    """Mean of values [seed] and the ends of Student's 95 % interval, which are NaN with one seed."""
+    count = len(values)
+    if count == 1:
+        return np.array([values[0], np.nan, np.nan])
+    half = student.ppf(0.975, count - 1) * values.std(ddof=1) / count**0.5
+    return values.mean() + half * np.array([0.0, -1.0, 1.0])
 
 
 def rate(step: Array, copies: Array) -> float:

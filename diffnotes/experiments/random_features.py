@@ -30,9 +30,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.polynomial import hermite_e
-from scipy import stats
 
 from diffnotes import runtime
+from diffnotes.experiments.onsets import over_seeds
 from diffnotes.shapes import Float, Tensor
 from diffnotes.store import Arrays, Experiment, Spec, SpecError, Work, number, numbers
 
@@ -80,8 +80,7 @@ class FeatureSpec(Spec):
 def compute(spec: FeatureSpec, work: Work) -> Arrays:
     """Curves with axes [psi_n, seed, tau], what the theory says, and exponents in psi_n."""
     where = runtime.device()
-    if where.type != "cpu":
-        work.device = torch.cuda.get_device_name(where)
+    work.device = runtime.device_name(where)
     runs = [_run(spec, seed, where, work, place) for place, seed in enumerate(spec.seeds)]
     arrays = {name: np.stack([run[name] for run in runs], 1) for name in runs[0]}
     eigenvalues = arrays.pop("eigenvalues")[:, 0].astype(np.float32)
@@ -272,12 +271,7 @@ def exponent(psi_n: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(mean, low, high) of the slope of ln values [psi_n, seed] in ln psi_n: Student's 95 % over seeds."""
     if not np.isfinite(values).all():
         return np.full(3, math.nan)
-    slopes = np.polyfit(np.log(psi_n), np.log(values), 1)[0]
-    count = len(slopes)
-    if count == 1:
-        return np.array([slopes[0], math.nan, math.nan])
-    half = stats.t.ppf(0.975, count - 1) * slopes.std(ddof=1) / math.sqrt(count)
-    return slopes.mean() + half * np.array([0.0, -1.0, 1.0])
+    return over_seeds(np.polyfit(np.log(psi_n), np.log(values), 1)[0])
 
 
 def onsets(arrays: Arrays) -> Arrays:

@@ -88,8 +88,7 @@ def compute(spec: SpeedSpec, work: Work) -> Arrays:
 
 def _problem(spec: SpeedSpec, work: Work) -> Problem:
     where = runtime.device()
-    if where.type != "cpu":
-        work.device = torch.cuda.get_device_name(where)
+    work.device = runtime.device_name(where)
     pixels = _pixels(spec).flatten(1).to(where)
     x = pixels.float().div_(127.5).sub_(1.0)
     compared = spec.peers and spec.question not in ("sampling", "growth")  # which the peer has no part in

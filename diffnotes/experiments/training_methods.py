@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from diffnotes import data
 from diffnotes.denoising import DenoisingLoss, LogNormal
 from diffnotes.errors import UserError
+from diffnotes.experiments import stopwatch
 from diffnotes.networks import NetworkDenoiser, UNet, seeded
 from diffnotes.sample import edm_sigmas, sample
 from diffnotes.store import Spec, choice, flag, number, numbers
@@ -79,15 +80,7 @@ class Method(ABC):
 
     def timed(self, call: Callable[[], Any]) -> float:
         """Seconds of a call."""
-        self._wait()
-        start = self.clock()
-        call()
-        self._wait()
-        return self.clock() - start
-
-    def _wait(self) -> None:
-        if self.x.device.type == "cuda":
-            torch.cuda.synchronize(self.x.device)
+        return stopwatch.timed(call, self.x.device, self.clock)[0]
 
     @abstractmethod
     def training(self) -> float:

@@ -46,8 +46,7 @@ SHAPE = (3, 8, 8)  # of the made-up images
 def compute(spec: TrainingSpeedSpec, work: Work) -> Arrays:
     """Seconds, images per second and ratios; the names of arrays begin with the question."""
     where = runtime.device()
-    if where.type != "cpu":
-        work.device = torch.cuda.get_device_name(where)
+    work.device = runtime.device_name(where)
     x = _images(spec).to(where)
     clock = spec.clock if where.type == "cpu" else "wall"
     with tempfile.TemporaryDirectory() as folder, _threads(clock):

@@ -22,7 +22,7 @@ from diffnotes.figures.style import (
 from diffnotes.store import Record
 
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
-SPLIT, FIVE, TEN, HALF = 1, 2, 3, 4  # places among the definitions of an onset
+SPLIT, TEN = 1, 3  # places among the definitions of an onset
 LABELS = {
     "minimum": "held-out loss is least",
     "split": "losses part by 20 %",

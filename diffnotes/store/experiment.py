@@ -116,6 +116,10 @@ class Work:
                 f"{self.title}: {done / total:.0%} is done and saved; the same command continues."
             )
 
+    def part(self, place: int, count: int, name: str) -> Callable[[float, float, str], None]:
+        """`step` for part number `place` of `count` equal ones, whose own progress is what it is told."""
+        return lambda done, total, text: self.step(place + done / total, count, f"{name}: {text}")
+
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep a partial result, atomically."""
         files.save_npz_atomic(self.folder / f"{name}.npz", arrays)
