@@ -8,6 +8,7 @@ device cannot change it either.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import math
 import os
@@ -51,6 +52,18 @@ def memory_budget(where: torch.device) -> int:
     if where.type == "cuda":
         return torch.cuda.mem_get_info(where)[0] // 4
     return 256 * MEBIBYTE
+
+
+def keep_memory() -> None:
+    """Let the C library of Linux keep freed memory for later use, in this process, whatever its size.
+
+    By default it hands large blocks back to the system, which gives them out anew, page by page, at every
+    step of a training run: a tenth of the time of a U-Net's step. No number changes. Elsewhere: nothing.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another system, another C library
+        change = ctypes.CDLL(None).mallopt
+        change(-3, 1 << 30)  # M_MMAP_THRESHOLD: blocks beyond it are always handed back
+        change(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD: how much may be kept
 
 
 def rows_within(budget: int, bytes_per_row: int, most: int) -> int:

@@ -158,6 +158,7 @@ class _Run:
         micro: int,
         save_seconds: float,
     ) -> None:
+        runtime.keep_memory()
         self.model, self.objective, self.plan = model, objective, plan
         self.group = runtime.process_group()
         self.weights = _trained(model)
