@@ -59,9 +59,7 @@ def sources_per_batch(set_: Points, noises: int, budget: int) -> int:
     return rows_within(budget // 4, 4 * (1 + noises) * width, 4096)
 
 
-def products(
-    set_: Points, half: Tensor, source: Tensor, noise: Tensor, part: slice
-) -> tuple[Tensor, Tensor]:
+def products(set_: Points, half: Tensor, source: Tensor, noise: Tensor, part: slice) -> tuple[Tensor, Tensor]:
     """a = D/2 [m, k] and h = H [m, r, k], in stored units, for the data points in `part`."""
     where, count = noise.device, part.stop - part.start
     y, e = set_.tile(source.to(set_.raw.device), where), noise.flatten(0, 1)

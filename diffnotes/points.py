@@ -33,6 +33,7 @@ class Points:
     shift: Float[Tensor, "d"] | None  # float32, in stored units
     scale: float
     offset: float
+    halves: dict[int, Float[Tensor, "m"]] | None = None  # what `half` remembers, by a tile's first row
 
     @property
     def count(self) -> int:
@@ -62,9 +63,18 @@ class Points:
             return stored.float().sub_(self.shift.to(where))
         return stored - self.shift.to(where)
 
+    def half(self, part: slice, tile: Float[Tensor, "m d"]) -> Float[Tensor, "m"]:
+        """`half_squares` of the tile of these rows; formed once where `halves` remembers them."""
+        if self.halves is None:
+            return half_squares(tile)
+        if part.start not in self.halves:
+            self.halves[part.start] = half_squares(tile)
+        return self.halves[part.start].to(tile.device)
+
     def rows(self, index: Int[Tensor, "k"], where: torch.device) -> Float[Tensor, "k d"]:
         """The points number `index`, exact in float64."""
-        return self.raw[index.to(self.raw.device)].to(where).double().mul_(self.scale).add_(self.offset)
+        stored = self.raw[index.to(self.raw.device)].to(where).double()
+        return stored if (self.scale, self.offset) == (1, 0) else stored.mul_(self.scale).add_(self.offset)
 
     def rounding(self, norms: Float[Tensor, "b"], radius: float | Float[Tensor, "b"]) -> Float[Tensor, "b"]:
         """Bound on the float32 error of y.y_i - |y_i|^2/2 for |y| = norms [b] and |y_i| <= radius, for all

@@ -7,13 +7,14 @@ arXiv 2506.13763, Eq. 8).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import torch
 
 from diffnotes.errors import UserError
-from diffnotes.points import Data, Points, half_squares, points, squared_distances, true_pairs
+from diffnotes.points import Data, Points, points, squared_distances, true_pairs
 from diffnotes.runtime import blocks, full_precision, memory_budget, rows_within
 from diffnotes.shapes import Float, Num, Tensor
 
@@ -42,12 +43,19 @@ class Denoiser(Protocol):
 
 @dataclass(frozen=True)
 class ExactDenoiser:
-    """The posterior mean over `data` [n, ...] as a denoiser."""
+    """The posterior mean over `data` [n, ...] as a denoiser.
+
+    The norms of the points are formed at the first call and kept: the data must not change after it.
+    """
 
     data: Data
 
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
-        return posterior(x, sigma, self.data).mean
+        return _posterior(x, sigma, self.data, self._set).mean
+
+    @cached_property
+    def _set(self) -> Points:
+        return replace(points(self.data), halves={})
 
 
 def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Posterior:
@@ -62,7 +70,10 @@ def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Pos
 
     Raises UserError for a wrong type, shape or value.
     """
-    set_ = points(data)
+    return _posterior(x, sigma, data, points(data))
+
+
+def _posterior(x: Tensor, sigma: float | Tensor, data: Data, set_: Points) -> Posterior:
     check_queries(x, data)
     flat, levels = x.detach().reshape(len(x), -1), row_levels(sigma, x)
     rows = rows_within(memory_budget(x.device) // 2, 4 * set_.count, len(x))
@@ -124,7 +135,7 @@ def _scores(y: Tensor, set_: Points) -> tuple[Tensor, Tensor]:
     radii = torch.empty(set_.count, device=y.device)
     for part in blocks(set_.count, set_.tile_rows):
         tile = set_.tile(part, y.device)
-        half = half_squares(tile)
+        half = set_.half(part, tile)
         torch.addmm(half, y, tile.T, beta=-1, out=scores[:, part])
         torch.sqrt(2 * half, out=radii[part])
     return scores, radii

@@ -194,7 +194,7 @@ def fake(**changed) -> Record:
     sigma, seeds = np.geomspace(0.01, 30, 10), np.array([0.97, 1.0, 1.04])[:, None]
     step = 100 * 2 ** np.arange(8)
     height = 0.05 * seeds * 2 ** np.arange(8)
-    bump = np.exp(-np.log(sigma / 0.2) ** 2)
+    bump = np.exp(-(np.log(sigma / 0.2) ** 2))
     onset = np.clip(2 + 1.2 * np.log(sigma / 0.05), 1, 6)  # in looks
     looks = np.arange(8)[:, None]
     val = 0.1 + 0.01 * (looks - onset) ** 2

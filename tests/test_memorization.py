@@ -199,9 +199,7 @@ def test_what_is_read_off_is_that_of_the_curves(tiny: store.Arrays) -> None:
     curves = [tiny[name][v, s, :, a] for name in ("train_loss", "test_loss")]
     times = onsets(tiny["step"][v, s], *curves, tiny["copies"][v, s, :, a, 0])
     assert np.array_equal(tiny["onset"][v, s, a], times, equal_nan=True)
-    assert tiny["best"][v, s, a] == best_before(
-        tiny["step"][v, s], tiny["wasserstein"][v, s, :, a], times[1]
-    )
+    assert tiny["best"][v, s, a] == best_before(tiny["step"][v, s], tiny["wasserstein"][v, s, :, a], times[1])
 
 
 def test_interval_of_copies_holds_their_share(tiny: store.Arrays) -> None:

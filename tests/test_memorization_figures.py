@@ -227,9 +227,7 @@ def test_halves_show_ratios(records: dict[str, Record]) -> None:
     left, right = copies.halves(record).axes
     shown = left.containers[0].lines[0].get_ydata()
     assert np.allclose(shown, (record["apart"] / record["unrelated"]).mean(1))
-    assert np.allclose(
-        right.containers[1].lines[0].get_ydata(), (record["own"] / record["other"]).mean(1)
-    )
+    assert np.allclose(right.containers[1].lines[0].get_ydata(), (record["own"] / record["other"]).mean(1))
 
 
 def test_looks_of_the_sheets(copied: Record) -> None:

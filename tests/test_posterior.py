@@ -174,7 +174,25 @@ def test_results_have_the_type_and_shape_of_the_queries() -> None:
         found = posterior.posterior(x, 0.5, data)
         assert (found.mean.shape, found.mean.dtype) == (x.shape, dtype)
         assert found.log_z.dtype == found.ess.dtype == torch.float64
-        assert torch.equal(ExactDenoiser(data)(x, 0.5), found.mean)
+        denoise = ExactDenoiser(data)
+        assert torch.equal(denoise(x, 0.5), found.mean)
+        assert torch.equal(denoise(x, 0.5), found.mean)  # now with the norms it remembers
+
+
+def test_a_denoiser_forms_the_norms_of_its_points_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    formed: list[int] = []
+    plain = points.half_squares
+
+    def counted(tile: torch.Tensor) -> torch.Tensor:
+        formed.append(len(tile))
+        return plain(tile)
+
+    monkeypatch.setattr(points, "half_squares", counted)
+    data, x = cloud(200, 100), cloud(3, 100, "x")
+    denoise = ExactDenoiser(data)
+    for sigma in (0.1, 1.0, 10.0):
+        assert torch.equal(denoise(x, sigma), posterior.posterior(x, sigma, data).mean)
+    assert formed == [200] * 4  # once for the denoiser, and once in each of three other calls
 
 
 def test_precision_settings_of_the_caller_do_not_matter() -> None:

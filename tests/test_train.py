@@ -299,9 +299,10 @@ def test_averages_follow_their_definition(tmp_path: Path) -> None:
         assert torch.allclose(weights(mean), expected, atol=1e-6)
         assert not torch.equal(weights(mean), before)
     assert torch.equal(weights(model), before)
-    with pytest.raises(UserError, match=r"No average over 7 steps is kept; choose from \[0, 3\]"), seen[
-        -1
-    ].averaged(7):
+    with (
+        pytest.raises(UserError, match=r"No average over 7 steps is kept; choose from \[0, 3\]"),
+        seen[-1].averaged(7),
+    ):
         pass
 
 

@@ -6,7 +6,8 @@ Four questions:
             2506.13763, Eq. 9): ours ("full"), plain torch, smalldiffusion's IdealDenoiser. Ours runs with the
             draws that it needs. The others are timed with few draws at `timed` of the levels, and scaled
             linearly: to the draws that each level needs by the variance measured there, and to all levels.
-  mean      the posterior mean of `queries` observations, with the peak of memory above the data;
+  mean      the posterior mean of `queries` observations, with the peak of memory above the data. What depends
+            on the data alone (their norms) may be formed beforehand by every way: ours is `ExactDenoiser`;
   sampling  `steps` Euler steps of `images` images on the EDM grid: every point in every step, or certified
             pruning, with what that changes;
   growth    seconds of a curve over N, d and levels; plain torch at 2 of the levels, scaled linearly.
@@ -42,7 +43,7 @@ from diffnotes.experiments.stopwatch import (
 )
 from diffnotes.loss_sums import NOISES
 from diffnotes.optimal_loss import accumulate
-from diffnotes.posterior import ExactDenoiser, posterior
+from diffnotes.posterior import ExactDenoiser
 from diffnotes.process import noise_levels
 from diffnotes.pruning import PrunedDenoiser
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
@@ -220,8 +221,7 @@ def _means(p: Problem, x: Tensor, sigma: float) -> dict[str, Callable[[], Tensor
     """The bare products first, then the ways to a posterior mean, ours in float32 first."""
     ways: dict[str, Callable[[], Tensor]] = {
         "products": lambda: products(x, p.x),
-        "float32": lambda: posterior(x, sigma, p.x).mean,
-        "uint8": lambda: posterior(x, sigma, p.pixels).mean,
+        **{name: partial(mean, x, sigma) for name, mean in p.ours.items()},
         "plain": lambda: plain_mean(x, sigma, p.x, p.half),
     }
     peer = p.peer

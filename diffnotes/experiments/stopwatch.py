@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +18,25 @@ from torch import Tensor
 
 from diffnotes import data, runtime
 from diffnotes.errors import UserError
+from diffnotes.posterior import ExactDenoiser
 
 PEER = "smalldiffusion"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The data in both forms, what plain torch may prepare, and the peer (None: not timed)."""
+    """The data in both forms, what each way may prepare, and the peer (None: not timed)."""
 
     pixels: Tensor  # uint8 [n, d]
     x: Tensor  # float32 [n, d]
     half: Tensor  # float32 [n], |x_i|^2/2
     peer: Callable[[Tensor, float], Tensor] | None
     seed: int
+
+    @cached_property
+    def ours(self) -> dict[str, ExactDenoiser]:
+        """Our posterior means, by the type of their data."""
+        return {"float32": ExactDenoiser(self.x), "uint8": ExactDenoiser(self.pixels)}
 
     def draws(self, count: int, turn: int) -> tuple[Tensor, Tensor]:
         """Clean images [count, d] and noise [count, d] of repeat number `turn`."""
