@@ -121,7 +121,7 @@ def _chunk(x: Tensor, sigma: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tens
     scores, radii = _scores(y, set_)
     precision = (set_.scale / sigma.clamp(min=1e-150)) ** 2  # 1/sigma^2 in stored units
     log_z, ess, total = (torch.empty(len(x), dtype=torch.float64, device=x.device) for _ in range(3))
-    size = 1 << (18 if x.device.type == "cpu" else 26)  # a block for the cache, or a kernel
+    size = 1 << (20 if x.device.type == "cpu" else 26)  # a block for the level-3 cache, or a kernel
     for part in blocks(len(x), max(1, size // set_.count)):
         rows = _Rows(x[part], torch.linalg.vector_norm(y[part], dim=1), precision[part])
         log_z[part], ess[part], total[part] = _weigh(scores[part], rows, radii, set_)
