@@ -31,7 +31,7 @@ def _points(record: store.Record) -> str:
 
 
 def _pictures(record: store.Record) -> str:
-    return f"images of {' x '.join(map(str, record['shape']))} values, {record['clock']} clock"
+    return f"images of {' x '.join(map(str, record['shape']))} values"
 
 
 EXACT = Subject(speed.EXPERIMENT, _points, timings, speed_targets)

@@ -7,8 +7,9 @@ norm 1, use Adam and keep an average of the weights; all find the images in memo
 layers of ours. denoising-diffusion-pytorch's cannot have them, so it is timed twice: with the widths of ours,
 and with a level more. At equal parameters they do unequal work, see the column Mflop/image.
 
-In each repeat every method makes the same number of steps, one method after the other, and a ratio is taken
-within a repeat. Wanted: at least 1.2 times the images per second of the fastest peer.
+In each repeat every method makes the same number of steps, one method after the other, first all in float32
+and then all in bfloat16. A ratio is taken within a repeat and a precision. Wanted: at least 1.2 times the
+images per second of the fastest peer.
 
     .venv-bench/bin/python benchmarks/training.py [--profile smoke] [--max-seconds S] [--pin]
 """

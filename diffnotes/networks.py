@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from diffnotes.errors import UserError
-from diffnotes.layers import Attention, Built, Embedding, Norm, ResidualBlock, TransformerBlock, zero
+from diffnotes.layers import Attention, Built, Embedding, Norm, ResidualBlock, TransformerBlock, layout, zero
 from diffnotes.process import SIGMA_DATA, VE, Process
 from diffnotes.runtime import words
 from diffnotes.shapes import Float, Int, Tensor
@@ -161,7 +161,6 @@ class UNet(nn.Module):
         self._build_up(width, multipliers, blocks, attention, skips)
         self.norm = Norm(width * multipliers[0])
         self.leave = zero(nn.Conv2d(width * multipliers[0], shape[0], 3, padding=1))
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _step(self, enter: int, leave: int, attends: bool, factor: float = 1.0) -> list[nn.Module]:
         block = ResidualBlock(enter, leave, self._embedding, factor)
@@ -205,7 +204,7 @@ class UNet(nn.Module):
         self, x: Float[Tensor, "b c h w"], noise: Float[Tensor, "b"], labels: Int[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b c h w"]:
         e = self.embedding(noise, labels)
-        h = self.enter(x.contiguous(memory_format=torch.channels_last))
+        h = self.enter(x.contiguous(memory_format=layout(x)))
         skips = [h]
         for step in self.down:
             h = _through(step, h, e)

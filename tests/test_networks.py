@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from diffnotes.errors import UserError
-from diffnotes.layers import heads
+from diffnotes.layers import Norm, attend, heads
 from diffnotes.networks import MLP, DiT, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.process import TARGETS, VE, VP, FlowMatching, Process
 from diffnotes.runtime import normals
@@ -127,6 +127,30 @@ def test_half_precision_products_change_little(name: str) -> None:
         found = denoise(x, 0.5, labels)
     assert found.dtype == torch.float32
     assert 0 < (found - exact).abs().max() < 0.05 * exact.abs().max()
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_order_in_memory_stays_that_of_the_precision(half: bool) -> None:
+    """No layer of a U-Net may undo it: a normalization in the other order is slow."""
+    net, seen = disturbed(lambda: UNet((3, 16, 16), 16, blocks=1, embedding=16)), []
+    for layer in net.modules():
+        if isinstance(layer, Norm):
+            layer.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        net(torch.randn(2, 3, 16, 16), torch.zeros(2))
+    order = torch.contiguous_format if half else torch.channels_last
+    assert len(seen) > 10
+    assert all(x.is_contiguous(memory_format=order) for x in seen)
+
+
+def test_attention_in_half_precision_is_attention() -> None:
+    q, k, v = torch.randn(3, 2, 3, 20, 8).unbind(0)
+    exact = attend(q, k, v)
+    weight = torch.softmax(torch.einsum("bhnc,bhmc->bhnm", q, k) / 8**0.5, -1)
+    torch.testing.assert_close(exact, torch.einsum("bhnm,bhmc->bhnc", weight, v))
+    found = attend(q.bfloat16(), k.bfloat16(), v.bfloat16())
+    assert found.dtype == torch.bfloat16
+    torch.testing.assert_close(found.float(), exact, rtol=0, atol=0.03)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 16, 16), (2, 4, 12)])

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,21 @@ def test_six_and_four_steps_are_ten(tmp_path: Path) -> None:
         with last.averaged(horizon) as a, same.averaged(horizon) as b:
             assert torch.equal(weights(a), weights(b))
             assert not torch.equal(weights(a), weights(Toy()))  # type: ignore[operator]
+
+
+def test_half_precision_resumes_bit_for_bit_and_learns_the_same(tmp_path: Path) -> None:
+    half = replace(PLAN, precision="bfloat16")
+    whole, (last,) = run(tmp_path / "a", half, [10])
+    run(tmp_path / "b", half, [6])
+    again, _ = run(tmp_path / "b", half, [10])
+    assert torch.equal(weights(whole), weights(again))
+    single, (exact,) = run(tmp_path / "c", replace(PLAN, precision="float32"), [10])
+    assert 0 < abs(last.loss - exact.loss) < 0.01 * exact.loss
+    moved = (weights(single) - weights(Toy())).norm()  # type: ignore[operator]
+    assert (weights(whole) - weights(single)).norm() < 0.1 * moved
+    assert all(w.dtype == torch.float32 for w in whole.parameters())
+    same, _ = run(tmp_path / "d", PLAN, [10])
+    assert torch.equal(weights(same), weights(single))  # what "auto" is on a CPU
 
 
 def test_a_longer_plan_continues_a_shorter_one(tmp_path: Path) -> None:
@@ -320,6 +336,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
         ({"horizons": (0,)}, "horizon 0 must be"),
         ({"rate": float("nan")}, "rate must be a finite number of at least 0, not nan"),
         ({"anneal": "linear"}, "anneal must be one of constant, cosine, not 'linear'"),
+        ({"precision": "half"}, "precision must be one of auto, float32, bfloat16, not 'half'"),
     ],
 )
 def test_bad_plans(settings: dict[str, object], sentence: str) -> None:

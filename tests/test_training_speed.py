@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-import time
 import types
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +23,7 @@ from diffnotes.store.staleness import compare
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 PEERS = ("diffusers", "denoising-diffusion-pytorch")
 METHODS = ("diffnotes", *PEERS, figures.DEEPER)
-SMALL = speed.EXPERIMENT.twin.replace(steps=3, width=32, repeats=1)
+SMALL = speed.EXPERIMENT.twin.replace(steps=3, width=32, repeats=1, half=False)
 
 
 @pytest.fixture(autouse=True)
@@ -132,8 +131,14 @@ def methods(folder, **settings):
 # --- the work that is timed ---
 
 
-def test_every_loop_trains_its_network_and_averages_its_weights(peers, tmp_path):
-    _, all_methods = methods(tmp_path)
+@pytest.mark.parametrize("precision", training_methods.PRECISIONS)
+def test_every_loop_trains_its_network_and_averages_its_weights(peers, tmp_path, precision):
+    everyone = methods(tmp_path, half=True)[1]
+    all_methods = [method for method in everyone if method.precision == precision]
+    inner, kinds = [(m.network.network if m is all_methods[0] else m.network) for m in all_methods], set()
+    for network in inner:
+        last = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)][-1]
+        last.register_forward_hook(lambda layer, args, out: kinds.add(str(out.dtype)))
     for method in all_methods:
         before = [w.detach().clone() for w in method.network.parameters()]
         assert method.training() > 0
@@ -141,7 +146,8 @@ def test_every_loop_trains_its_network_and_averages_its_weights(peers, tmp_path)
         assert any(not torch.equal(w, old) for w, old in pairs), method.name
     assert [method.ema.count for method in all_methods[1:]] == [3, 3, 3]
     assert tuple(method.name for method in all_methods) == METHODS
-    assert next(tmp_path.glob("*")).exists()  # ours was `train`, which left its checkpoint
+    assert kinds == {f"torch.{precision}"}
+    assert next((tmp_path / precision).glob("*")).exists()  # ours was `train`, which left its checkpoint
 
 
 @pytest.mark.parametrize("place", [1, 2, 3])
@@ -204,7 +210,7 @@ def test_operations_are_counted_with_those_of_attention(tmp_path):
             q = nn.functional.conv2d(x, torch.ones(4, 3, 3, 3), padding=1).flatten(2).transpose(1, 2)[:, None]
             return nn.functional.scaled_dot_product_attention(q, q, q)
 
-    method = Attends(SMALL, speed._images(SMALL), tmp_path)
+    method = Attends(SMALL, speed._images(SMALL), "float32", tmp_path)
     assert speed._flop(method, torch.ones(1, 3, 8, 8)) == 2 * (64 * 9 * 3 * 4 + 2 * 64 * 64 * 4)
 
 
@@ -218,9 +224,9 @@ def test_our_seconds_are_those_of_steps_and_not_of_checkpoints(monkeypatch, tmp_
 
         return slow
 
-    monkeypatch.setitem(training_methods.CLOCKS, "wall", lambda: clock[0])
+    monkeypatch.setattr(training_methods.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(checkpoints.Checkpoints, "save", passes(1000.0, checkpoints.Checkpoints.save))
-    ours = speed.Ours(SMALL.replace(repeats=2), speed._images(SMALL), tmp_path)
+    ours = speed.Ours(SMALL.replace(repeats=2), speed._images(SMALL), "float32", tmp_path)
     forward = ours.network.network.forward
     ours.network.network.forward = passes(2.0, forward)
     assert [ours.training() for _ in range(3)] == pytest.approx([6.0] * 3)
@@ -232,9 +238,10 @@ def test_our_seconds_are_those_of_steps_and_not_of_checkpoints(monkeypatch, tmp_
 class Scripted(speed.Method):
     """A method that takes the seconds it is told, call after call."""
 
-    def __init__(self, name, seconds):
-        super().__init__(SMALL, torch.zeros(1, 2))
-        self.name, self.network, self.seconds, self.calls = name, nn.Linear(2, 2), iter(seconds), 0
+    def __init__(self, name, seconds, precision="float32"):
+        super().__init__(SMALL, torch.zeros(1, 2), precision)
+        self.name = self.package = name
+        self.network, self.seconds, self.calls = nn.Linear(2, 2), iter(seconds), 0
 
     def training(self):
         self.calls += 1
@@ -249,12 +256,13 @@ class Scripted(speed.Method):
 @pytest.mark.parametrize("question", speed.QUESTIONS)
 def test_ratios_are_taken_within_a_repeat_after_a_warm_up(question, tmp_path):
     spec = SMALL.replace(batch=8, steps=3, images=48, repeats=2)
-    both = [Scripted("ours", [9.0, 2.0, 4.0]), Scripted("peer", [1.0, 3.0, 8.0])]
-    found = speed._answer(question, both, spec, store.Work(tmp_path))
+    both = [Scripted("diffnotes", [9.0, 2.0, 4.0]), Scripted("peer", [1.0, 3.0, 8.0])]
+    half = [Scripted("diffnotes", [9.0, 1.0, 2.0], "bfloat16"), Scripted("peer", [1.0, 2.0, 5.0])]
+    found = speed._answer(question, [*both, *half], spec, store.Work(tmp_path))
     images = 24 if question == "training" else 48
-    assert found["seconds"].tolist() == [[2.0, 3.0], [4.0, 8.0]]
+    assert found["seconds"].tolist() == [[2.0, 3.0, 1.0, 2.0], [4.0, 8.0, 2.0, 5.0]]
     np.testing.assert_allclose(found["rate"], images / found["seconds"])
-    assert found["ratio"].tolist() == [[1.0, 1.5], [1.0, 2.0]]
+    assert found["ratio"].tolist() == [[1.0, 1.5, 1.0, 2.0], [1.0, 2.0, 1.0, 2.5]]
 
 
 def test_slices_resume_without_measuring_again(monkeypatch):
@@ -278,25 +286,11 @@ def test_slices_resume_without_measuring_again(monkeypatch):
     assert [method.calls for method in made] == [2, 2, 2]  # one to warm up, one that counts
 
 
-def test_the_processors_clock_counts_one_thread_and_only_while_it_computes(tmp_path):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        record = store.run(speed.EXPERIMENT, "smoke", question="sampling", clock="processor", repeats=1)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-    assert (record["threads"], record["clock"]) == (1, "processor")
-    method = Scripted("ours", [])
-    method.clock = training_methods.CLOCKS["processor"]
-    assert method.timed(lambda: time.sleep(0.2)) < 0.1
-    method.clock = training_methods.CLOCKS["wall"]
-    assert method.timed(lambda: time.sleep(0.2)) >= 0.2
-
-
 def test_the_twin_needs_no_peer_and_compares_no_seconds(arrays):
-    assert arrays["methods"].tolist() == ["diffnotes"]
-    assert arrays["training_rate"].shape == arrays["sampling_ratio"].shape == (2, 1)
+    assert arrays["methods"].tolist() == ["diffnotes"] * 2
+    assert arrays["precision"].tolist() == ["float32", "bfloat16"]
+    assert arrays["training_rate"].shape == arrays["sampling_ratio"].shape == (2, 2)
+    assert (arrays["training_ratio"] == 1).all()
     slower = {k: v * 1e9 if "seconds" in k else v for k, v in arrays.items()}
     assert compare(arrays, slower, speed.EXPERIMENT.tolerance) == ""
     fewer = arrays | {"training_seconds": arrays["training_seconds"][1:]}
@@ -334,31 +328,35 @@ def test_bad_settings_get_a_sentence(settings, word):
 
 
 def compared():
-    """What a record with peers holds, two repeats: the deeper one is the fastest in one of them only."""
-    ratio = np.array([[1.0, 1.3, 1.6, 1.2], [1.0, 1.5, 1.4, 1.6]])
-    sizes = {"methods": np.array(METHODS), "parameters": np.array([100, 99, 98, 103])}
+    """What a record with peers holds, two repeats: the deeper one is the fastest in one of them only, and in
+    bfloat16 never."""
+    ratio = np.array([[1.0, 1.3, 1.6, 1.2, 1.0, 2.0, 3.0, 4.0], [1.0, 1.5, 1.4, 1.6, 1.0, 1.1, 3.0, 4.0]])
+    sizes = {"methods": np.array(METHODS * 2), "parameters": np.array([100, 99, 98, 103] * 2)}
     return sizes | {
-        "flop": np.array([2e6, 2e6, 3e6, 1e6]), "shape": np.array([3, 32, 32]), "threads": np.array(2),
+        "precision": np.repeat(["float32", "bfloat16"], 4), "flop": np.array([2e6, 2e6, 3e6, 1e6] * 2),
+        "shape": np.array([3, 32, 32]), "threads": np.array(2),
         "training_seconds": ratio, "training_rate": 10 / ratio, "training_ratio": ratio,
-        "clock": np.array("processor"), "versions": np.array(["torch 2"]),
+        "versions": np.array(["torch 2"]),
     }  # fmt: skip
 
 
-def test_the_fastest_peer_counts_in_each_repeat():
-    speedup, alike, parameters = figures.targets(compared())
+def test_the_fastest_peer_of_a_precision_counts_in_each_repeat():
+    speedup, alike, half, half_alike, parameters = figures.targets(compared())
     assert speedup.found.tolist() == [1.2, 1.4]
     assert speedup.row()[1:] == ("at least 1.2", "1.3 (1.2 to 1.4)", "holds")
     assert alike.found.tolist() == [1.3, 1.4]
+    assert half.found.tolist() == half_alike.found.tolist() == [2.0, 1.1]
+    assert "bfloat16" in half.row()[0]
     assert parameters.found == pytest.approx(0.03)
     assert parameters.holds
     slow = compared() | {"training_ratio": compared()["training_ratio"] - 0.12}
-    assert [target.holds for target in figures.targets(slow)] == [False, True, True]
-    assert not figures.targets(compared() | {"parameters": np.array([100, 99, 94, 98])})[2].holds
+    assert [target.holds for target in figures.targets(slow)] == [False, True, True, True, True]
+    assert not figures.targets(compared() | {"parameters": np.array([100, 99, 94, 98] * 2)})[-1].holds
 
 
 def test_without_peers_nothing_is_judged(record):
     assert figures.targets(record) == []
-    assert [row[1] for row in figures.timings(record).rows] == ["ours", "ours"]
+    assert [row[1] for row in figures.timings(record).rows] == ["ours"] * 4
 
 
 def test_pages_show_the_record(monkeypatch):
@@ -370,10 +368,10 @@ def test_pages_show_the_record(monkeypatch):
         assert f'id="{name}"' in page
     text = figures.network_targets(record)._repr_html_()
     assert "times faster than the fastest peer" in text
-    assert "images per second of one thread, training" in figures.network_speed(record)._repr_html_()
+    assert "images per second, training in bfloat16" in figures.network_speed(record)._repr_html_()
     rows = figures.timings(record).rows
-    assert [row[1] for row in rows] == ["ours", *METHODS[1:]]
-    assert [row[-1] for row in rows] == ["1", "1.4 (1.3 to 1.5)", "1.5 (1.4 to 1.6)", "1.4 (1.2 to 1.6)"]
+    assert [row[1] for row in rows] == ["ours", *METHODS[1:]] * 2
+    assert [row[-1] for row in rows[:4]] == ["1", "1.4 (1.3 to 1.5)", "1.5 (1.4 to 1.6)", "1.4 (1.2 to 1.6)"]
 
 
 def test_the_benchmarks_answer_every_question():

@@ -6,8 +6,9 @@ attention at the fine ones, and its levels work at the width of the level before
 to ours in everything. It is timed twice, each time with nearly the parameters of ours: with the widths of
 ours at the sides of ours, which makes its way up wider; and with a level more, whose parameters cost little
 at a quarter of the pixels. `flop` says what an evaluation costs, so that equal parameters do not hide unequal
-work. On a GPU ours may use bfloat16 and compilation, which the peers' defaults do without; `fast` allows it,
-and by default all use float32.
+work. All multiply in float32 unless told otherwise, and all can be told to use bfloat16: ours by
+`Plan.precision`, the peers by the `mixed_precision` of their loops, which is autocast around network and
+loss. On a GPU ours compiles in bfloat16 as well.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ CLIP = 1.0  # bound of the gradient's norm, for all
 RATE = 1e-4  # learning rate, for all
 TIMES = 1000  # noise levels of the peers, their default
 QUESTIONS = ("training", "sampling")
-CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+PRECISIONS = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
@@ -61,26 +62,28 @@ class TrainingSpeedSpec(Spec):
     steps: int = number(2, low=1, help="training steps that are timed at once, and before that to warm up")
     images: int = number(64, low=1, help="images sampled at once")
     sampler_steps: int = number(20, low=2, high=TIMES, help="evaluations for an image")
-    fast: bool = flag(False, help="on a GPU: bfloat16 and compilation, for ours")
-    clock: str = choice("wall", *CLOCKS, help="processor: on a CPU, that of one thread, for busy machines")
+    half: bool = flag(True, help="time all in bfloat16 as well as in float32")
     repeats: int = number(3, low=1, help="how often everything is timed")
     seed: int = number(0, low=0, high=2**31, help="of images, weights and noise")
 
 
 class Method(ABC):
-    """A network with its loop and its sampler."""
+    """A network with its loop and its sampler, in one precision."""
 
     name: str
     package: str
     network: nn.Module
 
-    def __init__(self, spec: TrainingSpeedSpec, x: Tensor) -> None:
-        self.spec, self.x = spec, x
-        self.clock = CLOCKS[spec.clock if x.device.type == "cpu" else "wall"]
+    def __init__(self, spec: TrainingSpeedSpec, x: Tensor, precision: str) -> None:
+        self.spec, self.x, self.precision = spec, x, precision
 
     def timed(self, call: Callable[[], Any]) -> float:
         """Seconds of a call."""
-        return stopwatch.timed(call, self.x.device, self.clock)[0]
+        return stopwatch.timed(call, self.x.device)[0]
+
+    def autocast(self) -> torch.autocast:
+        """The precision, for what is computed within."""
+        return torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     @abstractmethod
     def training(self) -> float:
@@ -100,12 +103,14 @@ class Ours(Method):
 
     name = package = "diffnotes"
 
-    def __init__(self, spec: TrainingSpeedSpec, x: Tensor, folder: Path) -> None:
-        super().__init__(spec, x)
+    def __init__(self, spec: TrainingSpeedSpec, x: Tensor, precision: str, folder: Path) -> None:
+        super().__init__(spec, x, precision)
         network = seeded(spec.seed, partial(_unet, spec, tuple(x.shape[1:])))
         self.network = NetworkDenoiser(network).to(x.device)
         steps = spec.steps * (spec.repeats + 1)
-        plan = Plan(steps, spec.batch, RATE, clip=CLIP, horizons=(TIMES,), fast=spec.fast, seed=spec.seed)
+        plan = Plan(
+            steps, spec.batch, RATE, clip=CLIP, horizons=(TIMES,), precision=precision, seed=spec.seed
+        )
         objective = DenoisingLoss(x, spec.batch, LogNormal(), seed=spec.seed)
         stops = range(spec.steps, steps + 1, spec.steps)
         self.snapshots = train(
@@ -113,18 +118,18 @@ class Ours(Method):
         )
 
     def _reported(self, done: float, total: float, text: str) -> None:
-        self.last_report = self.clock()
+        self.last_report = time.perf_counter()
 
     def training(self) -> float:
         """Up to the last report, which comes before a checkpoint is written: the peers write none."""
-        start = self.clock()
+        start = time.perf_counter()
         next(self.snapshots)
         return self.last_report - start
 
     def sampling(self) -> float:
         levels, shape = edm_sigmas(self.spec.sampler_steps), tuple(self.x.shape[1:])
         call = partial(sample, self.network, shape, self.spec.images, levels, solver="euler")
-        with torch.no_grad():
+        with torch.no_grad(), self.autocast():
             return self.timed(partial(call, batch=self.spec.images, device=self.x.device))
 
     def evaluate(self, x: Tensor) -> Tensor:
@@ -148,8 +153,8 @@ class Peer(Method):
 
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, spec: TrainingSpeedSpec, x: Tensor) -> None:
-        super().__init__(spec, x)
+    def __init__(self, spec: TrainingSpeedSpec, x: Tensor, precision: str) -> None:
+        super().__init__(spec, x, precision)
         self.step = 0
 
     def training(self) -> float:
@@ -158,7 +163,7 @@ class Peer(Method):
 
     def sampling(self) -> float:
         self.network.eval()
-        with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
+        with torch.no_grad(), self.autocast(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
             return self.timed(self.sampled)
 
     def _steps(self) -> None:
@@ -167,7 +172,8 @@ class Peer(Method):
 
     def _step(self) -> None:
         index = batch_indices(self.spec.seed, len(self.x), self.spec.batch, self.step).to(self.x.device)
-        loss = self.loss(self.x[index])
+        with self.autocast():
+            loss = self.loss(self.x[index])
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
         self.optimizer.step()
@@ -194,8 +200,8 @@ class Diffusers(Peer):
 
     name = package = "diffusers"
 
-    def __init__(self, spec: TrainingSpeedSpec, x: Tensor) -> None:
-        super().__init__(spec, x)
+    def __init__(self, spec: TrainingSpeedSpec, x: Tensor, precision: str) -> None:
+        super().__init__(spec, x, precision)
         package = _load("diffusers")
         self.network = seeded(spec.seed, lambda: package.UNet2DModel(**self._layers())).to(x.device)
         self.noising, self.sampler = package.DDPMScheduler(TIMES), package.DDIMScheduler(TIMES)
@@ -241,8 +247,8 @@ class Lucid(Peer):
 
     package = "denoising-diffusion-pytorch"
 
-    def __init__(self, spec: TrainingSpeedSpec, x: Tensor, deeper: bool) -> None:
-        super().__init__(spec, x)
+    def __init__(self, spec: TrainingSpeedSpec, x: Tensor, precision: str, deeper: bool) -> None:
+        super().__init__(spec, x, precision)
         self.name = self.package + ", a level more" * deeper
         package = _load("denoising_diffusion_pytorch")
         times = (*spec.multipliers[not deeper :], spec.multipliers[-1])  # the widths that levels leave with

@@ -6,19 +6,18 @@ Two questions, each in images per second of networks with nearly the same number
             the images already in memory: no part of the work is left out, none of ours is added.
   sampling  `images` images with `sampler_steps` evaluations each: Euler steps here, DDIM steps there.
 
-What the networks and loops are: `training_methods`. Ratios are taken within a repeat, in which the methods
-run in turn. The clock "processor" counts the seconds that one thread of this process was computing, so that a
-CPU may be busy with other things meanwhile; on a GPU it is the clock on the wall all the same. Seconds never
-repeat: the tolerance of the twin is infinite, and checking it compares the names, kinds and shapes of arrays
-alone.
+What the networks and loops are: `training_methods`. Everything is timed in float32 and in bfloat16. Ratios
+are taken within a repeat, in which the methods run in turn, and between methods of one precision. All share a
+process, so the peers profit as well from what ours asks of the C library (`runtime.keep_memory`). Seconds
+never repeat: the tolerance of the twin is infinite, and checking it compares the names, kinds and shapes of
+arrays alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diffnotes import data, runtime
 from diffnotes.experiments.training_methods import (
+    PRECISIONS,
     QUESTIONS,
     Diffusers,
     Lucid,
@@ -48,27 +48,15 @@ def compute(spec: TrainingSpeedSpec, work: Work) -> Arrays:
     where = runtime.device()
     work.device = runtime.device_name(where)
     x = _images(spec).to(where)
-    clock = spec.clock if where.type == "cpu" else "wall"
-    with tempfile.TemporaryDirectory() as folder, _threads(clock):
+    with tempfile.TemporaryDirectory() as folder:
         methods = _methods(spec, x, Path(folder))
         arrays = _sizes(methods, x)
         for question in QUESTIONS if spec.question == "all" else (spec.question,):
             found = _answer(question, methods, spec, work)
             arrays |= {f"{question}_{key}": value for key, value in found.items()}
-    packages = dict.fromkeys(method.package for method in methods[1:])
+    packages = dict.fromkeys(method.package for method in methods if method.package != Ours.package)
     versions = [f"torch {torch.__version__}", *(f"{name} {metadata.version(name)}" for name in packages)]
-    return arrays | {"versions": np.array(versions), "clock": np.array(clock)}
-
-
-@contextlib.contextmanager
-def _threads(clock: str) -> Iterator[None]:
-    """One thread for the processor's clock, which would count the waiting of others as computing."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1 if clock == "processor" else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return arrays | {"versions": np.array(versions)}
 
 
 def _images(spec: TrainingSpeedSpec) -> Tensor:
@@ -80,17 +68,24 @@ def _images(spec: TrainingSpeedSpec) -> Tensor:
 
 
 def _methods(spec: TrainingSpeedSpec, x: Tensor, folder: Path) -> list[Method]:
-    """Ours first."""
-    ours = Ours(spec, x, folder)
-    if not spec.peers:
-        return [ours]
-    return [ours, Diffusers(spec, x), Lucid(spec, x, deeper=False), Lucid(spec, x, deeper=True)]
+    """Those of one precision after those of the other, ours first."""
+    methods: list[Method] = []
+    for p in PRECISIONS if spec.half else PRECISIONS[:1]:
+        methods.append(Ours(spec, x, p, folder / p))
+        if spec.peers:
+            methods += [
+                Diffusers(spec, x, p),
+                Lucid(spec, x, p, deeper=False),
+                Lucid(spec, x, p, deeper=True),
+            ]
+    return methods
 
 
 def _sizes(methods: Sequence[Method], x: Tensor) -> Arrays:
     """Numbers of parameters, floating-point operations of one evaluation of one image, and the setting."""
     return {
         "methods": np.array([method.name for method in methods]),
+        "precision": np.array([method.precision for method in methods]),
         "parameters": np.array([parameter_count(method.network) for method in methods]),
         "flop": np.array([_flop(method, x[:1]) for method in methods]),
         "shape": np.array(x.shape[1:]), "threads": np.array(torch.get_num_threads()),
@@ -105,7 +100,8 @@ def _flop(method: Method, x: Tensor) -> float:
 
 
 def _answer(question: str, methods: Sequence[Method], spec: TrainingSpeedSpec, work: Work) -> Arrays:
-    """seconds, images per second (`rate`) and how many times faster ours is (`ratio`), each [r, method]."""
+    """seconds, images per second (`rate`) and how many times faster ours is in the same precision (`ratio`),
+    each [r, method]."""
     rounds, warm = [], False
     for turn in range(spec.repeats):
         saved = work.load(f"{question}-{turn}")
@@ -118,7 +114,9 @@ def _answer(question: str, methods: Sequence[Method], spec: TrainingSpeedSpec, w
         rounds.append(saved["seconds"])
     seconds = np.stack(rounds)
     images = spec.batch * spec.steps if question == "training" else spec.images
-    return {"seconds": seconds, "rate": images / seconds, "ratio": seconds / seconds[:, :1]}
+    first = [place for place, method in enumerate(methods) if method.package == Ours.package]
+    ours = np.repeat(seconds[:, first], len(methods) // len(first), 1)
+    return {"seconds": seconds, "rate": images / seconds, "ratio": seconds / ours}
 
 
 def _seconds(question: str, methods: Sequence[Method]) -> np.ndarray:
@@ -132,7 +130,7 @@ def _warm_up(question: str, methods: Sequence[Method]) -> None:
         if question == "training":
             method.training()
         else:
-            with torch.no_grad():
+            with torch.no_grad(), method.autocast():
                 method.evaluate(method.x[: method.spec.images])
 
 
@@ -152,7 +150,7 @@ EXPERIMENT = Experiment(
             repeats=2,
         ),
         "laptop": TrainingSpeedSpec(
-            question="training", dataset="cifar10", n=2048, peers=True, clock="processor"
+            question="training", dataset="cifar10", n=2048, peers=True, steps=4, repeats=5
         ),
     },
     compute=compute,

@@ -22,27 +22,38 @@ def answered(record: Record) -> list[str]:
 
 
 def targets(record: Record) -> list[Target]:
-    """Two for each question, where peers were timed: in each repeat the fastest peer counts, of all, and of
-    those with as many levels. And whether the numbers of parameters agree, without which the others would
-    mean nothing."""
+    """Two for each question and precision, where peers were timed: in each repeat the fastest peer counts, of
+    all, and of those with as many levels. And whether the numbers of parameters agree, without which the
+    others would mean nothing."""
     counts = record["parameters"]
-    if len(counts) == 1:
+    if not _peers(record).any():
         return []
     apart = np.array([np.abs(counts / counts[0] - 1).max()])
+    asked = [(question, kind) for question in answered(record) for kind in _precisions(record)]
     return [
-        *(target for question in answered(record) for target in _pair(record, question)),
+        *(target for question, kind in asked for target in _pair(record, question, kind)),
         Target("parameters: largest difference from ours, as a share", APART, apart, least=False),
     ]
 
 
-def _pair(record: Record, question: str) -> list[Target]:
-    ratio = record[f"{question}_ratio"][:, 1:]
-    alike = np.array([name != DEEPER for name in record["methods"]])[1:]
-    text = f"{question}: times faster than the fastest peer"
+def _pair(record: Record, question: str, precision: str) -> list[Target]:
+    ratio, rivals = record[f"{question}_ratio"], _peers(record) & (record["precision"] == precision)
+    alike = rivals & (record["methods"] != DEEPER)
+    text = f"{question}, {precision}: times faster than the fastest peer"
     return [
-        Target(text, WANTED, ratio.min(1)),
+        Target(text, WANTED, ratio[:, rivals].min(1)),
         Target(f"{text} with as many levels", WANTED, ratio[:, alike].min(1)),
     ]
+
+
+def _peers(record: Record) -> np.ndarray:
+    """Which methods are not ours."""
+    found: np.ndarray = record["methods"] != "diffnotes"
+    return found
+
+
+def _precisions(record: Record) -> list[str]:
+    return list(dict.fromkeys(record["precision"].tolist()))
 
 
 @book_figure
@@ -54,40 +65,41 @@ def network_targets(*records: Record) -> BookTable:
 
 def timings(record: Record) -> BookTable:
     """Size and work of every network, its images per second, and how many times faster ours is."""
-    header = ("what", "method", "parameters", "Mflop/image", "seconds", "images/s", "ratio")
+    header = ("what", "method", "precision", "parameters", "Mflop/image", "seconds", "images/s", "ratio")
     rows = [row for question in answered(record) for row in _rows(record, question)]
     return BookTable(record, header=header, rows=rows)
 
 
 def _rows(record: Record, question: str) -> list[tuple[str, ...]]:
     columns = (record[f"{question}_{key}"].T for key in ("seconds", "rate", "ratio"))
-    sizes = zip(record["methods"], record["parameters"], record["flop"], *columns, strict=True)
+    facts = (record[key] for key in ("methods", "precision", "parameters", "flop"))
     return [
         (
             question,
             NAMES.get(method, method),
+            precision,
             f"{parameters:,}",
             f"{flop / 1e6:,.0f}",
             spread(seconds),
             spread(rate),
-            spread(ratio) if place else "1",
+            spread(ratio) if method not in NAMES else "1",
         )
-        for place, (method, parameters, flop, seconds, rate, ratio) in enumerate(sizes)
+        for method, precision, parameters, flop, seconds, rate, ratio in zip(*facts, *columns, strict=True)
     ]
 
 
 @book_figure
 def network_speed(record: Record) -> BookFigure:
-    """Images per second of every method, with how many times faster ours is."""
-    shown = answered(record)
+    """Images per second of every method in each precision, with how many times faster ours is."""
+    shown = [(question, kind) for question in answered(record) for kind in _precisions(record)]
     size = (6.7, 2.2 * len(shown))
     figure = BookFigure(record, alt="Images per second of each method, as bars.", size=size)
-    unit = "images per second" + " of one thread" * (str(record["clock"]) == "processor")
     panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    methods = list(record["methods"])
-    places = np.arange(len(methods))
-    for axes, question in zip(panels, shown, strict=True):
-        rate, ratio = record[f"{question}_rate"], record[f"{question}_ratio"]
+    for axes, (question, kind) in zip(panels, shown, strict=True):
+        chosen = record["precision"] == kind
+        rate, ratio = (record[f"{question}_{key}"][:, chosen] for key in ("rate", "ratio"))
+        methods = record["methods"][chosen].tolist()
+        places = np.arange(len(methods))
         axes.barh(places, np.median(rate, 0), color=[COLOURS[method] for method in methods], lw=0)
         axes.hlines(places, rate.min(0), rate.max(0), color=INK, lw=1.2)
         for place, values, times in zip(places, rate.T, ratio.T, strict=True):
@@ -95,5 +107,6 @@ def network_speed(record: Record) -> BookFigure:
             axes.annotate(text, (values.max(), place), (6, 0), textcoords="offset points", va="center")
         axes.set_yticks(places, [NAMES.get(method, method).replace(", ", ",\n") for method in methods])
         axes.invert_yaxis()
-        axes.set(xlim=(0, 1.65 * rate.max()), xlabel=f"{unit}, {question}")
+        most = record[f"{question}_rate"].max()  # of both precisions, so that their bars compare
+        axes.set(xlim=(0, 1.65 * most), xlabel=f"images per second, {question} in {kind}")
     return figure
