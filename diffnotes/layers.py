@@ -75,6 +75,18 @@ class Norm(nn.Module):
         return F.group_norm(x, self.groups, self.scale, None)
 
 
+def convolve_doubled(conv: nn.Conv2d, x: Tensor) -> Tensor:
+    """conv(x with every pixel doubled in both directions), of a 3 x 3 convolution that keeps the size.
+
+    Doubled pixels are equal, so taps of the kernel that meet the same pixel are added first; what is left is
+    a transposed convolution with stride 2, and 16 products where there were 36.
+    """
+    kernel = conv.weight.flip(2, 3)
+    kernel = F.pad(kernel, (0, 1)) + F.pad(kernel, (1, 0))
+    kernel = F.pad(kernel, (0, 0, 0, 1)) + F.pad(kernel, (0, 0, 1, 0))
+    return F.conv_transpose2d(x, kernel.transpose(0, 1), conv.bias, stride=2, padding=1)
+
+
 class ResidualBlock(nn.Module):
     """Norm, SiLU, (resampling,) convolution; norm scaled and shifted by the embedding, SiLU, convolution."""
 
@@ -87,7 +99,8 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Conv2d(enter, leave, 1) if enter != leave else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv(self._resampled(F.silu(self.norm(x))))
+        h = F.silu(self.norm(x))
+        h = convolve_doubled(self.conv, h) if self.factor > 1 else self.conv(self._resampled(h))
         scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, 1)
         h = torch.addcmul(shift, self.norm_out(h), 1 + scale)
         return self.skip(self._resampled(x)) + self.conv_out(F.silu(h))
@@ -130,7 +143,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(rows).view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
         seen = attend(q, k, v).transpose(1, 2).reshape(b, height * width, c)
         found = self.leave(seen).view(b, height, width, c).permute(0, 3, 1, 2)
-        return x + self.gain * found
+        return torch.addcmul(x, self.gain, found)
 
 
 class TransformerBlock(nn.Module):

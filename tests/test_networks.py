@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from diffnotes.errors import UserError
-from diffnotes.layers import Norm, attend, heads
+from diffnotes.layers import Norm, attend, convolve_doubled, heads
 from diffnotes.networks import MLP, DiT, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.process import TARGETS, VE, VP, FlowMatching, Process
 from diffnotes.runtime import normals
@@ -141,6 +141,12 @@ def test_the_order_in_memory_stays_that_of_the_precision(half: bool) -> None:
     order = torch.contiguous_format if half else torch.channels_last
     assert len(seen) > 10
     assert all(x.is_contiguous(memory_format=order) for x in seen)
+
+
+def test_a_convolution_of_doubled_pixels() -> None:
+    conv, x = torch.nn.Conv2d(5, 7, 3, padding=1), torch.randn(2, 5, 6, 4)
+    wanted = conv(torch.nn.functional.interpolate(x, scale_factor=2.0))
+    torch.testing.assert_close(convolve_doubled(conv, x), wanted)
 
 
 def test_attention_in_half_precision_is_attention() -> None:
