@@ -121,6 +121,7 @@ SWEEPS: list[tuple[str, str, Any, dict[str, Any], dict[str, Any]]] = [
     ("marion-rate-fidelity", "rate", [1e-4, 3e-4, 2e-3], {"best": factors([4.0, 3.0, 1.0])},
      {"best": factors([1.0, 1.5, 4.0])}),
 ]  # fmt: skip
+ON_OTHERS = [(f"{claim}-{data}", *rest) for claim, *rest in SWEEPS for data in ("digits", "cifar")]
 
 
 @pytest.fixture
@@ -130,7 +131,7 @@ def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_check_is_tried_here() -> None:
-    tried = {*ON_N, *(row[0] for row in SWEEPS), "ours-averaging", "ours-halves"}
+    tried = {*ON_N, *(row[0] for row in ON_OTHERS), "ours-averaging", "ours-halves"}
     assert tried == set(marion2026.CHECKS)
     known = {claim.id for claim in claims.claims()}
     assert tried <= known
@@ -224,7 +225,7 @@ def test_averages_and_weights_as_they_are_are_told_apart() -> None:
 
 
 @pytest.mark.usefixtures("pinned")
-@pytest.mark.parametrize(("name", "factor", "values", "good", "bad"), SWEEPS)
+@pytest.mark.parametrize(("name", "factor", "values", "good", "bad"), ON_OTHERS)
 def test_claims_on_other_sweeps(name: str, factor: str, values: Any, good: Any, bad: Any) -> None:
     found = check(name, fake(factor, values, **good))
     assert found.verdict == base.REPRODUCED, found
@@ -242,21 +243,21 @@ def test_the_default_run_of_a_sweep_is_that_of_the_sweep_over_n() -> None:
     assert values.tolist() == [64, 128, 256, 512]
     assert np.allclose(best[:, 1, -1], [4, 3, 2, 1])
     between = fake("width", [64, 128, 512], best=factors([4.0, 1.5, 1.0]))  # 2 of the default is above 1.5
-    assert check("marion-width-fidelity", between).verdict == base.PARTLY
+    assert check("marion-width-fidelity-digits", between).verdict == base.PARTLY
 
 
 @pytest.mark.usefixtures("pinned")
 def test_batches_that_never_memorize_do_not_confirm() -> None:
     record = fake("batch", [8, 16, 64], onset=times([12_800.0, np.nan, 1_600.0]))
-    assert check("marion-batch-onset", record).verdict == base.FAILED
+    assert check("marion-batch-onset-digits", record).verdict == base.FAILED
     record = fake("batch", [8, 16, 64], rate=factors([np.nan] * 3))
-    assert check("marion-batch-slope", record).verdict == base.PENDING
+    assert check("marion-batch-slope-digits", record).verdict == base.PENDING
 
 
 def test_a_sweep_without_its_default_run_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = fake("width", [64, 128, 512])
     monkeypatch.setattr(store, "best", lambda name, settings: None if settings["sweep"] == "n" else sweep)
-    [claim] = [claim for claim in claims.claims() if claim.id == "marion-width-onset"]
+    [claim] = [claim for claim in claims.claims() if claim.id == "marion-width-onset-digits"]
     found = base.judge(claim, marion2026.CHECKS[claim.id])
     assert found.verdict == base.PENDING
     assert "sweep over n, which is not pinned" in found.finding.our_value

@@ -62,7 +62,7 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 5, "laptop": 1500, "paper": 7200},
     machine={"paper": "one H200"},
     data=_fingerprints,
-    shown=({"sweep": "n"},),
+    shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
     figures=("onset",),
     tolerance=0.02,  # see digits
 )  # fmt: skip

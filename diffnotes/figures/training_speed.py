@@ -23,8 +23,9 @@ def answered(record: Record) -> list[str]:
 
 def targets(record: Record) -> list[Target]:
     """Two for each question and precision, where peers were timed: in each repeat the fastest peer counts, of
-    all, and of those with as many levels. And whether the numbers of parameters agree, without which the
-    others would mean nothing."""
+    all, and of those with as many levels. One more with every package as it comes: the peers in float32, ours
+    in bfloat16. And whether the numbers of parameters agree, without which the others would mean
+    nothing."""
     counts = record["parameters"]
     if not _peers(record).any():
         return []
@@ -32,6 +33,7 @@ def targets(record: Record) -> list[Target]:
     asked = [(question, kind) for question in answered(record) for kind in _precisions(record)]
     return [
         *(target for question, kind in asked for target in _pair(record, question, kind)),
+        *(_as_they_come(record, question) for question in answered(record) if len(_precisions(record)) > 1),
         Target("parameters: largest difference from ours, as a share", APART, apart, least=False),
     ]
 
@@ -44,6 +46,16 @@ def _pair(record: Record, question: str, precision: str) -> list[Target]:
         Target(text, WANTED, ratio[:, rivals].min(1)),
         Target(f"{text} with as many levels", WANTED, ratio[:, alike].min(1)),
     ]
+
+
+def _as_they_come(record: Record, question: str) -> Target:
+    rate, peers = record[f"{question}_rate"], _peers(record)
+    found = rate[:, ~peers & (record["precision"] == "bfloat16")].max(1) / rate[
+        :, peers & (record["precision"] == "float32")
+    ].max(1)
+    return Target(
+        f"{question}: ours in bfloat16 over the fastest peer as it comes, in float32", WANTED, found
+    )
 
 
 def _peers(record: Record) -> np.ndarray:
