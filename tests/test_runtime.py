@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import ctypes
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -112,3 +115,27 @@ def test_blocks_cover_everything_once(total: int, size: int) -> None:
 def test_rows_within() -> None:
     assert [runtime.rows_within(100, 30, most) for most in (10, 2)] == [3, 2]
     assert runtime.rows_within(10, 30, 10) == 1
+
+
+KEPT = """
+import resource, sys, torch
+from diffnotes import runtime
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.empty(1 << 25).fill_(1.0)  # 128 MiB: 32,768 pages of 4 KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+before = faults()
+runtime.keep_memory()
+faults()
+print(before, faults())
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library has no mallopt")
+def test_kept_memory_is_not_given_out_anew() -> None:
+    done = subprocess.run([sys.executable, "-c", KEPT], capture_output=True, text=True, check=True)
+    before, after = map(int, done.stdout.split())
+    assert after < 0.1 * before
