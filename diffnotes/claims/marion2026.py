@@ -208,22 +208,25 @@ def _halves(record: Record) -> Finding:
     return Finding(text, _spread(each), verdict(*held))
 
 
+ON_BOTH = {  # judged on digits and on CIFAR-10
+    "part": _part,
+    "copies": _copies,
+    "linear": _linear,
+    "above": _above_linear,
+    "slope": _slower,
+    "size-fidelity": _fidelity_with_more,
+    "same": _same_distance,
+    "double": _double_descent,
+    "width-onset": _sooner,
+    "width-fidelity": _fidelity_with_more,
+    "batch-onset": _inverse_batch,
+    "batch-slope": _same_rate,
+    "batch-fidelity": _fidelity_with_less,
+    "rate-onset": _later,
+    "rate-fidelity": _fidelity_with_more,
+}
 CHECKS = {
-    **{f"marion-part-{name}": _part for name in ("digits", "cifar")},
-    **{f"marion-copies-{name}": _copies for name in ("digits", "cifar")},
-    **{f"marion-linear-{name}": _linear for name in ("digits", "cifar")},
-    **{f"marion-above-{name}": _above_linear for name in ("digits", "cifar")},
-    **{f"marion-slope-{name}": _slower for name in ("digits", "cifar")},
-    **{f"marion-size-fidelity-{name}": _fidelity_with_more for name in ("digits", "cifar")},
-    **{f"marion-same-{name}": _same_distance for name in ("digits", "cifar")},
-    **{f"marion-double-{name}": _double_descent for name in ("digits", "cifar")},
-    **{f"marion-width-onset-{name}": _sooner for name in ("digits", "cifar")},
-    **{f"marion-width-fidelity-{name}": _fidelity_with_more for name in ("digits", "cifar")},
-    **{f"marion-batch-onset-{name}": _inverse_batch for name in ("digits", "cifar")},
-    **{f"marion-batch-slope-{name}": _same_rate for name in ("digits", "cifar")},
-    **{f"marion-batch-fidelity-{name}": _fidelity_with_less for name in ("digits", "cifar")},
-    **{f"marion-rate-onset-{name}": _later for name in ("digits", "cifar")},
-    **{f"marion-rate-fidelity-{name}": _fidelity_with_more for name in ("digits", "cifar")},
+    **{f"marion-{name}-{data}": check for name, check in ON_BOTH.items() for data in ("digits", "cifar")},
     "ours-averaging": _raw_fidelity,
     "ours-halves": _halves,
 }
