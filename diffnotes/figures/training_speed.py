@@ -24,8 +24,7 @@ def answered(record: Record) -> list[str]:
 def targets(record: Record) -> list[Target]:
     """Two for each question and precision, where peers were timed: in each repeat the fastest peer counts, of
     all, and of those with as many levels. One more with every package as it comes: the peers in float32, ours
-    in bfloat16. And whether the numbers of parameters agree, without which the others would mean
-    nothing."""
+    in bfloat16. And whether the numbers of parameters agree, without which the others would mean nothing."""
     counts = record["parameters"]
     if not _peers(record).any():
         return []
@@ -49,13 +48,10 @@ def _pair(record: Record, question: str, precision: str) -> list[Target]:
 
 
 def _as_they_come(record: Record, question: str) -> Target:
-    rate, peers = record[f"{question}_rate"], _peers(record)
-    found = rate[:, ~peers & (record["precision"] == "bfloat16")].max(1) / rate[
-        :, peers & (record["precision"] == "float32")
-    ].max(1)
-    return Target(
-        f"{question}: ours in bfloat16 over the fastest peer as it comes, in float32", WANTED, found
-    )
+    rate, peers, single = record[f"{question}_rate"], _peers(record), record["precision"] == "float32"
+    found = rate[:, ~peers & ~single].max(1) / rate[:, peers & single].max(1)
+    text = f"{question}: ours in bfloat16 over the fastest peer as it comes, in float32"
+    return Target(text, WANTED, found)
 
 
 def _peers(record: Record) -> np.ndarray:
