@@ -113,7 +113,7 @@ class ResidualBlock(nn.Module):
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v for [b, heads, n, d]."""
-    if q.is_cpu and q.dtype == torch.bfloat16:  # torch's fused kernel takes three times as long there
+    if q.is_cpu and q.dtype == torch.bfloat16:  # torch's fused kernel is the slower way there
         return torch.softmax(q @ k.transpose(2, 3) / math.sqrt(q.shape[3]), 3).to(v.dtype) @ v
     return F.scaled_dot_product_attention(q, k, v)
 
@@ -121,7 +121,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def layout(x: Tensor) -> torch.memory_format:
     """The order in which convolutions and normalizations of x [b, c, h, w] are fastest.
 
-    Channels last; but on a CPU in bfloat16, where normalizations take ten times as long that way, first.
+    Channels last; but on a CPU in bfloat16, where normalizations are slow that way, first.
     """
     half = x.is_cpu and torch.is_autocast_enabled("cpu")
     return torch.contiguous_format if half else torch.channels_last

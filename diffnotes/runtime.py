@@ -58,7 +58,7 @@ def keep_memory() -> None:
     """Let the C library of Linux keep freed memory for later use, in this process, whatever its size.
 
     By default it hands large blocks back to the system, which gives them out anew, page by page, at every
-    step of a training run: a tenth of the time of a U-Net's step. No number changes. Elsewhere: nothing.
+    step of a training run. No number changes. Elsewhere: nothing.
     """
     with contextlib.suppress(OSError, AttributeError):  # another system, another C library
         change = ctypes.CDLL(None).mallopt
