@@ -285,7 +285,7 @@ def test_changed_code_is_settled_by_the_twin(pinned, monkeypatch):
     monkeypatch.setattr(staleness, "code_digest", lambda experiment: "changed again")
     found = store.state(pinned, replace(EXPERIMENT, compute=other))
     assert found.name == "stale"
-    assert "values by 1.0e-03" in found.reason
+    assert "values was 3 and is 3.003" in found.reason
 
 
 def test_changed_settings_and_versions_are_stale(pinned):
@@ -334,7 +334,29 @@ def test_the_code_digest_sees_formulas_and_not_comments(tmp_path, monkeypatch):
     ],
 )
 def test_compare(a, b, equal):
-    assert (staleness.compare({"v": np.array(a)}, {"v": np.array(b)}, 1e-6) == "") is equal
+    assert (staleness.compare({"v": np.array(a)}, {"v": np.array(b)}, EXPERIMENT) == "") is equal
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "equal"),
+    [
+        ([10.0, 1e-3], [10.0, 1.9e-3], False),  # a small entry beside a large one
+        ([10.0, 1e-3], [10.0, 1.05e-3], True),
+        ([1.0, 2.0], [np.nan, np.nan], False),
+        ([1.0, 2.0], [np.inf, 2.0], False),
+        ([np.inf], [-np.inf], False),
+        ([0.0, 5.0], [1e-9, 5.0], True),  # the absolute part
+        ([0.0, 5.0], [1e-7, 5.0], False),
+    ],
+)
+def test_every_entry_is_compared_by_the_tolerance_of_its_array(a, b, equal):
+    tolerances = {"v_*": store.Tolerance(0.1, 1e-8)}
+    experiment = replace(EXPERIMENT, tolerance=store.Tolerance(0.0), tolerances=tolerances)
+    arrays = {"v_1": np.array(a)}, {"v_1": np.array(b)}
+    assert (staleness.compare(*arrays, experiment) == "") is equal
+    if a != b:
+        other = {"w": arrays[0]["v_1"]}, {"w": arrays[1]["v_1"]}
+        assert staleness.compare(*other, experiment)
 
 
 def test_the_index_is_readable_json(pinned, root):

@@ -13,7 +13,7 @@ from diffnotes import runtime
 from diffnotes.experiments import memorization
 from diffnotes.experiments.features import extractor, weights_digest
 from diffnotes.experiments.memorization import MemorizationSpec
-from diffnotes.store import Arrays, Experiment, Work
+from diffnotes.store import Arrays, Experiment, Tolerance, Work
 
 
 def compute(spec: MemorizationSpec, work: Work) -> Arrays:
@@ -64,5 +64,5 @@ EXPERIMENT = Experiment(
     data=_fingerprints,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
     figures=("onset",),
-    tolerance=0.02,  # see digits
+    tolerance=Tolerance(0.02),  # see digits
 )  # fmt: skip

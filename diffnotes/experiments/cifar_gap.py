@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffnotes.experiments import network_gap
 from diffnotes.experiments.network_gap import GapSpec
-from diffnotes.store import Arrays, Experiment, Work
+from diffnotes.store import Arrays, Experiment, Tolerance, Work
 
 
 def compute(spec: GapSpec, work: Work) -> Arrays:
@@ -41,5 +41,5 @@ EXPERIMENT = Experiment(
     machine={"paper": "one H200"},
     data=network_gap.fingerprints,
     figures=("cifar_panels",),
-    tolerance=5e-3,  # see digits_gap
+    tolerance=Tolerance(5e-3),  # see digits_gap
 )  # fmt: skip

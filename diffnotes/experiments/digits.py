@@ -6,7 +6,7 @@ from torch import Tensor
 
 from diffnotes.experiments import memorization
 from diffnotes.experiments.memorization import MemorizationSpec
-from diffnotes.store import Arrays, Experiment, Work
+from diffnotes.store import Arrays, Experiment, Tolerance, Work
 
 
 def compute(spec: MemorizationSpec, work: Work) -> Arrays:
@@ -37,5 +37,5 @@ EXPERIMENT = Experiment(
     data=memorization.fingerprints,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
     figures=("onset",),
-    tolerance=0.02,  # a few steps of training, then 4 of the sampler: rounding grows on the way
+    tolerance=Tolerance(0.02),  # a few steps of training, then 4 of the sampler: rounding grows on the way
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffnotes.experiments import network_gap
 from diffnotes.experiments.network_gap import GapSpec
-from diffnotes.store import Arrays, Experiment, Work
+from diffnotes.store import Arrays, Experiment, Tolerance, Work
 
 WIDE, NARROW = 144, 54  # 233,056 and 38,836 parameters
 RUNS = {
@@ -37,5 +37,5 @@ EXPERIMENT = Experiment(
     data=network_gap.fingerprints,
     shown=tuple(RUNS.values()),
     figures=("error_curves", "gap_by_noise", "growth", "stop_table", "paths"),
-    tolerance=5e-3,  # a byte of a picture may round the other way; the rest differs by 1e-6
+    tolerance=Tolerance(5e-3),  # a byte of a picture may round the other way; the rest differs by 1e-6
 )  # fmt: skip

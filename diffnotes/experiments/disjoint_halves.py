@@ -20,7 +20,7 @@ from diffnotes.metrics import neighbours, ratios
 from diffnotes.networks import MLP, NetworkDenoiser, seeded
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
-from diffnotes.store import Arrays, Experiment, Spec, Work, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
 from diffnotes.train import Plan, Report, train
 
 HALVES = 2
@@ -125,5 +125,5 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "laptop": 500},
     data=_fingerprints,
     figures=("halves",),
-    tolerance=0.02,  # a few steps of training, then 4 of the sampler: rounding grows on the way
+    tolerance=Tolerance(0.02),  # a few steps of training, then 4 of the sampler: rounding grows on the way
 )  # fmt: skip

@@ -41,7 +41,7 @@ from diffnotes.metrics import (
 )
 from diffnotes.networks import seeded
 from diffnotes.shapes import Tensor
-from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
 from diffnotes.train import Plan, train
 
 KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "tenth")
@@ -244,5 +244,5 @@ EXPERIMENT = Experiment(
     # Adam's first steps are as long for a gradient of rounding size as for any other, so another processor
     # may turn some. Four steps of at most 1e-4 are less than this beside the largest weight of any layer.
     figures=("calibration",),
-    tolerance=0.02,
+    tolerance=Tolerance(0.02),
 )  # fmt: skip

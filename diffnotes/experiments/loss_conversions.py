@@ -17,7 +17,7 @@ from diffnotes.posterior import ExactDenoiser
 from diffnotes.process import SIGMA_DATA, VE, VP, FlowMatching, Process
 from diffnotes.runtime import normals
 from diffnotes.shapes import Float, Tensor
-from diffnotes.store import Arrays, Experiment, Spec, Work, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
 
 PROCESSES: dict[str, Process] = {"VE": VE(), "VP": VP(), "FM": FlowMatching()}
 Factor = Callable[[Process, Tensor], Tensor]
@@ -116,5 +116,5 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 1, "laptop": 20},
     data=_fingerprints,
     figures=("conversions",),
-    tolerance=1e-5,
+    tolerance=Tolerance(1e-5),
 )

@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from diffnotes import data, runtime
 from diffnotes.loss_sums import LossSums
 from diffnotes.optimal_loss import accumulate
-from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
 
 SHARES = (0.01, 0.1, 0.5)  # of the data variance; the first defines the critical sigma*
 SLICE = 256  # draws between two saves
@@ -133,5 +133,5 @@ EXPERIMENT = Experiment(
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10"}, {"dataset": "imagenet64"}),
     figures=("loss_curves", "area"),
-    tolerance=1e-4,  # weights are float32: processors differ by about 1e-5 per draw
+    tolerance=Tolerance(1e-4),  # weights are float32: processors differ by about 1e-5 per draw
 )

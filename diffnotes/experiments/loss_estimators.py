@@ -18,7 +18,7 @@ from diffnotes.optimal_loss import optimal_loss
 from diffnotes.pairwise import products
 from diffnotes.points import Points, half_squares, points
 from diffnotes.shapes import Float, Int, Tensor
-from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 from diffnotes.subset_loss import READOUTS, Scan, random_others, shared_others
 
 LEVELS = {  # from under 1 % of the data variance to over 80 %; e^1.25 is that of the paper's figure 1(c)
@@ -378,5 +378,5 @@ EXPERIMENT = Experiment(
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10", "draws": 48, "repeats": 12}),
     figures=("bias_curves", "correction", "best_corrections", "readouts", "spread", "dol_identity"),
-    tolerance=1e-4,
+    tolerance=Tolerance(1e-4),
 )

@@ -10,7 +10,7 @@ import torch
 from diffnotes.experiments.loss_curve import SHARES, gaussian_sigma, images_of, spectrum
 from diffnotes.loss_sums import LossCurve, LossSums
 from diffnotes.optimal_loss import accumulate
-from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 
 SLICE = 1024  # draws between two saves
 
@@ -78,5 +78,5 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "laptop": 150},
     data=_fingerprints,
     figures=("size_curves", "size_table"),
-    tolerance=1e-4,  # as in loss_curve
+    tolerance=Tolerance(1e-4),  # as in loss_curve
 )

@@ -11,7 +11,7 @@ import torch
 from diffnotes import data, runtime
 from diffnotes.experiments.loss_estimators import Draws, Problem, draws_of, problem_of
 from diffnotes.shapes import Tensor
-from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,5 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 1, "laptop": 15},
     data=_fingerprints,
     figures=("explorer",),
-    tolerance=5e-3,  # bytes may round the other way: 1 of 255
+    tolerance=Tolerance(5e-3),  # bytes may round the other way: 1 of 255
 )

@@ -34,7 +34,7 @@ from numpy.polynomial import hermite_e
 from diffnotes import runtime
 from diffnotes.experiments.onsets import over_seeds
 from diffnotes.shapes import Float, Tensor
-from diffnotes.store import Arrays, Experiment, Spec, SpecError, Work, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, SpecError, Tolerance, Work, number, numbers
 
 THRESHOLDS = (0.02, 0.05, 0.1)  # of the gap between test and train loss; a useless score has loss 1
 ORDERS, NODES = 8, 24  # in the noise: at t = 0.1 what is left out is below 3e-7 for correlations up to 0.7
@@ -378,5 +378,5 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 2, "laptop": 90},
     figures=("spectrum", "flow_curves", "flow_onset"),
-    tolerance=1e-3,  # gradient descent is in float32
+    tolerance=Tolerance(1e-3),  # gradient descent is in float32
 )

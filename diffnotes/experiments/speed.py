@@ -47,7 +47,7 @@ from diffnotes.posterior import ExactDenoiser
 from diffnotes.process import noise_levels
 from diffnotes.pruning import PrunedDenoiser
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
-from diffnotes.store import Arrays, Experiment, Spec, Work, choice, flag, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, flag, number, numbers
 
 WANTED = 0.01  # standard error of a curve, as a share of the data variance
 SHAPE = (3, 4, 4)  # of the made-up images
@@ -333,5 +333,5 @@ EXPERIMENT = Experiment(
     data=_fingerprints,
     shown=tuple({"question": question} for question in ("curve", "mean", "sampling", "growth")),
     figures=("curve_speed", "mean_speed", "sampling_speed", "growth_speed", "speed_targets"),
-    tolerance=math.inf,
+    tolerance=Tolerance(math.inf),
 )

@@ -14,7 +14,7 @@ from numpy import ndarray as Array
 
 from diffnotes.experiments import toy_formulas as toy
 from diffnotes.experiments.toy_formulas import blurred_predictor, optimal_predictor, relative_gap
-from diffnotes.store import Arrays, Experiment, Spec, Work, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
 
 __all__ = [
     "EXPERIMENT", "ToySpec", "blurred_predictor", "compute", "explore", "optimal_predictor", "relative_gap",
@@ -360,5 +360,5 @@ EXPERIMENT = Experiment(
         "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support",
         "autoguidance", "sampler_law", "spacing_law", "overlap",
     ),
-    tolerance=1e-6,
+    tolerance=Tolerance(1e-6),
 )  # fmt: skip

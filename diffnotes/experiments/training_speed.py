@@ -38,7 +38,7 @@ from diffnotes.experiments.training_methods import (
     TrainingSpeedSpec,
 )
 from diffnotes.networks import parameter_count
-from diffnotes.store import Arrays, Experiment, Work
+from diffnotes.store import Arrays, Experiment, Tolerance, Work
 
 SHAPE = (3, 8, 8)  # of the made-up images
 
@@ -158,5 +158,5 @@ EXPERIMENT = Experiment(
     data=_fingerprints,
     shown=tuple({"question": question} for question in QUESTIONS),
     figures=("network_speed", "network_targets"),
-    tolerance=math.inf,
+    tolerance=Tolerance(math.inf),
 )  # fmt: skip

@@ -17,7 +17,15 @@ from typing import Any
 from diffnotes import files
 from diffnotes.errors import UserError
 from diffnotes.store import records, staleness
-from diffnotes.store.experiment import Arrays, Experiment, Follower, Unfinished, Work
+from diffnotes.store.experiment import (
+    Arrays,
+    Experiment,
+    Follower,
+    Tolerance,
+    Unfinished,
+    Work,
+    is_twin,
+)
 from diffnotes.store.records import Entry, Lost, Record, Tampered, index, key, results, root, runs
 from diffnotes.store.spec import (
     PINNED,
@@ -34,10 +42,10 @@ from diffnotes.store.spec import (
 from diffnotes.store.staleness import State, checked, code_digest, state, verify
 
 __all__ = [
-    "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Request", "Spec",
-    "SpecError", "State", "Tampered", "Unfinished", "Work", "best", "checked", "choice", "code_digest",
-    "flag", "follow", "index", "key", "load", "number", "numbers", "parameters", "pin", "request", "results",
-    "root", "run", "runs", "state", "verify",
+    "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Request",
+    "Spec", "SpecError", "State", "Tampered", "Tolerance", "Unfinished", "Work", "best", "checked",
+    "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "number", "numbers",
+    "parameters", "pin", "request", "results", "root", "run", "runs", "state", "verify",
 ]  # fmt: skip
 
 RANK = ("paper", "laptop")  # what pages show, best first; the smoke profile only stands for them

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,28 @@ def _no_data(spec: Any) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Tolerance:
+    """How far an entry of a recomputed twin may lie from the pinned one: absolute + relative |pinned entry|.
+
+    `why` says what makes them differ at all. The absolute part is in the unit of the array.
+    """
+
+    relative: float = 1e-6
+    absolute: float = 0.0
+    why: str = "float64, another order of additions"
+
+
+@dataclass(frozen=True)
 class Experiment:
     """One experiment of the book.
 
-    `compute(spec, work)` is a function of `spec` and of the data it names, and of nothing else. `data(spec)`
-    gives the fingerprints
-    of those data. `version` is raised by hand when the meaning of a result changes. `seconds` is the rough
-    cost of each
-    profile, on two CPU cores unless `machine` says otherwise. `shown` lists the settings that the book shows;
-    each is pinned on its own.
-    `figures` names what is drawn from them. `tolerance` is how far a recomputed twin may differ, relative to
-    the largest value.
+    `compute(spec, work)` is a function of `spec`, of the data it names and of the records it stands on, and
+    of nothing else. `data(spec)` gives the fingerprints of those data, `inputs(spec)` the digests of what is
+    taken from those records. `version` is raised by hand when the meaning of a result changes. `seconds` is
+    the rough cost of each profile, on two CPU cores unless `machine` says otherwise. `shown` lists the
+    settings that the book shows; each is pinned on its own. `figures` names what is drawn from them.
+    `tolerances` says, by name or pattern of an array (`*_loss`, the first that fits), how far a recomputed
+    twin may differ; `tolerance` holds for all other arrays.
     """
 
     name: str
@@ -52,10 +64,12 @@ class Experiment:
     compute: Callable[[Any, Work], Arrays]
     seconds: Mapping[str, float]
     data: Callable[[Any], dict[str, str]] = _no_data
+    inputs: Callable[[Any], dict[str, str]] = _no_data
     shown: tuple[Mapping[str, Any], ...] = ({},)
     figures: tuple[str, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
-    tolerance: float = 1e-6
+    tolerance: Tolerance = Tolerance()
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 
     @property
     def module(self) -> str:
@@ -64,8 +78,18 @@ class Experiment:
 
     @property
     def twin(self) -> Spec:
-        """The seconds-long spec that stands for the heavy ones."""
+        """The first of `twins`, which every experiment has."""
         return self.profiles["smoke"]
+
+    @property
+    def twins(self) -> dict[str, Spec]:
+        """The seconds-long specs that stand for the heavy ones: "smoke", and all named "smoke_..."."""
+        return {name: spec for name, spec in self.profiles.items() if is_twin(name)}
+
+    def tolerance_of(self, array: str) -> Tolerance:
+        """How far a recomputed twin may differ in this array."""
+        fits = (t for pattern, t in self.tolerances.items() if fnmatchcase(array, pattern))
+        return next(fits, self.tolerance)
 
     def cheap(self, profile: str) -> bool:
         """Whether a page may compute this profile on the spot."""
@@ -91,6 +115,11 @@ class Experiment:
         return " ".join(
             [f"python -m diffnotes run {self.name} --profile {profile}", *(["--set", *sets] if sets else [])]
         )
+
+
+def is_twin(profile: str) -> bool:
+    """Whether a profile is a twin of the heavy ones."""
+    return profile == "smoke" or profile.startswith("smoke_")
 
 
 class Work:

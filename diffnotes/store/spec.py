@@ -23,34 +23,48 @@ class SpecError(UserError):
     """A parameter has an unknown name, a wrong type or a value out of range."""
 
 
-def number(default: float, *, low: float = -math.inf, high: float = math.inf, help: str = "") -> Any:
-    """A field for one number in [low, high]; an int default makes an int field."""
+def number(
+    default: float, *, low: float = -math.inf, high: float = math.inf, help: str = "", later: bool = False
+) -> Any:
+    """A field for one number in [low, high]; an int default makes an int field. `later`: see `Spec`."""
     kind = "int" if isinstance(default, int) else "float"
-    return field(default=default, metadata={"kind": kind, "low": low, "high": high, "help": help})
+    return _field(default, kind, help, later, low=low, high=high)
 
 
 def numbers(
-    default: tuple[float, ...], *, low: float = -math.inf, high: float = math.inf, help: str = ""
+    default: tuple[float, ...],
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    help: str = "",
+    later: bool = False,
 ) -> Any:
     """A field for one or more numbers, each in [low, high]; int defaults make them ints."""
     kind = "ints" if all(isinstance(x, int) for x in default) else "floats"
-    return field(default=default, metadata={"kind": kind, "low": low, "high": high, "help": help})
+    return _field(default, kind, help, later, low=low, high=high)
 
 
-def choice(default: str, *options: str, help: str = "") -> Any:
+def choice(default: str, *options: str, help: str = "", later: bool = False) -> Any:
     """A field for one of the named options."""
-    return field(default=default, metadata={"kind": "choice", "options": options, "help": help})
+    return _field(default, "choice", help, later, options=options)
 
 
-def flag(default: bool, *, help: str = "") -> Any:
+def flag(default: bool, *, help: str = "", later: bool = False) -> Any:
     """A field for True or False."""
-    return field(default=default, metadata={"kind": "flag", "help": help})
+    return _field(default, "flag", help, later)
+
+
+def _field(default: Any, kind: str, help: str, later: bool, **limits: Any) -> Any:
+    return field(default=default, metadata={"kind": kind, "help": help, "later": later, **limits})
 
 
 @dataclass(frozen=True)
 class Spec:
     """Base of every experiment's settings. Subclasses are frozen dataclasses whose fields come from the
     helpers above.
+
+    A field marked `later` came after records had been made without it. At its default it means what they did,
+    so it is left out of their identity there.
     """
 
     def __post_init__(self) -> None:
@@ -67,6 +81,18 @@ class Spec:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values (tuples become lists)."""
         return json.loads(json.dumps(dataclasses.asdict(self)))
+
+    def identity(self) -> dict[str, Any]:
+        """`as_dict` without the fields that came `later` and have their default: what keys are made of."""
+        silent = {f.name for f in dataclasses.fields(self) if f.metadata["later"]}
+        plain = type(self)().as_dict() if silent else {}
+        return {k: v for k, v in self.as_dict().items() if k not in silent or v != plain[k]}
+
+    @classmethod
+    def completed(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a record, with the default of each field that came `later` than the record."""
+        later = [f for f in dataclasses.fields(cls) if f.metadata["later"]]
+        return {**{f.name: _plain(f.default) for f in later}, **stored}
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The values in `given`, checked and in the form that `as_dict` shows."""
@@ -130,6 +156,11 @@ def _assigned(text: str) -> list[str]:
     """Names that the statements of a cell assign, in order."""
     targets = [t for node in ast.parse(text).body if isinstance(node, ast.Assign) for t in node.targets]
     return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON has it."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _known(name: str, names: list[str], *extra: str) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 from diffnotes import files
 from diffnotes.errors import UserError
 from diffnotes.store import records
-from diffnotes.store.experiment import Arrays, Experiment, Work
+from diffnotes.store.experiment import Arrays, Experiment, Tolerance, Work
 from diffnotes.store.records import Entry, Record
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -88,7 +88,7 @@ def verify(experiment: Experiment) -> State:
         work = Work(Path(folder), title=f"twin of {experiment.name}")
         found = experiment.compute(experiment.twin, work)
         work.close()
-    difference = compare(expected, found, experiment.tolerance)
+    difference = compare(expected, found, experiment)
     return (
         State("stale", f"the recomputed twin differs: {difference}")
         if difference
@@ -105,9 +105,9 @@ def pinned_twin(experiment: Experiment) -> Record | None:
     return None
 
 
-def compare(expected: Arrays, found: Arrays, tolerance: float) -> str:
-    """Empty when equal: same names and shapes, numbers within `tolerance` of the largest expected value; else
-    what differs.
+def compare(expected: Arrays, found: Arrays, experiment: Experiment) -> str:
+    """Empty when equal: the same names, kinds and shapes, and every entry within the experiment's tolerance
+    for its array; else what differs.
     """
     if expected.keys() != found.keys():
         return f"arrays {sorted(expected.keys() ^ found.keys())} are in one and not in the other"
@@ -115,22 +115,32 @@ def compare(expected: Arrays, found: Arrays, tolerance: float) -> str:
         b = found[name]
         if a.shape != b.shape or a.dtype.kind != b.dtype.kind:
             return f"{name} was {a.dtype}{list(a.shape)} and is {b.dtype}{list(b.shape)}"
-        worst = _distance(a, b)
-        if worst > tolerance:
-            return f"{name} by {worst:.1e} of its largest value (tolerance {tolerance:.0e})"
+        if difference := _difference(a, b, experiment.tolerance_of(name)):
+            return f"{name} {difference}"
     return ""
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest difference over largest finite |a|; infinities and NaN count as equal in the same places."""
-    if a.dtype.kind not in "fiu" or a.size == 0:
-        return 0.0 if np.array_equal(a, b) else np.inf
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    finite = np.isfinite(a)
-    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return np.inf
-    scale = np.abs(a[finite]).max(initial=0.0) or 1.0
-    return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale)
+def _difference(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> str:
+    """What differs beyond the tolerance, entry by entry; NaN and infinity equal only themselves."""
+    if a.dtype.kind not in "fiu":
+        return "" if np.array_equal(a, b) else "holds other words"
+    was, now = (x.reshape(-1).astype(np.float64) for x in (a, b))
+    finite = np.isfinite(was) & np.isfinite(now)
+    odd = ~finite & ~((was == now) | (np.isnan(was) & np.isnan(now)))
+    if odd.any():
+        return f"was {was[odd][0]:.3g} and is {now[odd][0]:.3g} in {odd.sum()} of {odd.size} entries"
+    if not finite.any() or tolerance.relative == np.inf:
+        return ""
+    was, now = was[finite], now[finite]
+    allowed = tolerance.absolute + tolerance.relative * np.abs(was)
+    wrong = np.abs(now - was) > allowed
+    if not wrong.any():
+        return ""
+    worst = np.argmax(np.abs(now - was) - allowed)
+    return (
+        f"was {was[worst]:.6g} and is {now[worst]:.6g} (tolerance {allowed[worst]:.1g}), "
+        f"beyond it in {wrong.sum()} of {a.size} entries"
+    )
 
 
 def _by_twin(experiment: Experiment, digest: str) -> State:
