@@ -1,7 +1,7 @@
 """Command line: ``python -m diffnotes run | status | verify | pin | fetch | claims``.
 
-Exit codes: 0 done, 2 bad input (one clear line), 3 unfinished slice (the same command continues), 4 stale or
-failed claim.
+Exit codes: 0 done, 2 bad input (one clear line), 3 unfinished slice (the same command continues), 4 a record
+that is stale, tampered or missing.
 """
 
 from __future__ import annotations
@@ -107,19 +107,24 @@ def fetch(options: argparse.Namespace) -> None:
     print(data.fetch(options.name))
 
 
-def claims(options: argparse.Namespace) -> None:
-    """Check every claim of the papers against the pinned records."""
+def claims(options: argparse.Namespace) -> int:
+    """Check every claim of the papers against the pinned records; 4 when one of those does not hold."""
     from diffnotes.claims import check_all
 
-    found = [claim.as_dict() for claim in check_all()]
+    checked = check_all(overview.checked)
+    found = [claim.as_dict() for claim in checked]
     if options.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
-        return
-    if options.short:
+    elif options.short:
         from diffnotes.figures.tables import claims_in_short
 
         print(claims_in_short(found))
-        return
+    else:
+        _print_claims(found)
+    return 0 if all(claim.holds for claim in checked) else 4
+
+
+def _print_claims(found: Sequence[dict[str, str]]) -> None:
     for claim in found:
         print("{verdict:15s} {id}: {statement}".format(**claim))
         print("{0:15s} paper: {paper_value} | ours: {our_value} {interval}".format("", **claim))

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -16,3 +17,11 @@ install_import_hook(SHAPED, "beartype.beartype")
 # A busy machine is no bug; and every machine tries the same examples, so that a failure is one anywhere.
 settings.register_profile("diffnotes", deadline=None, derandomize=True)
 settings.load_profile("diffnotes")
+
+
+@pytest.fixture
+def committed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout without changes, wherever the tests run: records made in it can be pinned."""
+    from diffnotes.store import records
+
+    monkeypatch.setattr(records, "commit", lambda: {"commit": "0" * 40, "dirty": False})

@@ -11,6 +11,7 @@ import pytest
 from diffnotes import __main__ as command
 from diffnotes import claims, store
 from diffnotes.claims import base, xu2025
+from diffnotes.experiments import status
 from diffnotes.store.records import Record
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -18,7 +19,7 @@ BOOK = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def found():
-    return {checked.claim.id: checked for checked in claims.check_all()}
+    return {checked.claim.id: checked for checked in claims.check_all(status.checked)}
 
 
 def test_every_claim_has_either_a_check_or_a_verdict_with_its_reason():
@@ -50,7 +51,7 @@ def test_claims_that_hold_exactly_are_reproduced(found):
 
 def test_a_claim_without_its_record_is_pending_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    checked = {c.claim.id: c for c in claims.check_all()}["ours-area-cifar10"]
+    checked = {c.claim.id: c for c in claims.check_all(status.checked)}["ours-area-cifar10"]
     assert (checked.verdict, checked.finding.our_value) == (base.PENDING, "no record yet")
 
 

@@ -24,6 +24,7 @@ FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 # Module or subpackage -> what lies directly below it. It may import these and all that lies below them.
 # A new module gets a line here: that is the moment to think about where it belongs.
 BELOW = {
+    "sources": "",
     "errors": "",
     "shapes": "",
     "files": "errors",
@@ -49,7 +50,7 @@ BELOW = {
     "features": "train data",
     "denoising": "train",
     "sample": "denoising",
-    "store": "files",
+    "store": "files sources",
     "experiments": "optimal_loss metrics sample store features",
     "figures": "store",
     "widgets": "store",

@@ -17,7 +17,7 @@ TEXT = Path(__file__).parents[1] / "CONTRIBUTING.md"
 
 
 @pytest.fixture
-def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> store.Experiment:
+def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, committed: None) -> store.Experiment:
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     (block,) = re.findall(r"```python\n(.*?)```", TEXT.read_text(encoding="utf-8"), re.DOTALL)
     file = tmp_path / "printed_experiment.py"

@@ -21,7 +21,7 @@ SMOKE = [sys.executable, "-m", "diffnotes", "run", "loss_curve", "--profile", "s
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, committed):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     return tmp_path
 

@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, committed):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     return tmp_path
 

@@ -47,7 +47,7 @@ EXPERIMENT = store.Experiment(
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, committed):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     return tmp_path
 
@@ -361,7 +361,7 @@ def test_every_entry_is_compared_by_the_tolerance_of_its_array(a, b, equal):
 
 def test_the_index_is_readable_json(pinned, root):
     content = json.loads((root / "results/index.json").read_text())
-    assert {"experiment", "profile", "shown", "key", "digest"} == set(content["records"][0])
+    assert {"experiment", "profile", "shown", "key", "digest", "twins"} == set(content["records"][0])
     (root / "results/index.json").write_text("{")
     with pytest.raises(store.Tampered, match=r"index\.json cannot be read"):
         store.load(EXPERIMENT, kind="x")

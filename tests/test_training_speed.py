@@ -27,7 +27,7 @@ SMALL = speed.EXPERIMENT.twin.replace(steps=3, width=32, repeats=1, half=False)
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, committed):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     return tmp_path
 

@@ -8,7 +8,8 @@ import tomllib
 from pathlib import Path
 
 from diffnotes.claims import bonnaire2025, kaiser2026, marion2026, xu2025
-from diffnotes.claims.base import VERDICTS, Check, Checked, Claim, Finding, judge
+from diffnotes.claims.base import VERDICTS, Check, Checked, Claim, Finding, Look, judge
+from diffnotes.store import Record
 
 __all__ = ["CHECKS", "VERDICTS", "Check", "Checked", "Claim", "Finding", "check_all", "claims"]
 
@@ -26,6 +27,15 @@ def claims() -> list[Claim]:
         return [Claim(**entry) for entry in tomllib.load(file)["claim"]]
 
 
-def check_all() -> list[Checked]:
-    """Every claim with its verdict."""
-    return [judge(claim, CHECKS.get(claim.id)) for claim in claims()]
+def check_all(look: Look) -> list[Checked]:
+    """Every claim with its verdict. `look` fills in the state of a record (`experiments.status.checked`): no
+    verdict stands on a record that does not hold.
+    """
+    seen: dict[str, Record] = {}
+
+    def once(record: Record) -> Record:
+        if record.key not in seen:
+            seen[record.key] = look(record)
+        return seen[record.key]
+
+    return [judge(claim, CHECKS.get(claim.id), once) for claim in claims()]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from diffnotes import store
 from diffnotes.errors import UserError
@@ -50,36 +53,106 @@ class Claim:
 
 @dataclass(frozen=True)
 class Checked:
-    """A claim with its finding and the key of the record behind it."""
+    """A claim with its finding, the key of the record behind it, and that record's state."""
 
     claim: Claim
     finding: Finding
     record: str = ""
+    state: str = ""  # valid | stale | tampered | missing; empty for a claim without a check
 
     @property
     def verdict(self) -> str:
         """One of VERDICTS."""
         return self.finding.verdict
 
+    @property
+    def holds(self) -> bool:
+        """Whether a record that it needs is as it should be."""
+        return self.state in ("", "valid")
+
     def as_dict(self) -> dict[str, str]:
         """Plain text fields, for `claims --json` and for tables."""
         names = ("id", "paper", "statement", "paper_value", "rule", "page", "figure")
-        return {**{n: getattr(self.claim, n) for n in names}, **vars(self.finding), "record": self.record}
+        given = {name: getattr(self.claim, name) for name in names}
+        return {**given, **vars(self.finding), "record": self.record, "state": self.state}
 
 
-def judge(claim: Claim, check: Check | None) -> Checked:
-    """The finding of one claim; without its record the claim is pending, and says why."""
+Look = Callable[[store.Record], store.Record]
+"""Fills in the state of a record."""
+
+
+class Nothing(UserError):
+    """There is nothing to judge."""
+
+
+class Unfit(UserError):
+    """A record that a claim needs is missing, or does not hold."""
+
+    def __init__(self, text: str, state: str) -> None:
+        super().__init__(text)
+        self.state = state
+
+
+def judge(claim: Claim, check: Check | None, look: Look) -> Checked:
+    """The finding of one claim. Without a valid record it is pending and says why, and so it is when the
+    check fails or reads nothing off. SpecError for a claim with settings that its experiment does not have.
+    """
     if check is None:
         return Checked(claim, Finding("–", "", claim.verdict))
     try:
-        record = store.best(claim.experiment, claim.settings)
-        if record is None:
-            return Checked(claim, Finding("no record yet", "", PENDING))
-        return Checked(claim, check(record), record.key)
+        record = held(claim.experiment, claim.settings, look)
+    except Unfit as error:
+        return Checked(claim, Finding(str(error), "", PENDING), state=error.state)
+    try:
+        return Checked(claim, _known(check(record)), record.key, record.state)
+    except Unfit as error:
+        return Checked(claim, Finding(str(error), "", PENDING), record.key, error.state)
+    except store.SpecError:
+        raise
     except UserError as error:
-        return Checked(claim, Finding(str(error), "", PENDING))
+        return Checked(claim, Finding(str(error), "", PENDING), record.key, record.state)
+    except Exception as error:  # a check that breaks has found nothing out
+        why = f"could not be read off the record ({type(error).__name__}: {error})"
+        return Checked(claim, Finding(why, "", PENDING), record.key, record.state)
 
 
-def verdict(*held: bool) -> str:
-    """Reproduced when all parts hold, partly when some do, else not reproduced."""
-    return REPRODUCED if all(held) else PARTLY if any(held) else FAILED
+def held(
+    experiment: str, settings: Mapping[str, Any], look: Look, profile: str | None = None
+) -> store.Record:
+    """The pinned record, with a way to the records beside it; Unfit unless it is there and valid."""
+    try:
+        found = store.best(experiment, settings, profile)
+    except (store.Lost, store.Tampered) as error:
+        raise Unfit(str(error), "missing" if isinstance(error, store.Lost) else "tampered") from error
+    if found is None:
+        raise Unfit("no record yet", "missing")
+    record = look(found)
+    if record.state != "valid":
+        raise Unfit(f"its record is {record.state}: {record.reason}", record.state)
+
+    def beside(other: str, settings: Mapping[str, Any]) -> store.Record:
+        return held(other, settings, look, record.profile)
+
+    return replace(record, beside=beside)
+
+
+def _known(found: Finding) -> Finding:
+    """The finding; pending where a number in it could not be read off."""
+    if re.search(r"\bnan\b", f"{found.our_value} {found.interval}"):
+        return Finding(f"could not be read off: {found.our_value}", found.interval, PENDING)
+    return found
+
+
+def verdict(*parts: bool) -> str:
+    """Reproduced when all parts hold, partly when some do, else not reproduced. Nothing has no verdict."""
+    if not parts:
+        raise Nothing("There is nothing to judge.")
+    return REPRODUCED if all(parts) else PARTLY if any(parts) else FAILED
+
+
+def every(parts: Any) -> bool:
+    """Whether all entries of an array hold, of which there must be some."""
+    found = np.asarray(parts, bool)
+    if not found.size:
+        raise Nothing("There is nothing to judge.")
+    return bool(found.all())

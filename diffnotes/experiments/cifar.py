@@ -27,8 +27,8 @@ def compute(spec: MemorizationSpec, work: Work) -> Arrays:
     return memorization.compute(spec, work, of) | floors
 
 
-def _fingerprints(spec: MemorizationSpec) -> dict[str, str]:
-    return memorization.fingerprints(spec) | {"features": weights_digest()}
+def _features(spec: MemorizationSpec) -> dict[str, str]:
+    return {"features": weights_digest()}
 
 
 LAPTOP = MemorizationSpec(
@@ -61,7 +61,8 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 5, "laptop": 1500, "paper": 7200},
     machine={"paper": "one H200"},
-    data=_fingerprints,
+    data=memorization.fingerprints,
+    inputs=_features,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
     figures=("onset",),
     tolerance=Tolerance(0.02),  # see digits

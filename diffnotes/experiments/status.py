@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffnotes import store
-from diffnotes.errors import UserError
-from diffnotes.experiments import every
+from diffnotes.experiments import every, find
 
 
 @dataclass(frozen=True)
@@ -34,6 +33,11 @@ def rows() -> list[Row]:
     return [_row(experiment, shown) for experiment in every() for shown in experiment.shown]
 
 
+def checked(record: store.Record) -> store.Record:
+    """A record with its state, whatever its experiment."""
+    return store.checked(record, find(record.experiment))
+
+
 def pinned() -> list[store.Record]:
     """Every pinned record that can be read, with its state."""
     found = []
@@ -46,13 +50,16 @@ def pinned() -> list[store.Record]:
 def _row(experiment: store.Experiment, shown: Mapping[str, Any]) -> Row:
     """The pinned record of the best profile under these settings, or why there is none."""
     settings = experiment.twin.settings(shown)
+    record = None
     try:
         record = store.best(experiment, settings)
         found = store.state(record, experiment) if record else store.State("missing", "nothing is pinned")
     except store.Lost as error:
-        record, found = None, store.State("missing", str(error))
-    except UserError as error:
-        record, found = None, store.State("tampered", str(error))
+        found = store.State("missing", str(error))
+    except store.Tampered as error:
+        found = store.State("tampered", str(error))
+    except Exception as error:  # whatever it is, it must not hide the state of the others
+        found = store.State("stale", f"cannot be checked ({type(error).__name__}: {error})")
     profile = record.profile if record else "-"
     heavier = _heavier(experiment, settings, profile)
     return Row(experiment.name, settings, profile, found.name, found.reason, experiment.figures, *heavier)

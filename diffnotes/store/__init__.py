@@ -16,7 +16,7 @@ from typing import Any
 
 from diffnotes import files
 from diffnotes.errors import UserError
-from diffnotes.store import records, staleness
+from diffnotes.store import code, pins, records
 from diffnotes.store.experiment import (
     Arrays,
     Experiment,
@@ -74,13 +74,17 @@ def load(experiment: Experiment, ask: Request | str = PINNED, **settings: Any) -
     return checked(found, experiment) if found else _made(experiment, unpinned)
 
 
-def best(experiment: Experiment | str, settings: Mapping[str, Any]) -> Record | None:
+def best(
+    experiment: Experiment | str, settings: Mapping[str, Any], profile: str | None = None
+) -> Record | None:
     """The pinned record of the best profile whose spec has these settings; None when there is none.
 
     Lost when the index names a better one that is not on disk: a lesser profile is not taken in its place.
     """
     name = experiment if isinstance(experiment, str) else experiment.name
-    entries = [e for e in index() if e.experiment == name and e.profile in RANK and _agree(e.shown, settings)]
+    ranks = RANK if profile is None else (profile,)
+    entries = [e for e in index() if e.experiment == name and e.profile in ranks]
+    entries = [e for e in entries if _agree(e.shown, settings)]
     for entry in sorted(entries, key=lambda e: RANK.index(e.profile)):
         record = entry.read()
         if _agree(record.spec, settings):
@@ -104,25 +108,27 @@ def _made(experiment: Experiment, wanted: Request) -> Record:
 
 def run(experiment: Experiment, profile: str, max_seconds: float | None = None, **settings: Any) -> Record:
     """Compute a record, or return the finished one. Raises Unfinished when `max_seconds` are over; the same
-    call continues.
+    call continues. Raises code.Edited when files behind it have changed since this process began.
     """
     wanted = request(experiment, profile, settings)
     if profile == PINNED:
         raise SpecError(f"profile must be one of {', '.join(experiment.profiles)} to run; not {PINNED!r}.")
     spec = experiment.profiles[profile].replace(**wanted.settings)
-    data = experiment.data(spec)
-    name = key(experiment, spec, data)
+    data, inputs = experiment.data(spec), experiment.inputs(spec)
+    name = key(experiment, spec, {**data, **inputs})
     folder = runs() / experiment.name / name
     done = records.read(folder)
     if done is not None and state(done, experiment).name == "valid":
         return done
+    code.refuse_if_edited(experiment.module)
+    origin = records.commit()
     digest = code_digest(experiment)
     arrays, made = _computed(
         experiment, spec, Work(folder / f"partial-{digest}", max_seconds, f"{experiment.name} ({profile})")
     )
-    record = records.write(
-        folder, experiment, spec, profile, arrays, key=name, data=data, code=digest, **made
-    )
+    code.refuse_if_edited(experiment.module)
+    made |= {"key": name, "data": data, "inputs": inputs, "code": digest, **origin}
+    record = records.write(folder, experiment, spec, profile, arrays, **made)
     for partial in folder.glob("partial-*"):
         shutil.rmtree(partial)
     return record
@@ -131,7 +137,7 @@ def run(experiment: Experiment, profile: str, max_seconds: float | None = None, 
 def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
     """Take part in a `run` that the first process of torchrun writes: the same computation, nothing kept."""
     spec = experiment.profiles[profile].replace(**request(experiment, profile, settings).settings)
-    name = key(experiment, spec, experiment.data(spec))
+    name = key(experiment, spec, {**experiment.data(spec), **experiment.inputs(spec)})
     folder = runs() / experiment.name / name
     done = records.read(folder)
     if done is None or state(done, experiment).name != "valid":  # as `run` decides
@@ -139,8 +145,8 @@ def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
 
 
 def pin(experiment: Experiment, record_key: str) -> Record:
-    """Copy a finished record from runs/ to results/, with its twin, and name it in the index in place of the
-    one before.
+    """Copy a finished record from runs/ to results/, with its twins, and name it in the index in place of the
+    one before; see `pins.pin` for what is refused.
     """
     record = records.read(runs() / experiment.name / record_key) or records.read(
         results() / experiment.name / record_key
@@ -150,42 +156,7 @@ def pin(experiment: Experiment, record_key: str) -> Record:
             f"No finished record {record_key} of {experiment.name} is in {runs()}; "
             "`python -m diffnotes run` makes one."
         )
-    record.check_bytes()
-    shown = {} if record.profile == "smoke" else _slot(experiment, record)
-    if record.profile != "smoke" and staleness.pinned_twin(experiment) is None:
-        pin(experiment, run(experiment, "smoke").key)
-    return _pinned(record, shown)
-
-
-def _slot(experiment: Experiment, record: Record) -> dict[str, Any]:
-    """The settings under which the book shows this record; an error when it shows no such thing."""
-    for shown in experiment.shown:
-        given = experiment.profiles[record.profile].settings(shown)
-        if _agree(record.spec, given) and set(record.changed()) <= set(given):
-            return given
-    raise UserError(
-        f"{record.key} has settings of its own ({record.changed()}), so no page shows it; "
-        "pin a record of a profile as it stands."
-    )
-
-
-def _pinned(record: Record, shown: dict[str, Any]) -> Record:
-    target = results() / record.experiment / record.key
-    for name in ("arrays.npz", "record.json"):  # arrays first, as in records.write
-        files.write_atomic(target / name, (record.folder / name).read_bytes())
-    entry = Entry(
-        record.experiment, record.profile, shown, record.key, files.sha256_file(target / "record.json")
-    )
-    same = [
-        e
-        for e in index()
-        if (e.experiment, e.profile, e.shown) == (entry.experiment, entry.profile, entry.shown)
-    ]
-    kept = [e for e in index() if e not in same]
-    records.write_index([*kept, entry])
-    for gone in {e.folder for e in same} - {e.folder for e in [*kept, entry]}:
-        shutil.rmtree(gone, ignore_errors=True)
-    return Record(target, record.meta, pinned=True)
+    return pins.pin(experiment, record, lambda profile: run(experiment, profile))
 
 
 def _computed(experiment: Experiment, spec: Spec, work: Work) -> tuple[Arrays, dict[str, Any]]:
@@ -210,9 +181,10 @@ def _spent(work: Work) -> float:
 
 
 def _same(experiment: Experiment, spec: Spec) -> Record | None:
-    """A record, pinned or not, of exactly this spec and version."""
+    """A record, pinned or not, of exactly this spec and version; those of other data count as stale."""
     for record in _all(experiment.name):
-        if record.spec == spec.as_dict() and record.meta["version"] == experiment.version:
+        known = experiment.spec.completed(record.spec)
+        if known == spec.as_dict() and record.meta["version"] == experiment.version:
             return checked(record, experiment)
     return None
 

@@ -36,7 +36,8 @@ def _no_data(spec: Any) -> dict[str, str]:
 class Tolerance:
     """How far an entry of a recomputed twin may lie from the pinned one: absolute + relative |pinned entry|.
 
-    `why` says what makes them differ at all. The absolute part is in the unit of the array.
+    `why` says what makes them differ at all. The absolute part is in the unit of the array. With an infinite
+    relative part only the places of NaN and infinity are compared, with an infinite absolute part no entries.
     """
 
     relative: float = 1e-6
@@ -53,6 +54,7 @@ class Experiment:
     taken from those records. `version` is raised by hand when the meaning of a result changes. `seconds` is
     the rough cost of each profile, on two CPU cores unless `machine` says otherwise. `shown` lists the
     settings that the book shows; each is pinned on its own. `figures` names what is drawn from them.
+    `precision` is that of the arithmetic where no setting of this name says it.
     `tolerances` says, by name or pattern of an array (`*_loss`, the first that fits), how far a recomputed
     twin may differ; `tolerance` holds for all other arrays.
     """
@@ -68,6 +70,7 @@ class Experiment:
     shown: tuple[Mapping[str, Any], ...] = ({},)
     figures: tuple[str, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
+    precision: str = "float32"
     tolerance: Tolerance = Tolerance()
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
 

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
@@ -28,7 +28,7 @@ from diffnotes.store.experiment import Arrays, Experiment
 from diffnotes.store.spec import Spec
 
 KEY_DIGITS = 16
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "pillow")
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "pillow")
 
 
 class Tampered(UserError):
@@ -60,12 +60,13 @@ def runs() -> Path:
 
 def key(experiment: Experiment, spec: Spec, data: Mapping[str, str]) -> str:
     """Identity of a result: the first 16 digits of SHA-256 over canonical JSON of {experiment, version, spec,
-    data fingerprints}.
+    data}. The spec holds the precision where it can vary; `data` are fingerprints of data sets and digests of
+    the records it stands on.
     """
     content = {
         "experiment": experiment.name,
         "version": experiment.version,
-        "spec": spec.as_dict(),
+        "spec": spec.identity(),
         "data": dict(data),
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -83,6 +84,8 @@ class Record:
     state: str = "unchecked"  # valid | stale | tampered | unchecked
     reason: str = ""
     pinned: bool = field(default=False)
+    # How a claim finds the records beside this one, of the same profile: (experiment, settings) -> record.
+    beside: Callable[[str, Mapping[str, Any]], Record] | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         return self.provenance()
@@ -104,8 +107,13 @@ class Record:
 
     @property
     def spec(self) -> dict[str, Any]:
-        """The complete settings."""
+        """The settings that it was made with."""
         return self.meta["spec"]
+
+    @property
+    def stands_on(self) -> dict[str, str]:
+        """Fingerprints of its data, and digests of what it took from other records."""
+        return {**self.meta["data"], **self.meta.get("inputs", {})}
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -165,8 +173,8 @@ def write(
         "digest": files.sha256_bytes(data),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
-        "packages": _packages(),
-        **_commit(),
+        "packages": packages(),
+        "precision": spec.as_dict().get("precision", experiment.precision),
         **made,
     }
     files.write_atomic(folder / "arrays.npz", data)
@@ -192,7 +200,8 @@ class Entry:
     """A line of the index: which record is pinned for a profile of an experiment under the settings that
     pages show.
 
-    `digest` is that of record.json, which in turn holds the digest of arrays.npz.
+    `digest` is that of record.json, which in turn holds the digest of arrays.npz. `twins` are the digests of
+    the arrays of the twins that speak for it: of the code that made it, or of code that was proved equal.
     """
 
     experiment: str
@@ -200,6 +209,7 @@ class Entry:
     shown: dict[str, Any]
     key: str
     digest: str
+    twins: dict[str, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -252,7 +262,9 @@ def _short(path: Path) -> str:
     return str(path.relative_to(root())) if path.is_relative_to(root()) else str(path)
 
 
-def _packages() -> dict[str, str]:
+@cache
+def packages() -> dict[str, str]:
+    """Versions of the packages that numbers depend on."""
     found = {}
     for name in PACKAGES:
         try:
@@ -262,21 +274,24 @@ def _packages() -> dict[str, str]:
     return found
 
 
-def _commit() -> dict[str, Any]:
-    """The commit of the checkout, and whether tracked code differed from it; both None outside a git
-    checkout.
+def commit() -> dict[str, Any]:
+    """The commit of the checkout, and whether its code differs from it; both None outside a git checkout,
+    where DIFFNOTES_COMMIT may name the commit. Asked before a computation, so that nothing is lost by it.
     """
     try:
+        _git("ls-files", "--error-unmatch", "diffnotes/__init__.py")  # else it is somebody else's repository
         head = _git("rev-parse", "HEAD")
         return {"commit": head, "dirty": bool(_git("status", "--porcelain", "--", "diffnotes"))}
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, ValueError, subprocess.SubprocessError):
         return {"commit": os.environ.get("DIFFNOTES_COMMIT"), "dirty": None}
 
 
 def _git(*words: str) -> str:
+    """Of the package's own checkout, whatever repository the environment speaks of."""
     where = Path(__file__).resolve().parents[2]
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
-        ["git", "-C", str(where), *words], capture_output=True, text=True, check=True, timeout=20
+        ["git", "-C", str(where), *words], capture_output=True, text=True, check=True, timeout=20, env=own
     )
     return done.stdout.strip()
 

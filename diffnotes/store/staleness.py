@@ -1,37 +1,26 @@
-"""Is a record still what the code computes? Digests of code first, then the smoke twin.
+"""Is a record still what the code computes?
 
-A record keeps a digest of the code that made it: the syntax trees of the modules reached from the experiment,
-without comments,
-docstrings and layout. While that digest stands, the record is valid. When it differs, the experiment's
-seconds-long twin (its smoke profile, pinned
-beside it) is recomputed and compared: equal within the experiment's tolerance means that the change did not
-matter.
+A record keeps a digest of the code that made it (`code.digest`), the versions of the packages, and digests
+of the data and of the records that it stands on. While all stand, it is valid. When data or records differ,
+it is stale. When code or packages differ, its twins decide: the experiment's seconds-long profiles, pinned
+beside it, are recomputed and compared entry by entry. Equal within the experiment's tolerances means that the
+change did not matter. Each pinned record names the twins that speak for it, so a twin that was pinned later,
+by other code, cannot.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from diffnotes import files
 from diffnotes.errors import UserError
-from diffnotes.store import records
-from diffnotes.store.experiment import Arrays, Experiment, Tolerance, Work
-from diffnotes.store.records import Entry, Record
-
-PACKAGE = Path(__file__).resolve().parents[1]
-BESIDE = (
-    "diffnotes.store",
-    "diffnotes.errors",
-    "diffnotes.files",
-    "diffnotes.shapes",
-)  # cannot change a number
-LIST = "diffnotes.experiments"  # names the experiments; a new name says nothing about the others
+from diffnotes.store import code, memory, records
+from diffnotes.store.experiment import Arrays, Experiment, Tolerance, is_twin
+from diffnotes.store.records import Record, Tampered
+from diffnotes.store.twin import recompute
 
 
 @dataclass(frozen=True)
@@ -42,31 +31,14 @@ class State:
     reason: str
 
 
-def code_digest(experiment: Experiment) -> str:
-    """SHA-256 over the syntax trees of every module of the package that the experiment's module reaches."""
-    trees = _reached(experiment.module)
-    text = "\n".join(f"{name} {_dump(_without_docstrings(tree))}" for name, tree in sorted(trees.items()))
-    return files.sha256_bytes(text.encode())[: records.KEY_DIGITS]
-
-
 def state(record: Record, experiment: Experiment) -> State:
-    """The state of a record under the code as it stands."""
-    if record.meta["version"] != experiment.version:
-        return State(
-            "stale",
-            f"version {record.meta['version']} of {experiment.name}; the code is at {experiment.version}",
-        )
+    """The state of a record under the code that this process runs."""
     try:
         record.check_bytes()
-    except UserError as error:
+        drift = _drift(record, experiment)
+        return State("stale", drift) if drift else _by_code(record, experiment)
+    except Tampered as error:
         return State("tampered", str(error))
-    drift = _drift(record, experiment)
-    if drift:
-        return State("stale", f"profile {record.profile} has changed since: {drift}")
-    digest = code_digest(experiment)
-    if digest == record.meta["code"]:
-        return State("valid", "the code is the one that made it")
-    return _by_twin(experiment, digest)
 
 
 def checked(record: Record, experiment: Experiment) -> Record:
@@ -76,33 +48,166 @@ def checked(record: Record, experiment: Experiment) -> Record:
 
 
 def verify(experiment: Experiment) -> State:
-    """Recompute the experiment's twin whatever the digests say, and compare."""
-    twin = pinned_twin(experiment)
-    if twin is None:
-        return State("missing", f"no twin of {experiment.name} is pinned; `python -m diffnotes pin` makes it")
+    """Recompute all twins whatever is remembered, and remember what they say now."""
+    there = {twin.profile: twin for twin in pinned_twins(experiment)}
+    for name, spec in experiment.twins.items():
+        if name not in there:
+            return State("missing", f"no twin {name} is pinned; {_pinning(experiment, name)}")
+        if experiment.spec.completed(there[name].spec) != spec.as_dict():
+            return State("stale", f"the twin {name} has changed; {_pinning(experiment, name)}")
+    return _worst([_recomputed(experiment, twin) for twin in there.values()])
+
+
+def code_digest(experiment: Experiment) -> str:
+    """The digest of the code that computes an experiment."""
+    return code.digest(experiment.module)
+
+
+def pinned_twins(experiment: Experiment) -> list[Record]:
+    """The pinned twins that can be read."""
+    entries = [e for e in records.index() if e.experiment == experiment.name and is_twin(e.profile)]
+    return [entry.read() for entry in entries if entry.readable()]
+
+
+def speakers(record: Record, experiment: Experiment) -> tuple[list[Record], list[str]]:
+    """The twins that can speak for a record, and the profiles of those that should and are not there.
+
+    A twin speaks for itself; for a pinned record those that the index names; for any other those, pinned or
+    not, that the same code made.
+    """
+    if is_twin(record.profile):
+        return [record], []
+    entries = [e for e in records.index() if (e.experiment, e.key) == (record.experiment, record.key)]
+    if record.pinned and entries:
+        wanted = entries[0].twins
+        found = [t for t in pinned_twins(experiment) if wanted.get(t.profile) == t.meta["digest"]]
+        return found, sorted((wanted.keys() or {"smoke"}) - {twin.profile for twin in found})
+    made = {t.profile: t for t in _all_twins(experiment) if t.meta["code"] == record.meta["code"]}
+    return list(made.values()), sorted(experiment.twins.keys() - made.keys())
+
+
+def _all_twins(experiment: Experiment) -> list[Record]:
+    """In runs/ and pinned, the pinned ones last."""
+    made = (records.read(folder) for folder in sorted((records.runs() / experiment.name).glob("*/")))
+    return [*(t for t in made if t is not None and is_twin(t.profile)), *pinned_twins(experiment)]
+
+
+# ------------------------------------------------------------------------------------------ what has changed
+
+
+def _drift(record: Record, experiment: Experiment) -> str:
+    """What differs today of the question that the record answers: version, settings, data, other records."""
+    if record.meta["version"] != experiment.version:
+        version = record.meta["version"]
+        return f"version {version} of {experiment.name}; the code is at {experiment.version}"
+    if settings := _other_settings(record, experiment):
+        return f"profile {record.profile} has changed since: {settings}"
+    here = stands_on(experiment, record.profile, record.changed())
+    differ = [name for name, known in record.stands_on.items() if here.get(name, known) != known]
+    return f"{', '.join(differ)}: other data than those it was computed from" if differ else ""
+
+
+def _other_settings(record: Record, experiment: Experiment) -> str:
+    """Which settings of the record's profile differ today from when the record was made."""
+    profile = experiment.profiles.get(record.profile)
+    now = {**(profile.as_dict() if profile else {}), **record.changed()}
+    then = experiment.spec.completed(record.spec)
+    names = [name for name in sorted(now.keys() | then.keys()) if now.get(name) != then.get(name)]
+    return ", ".join(f"{name} was {then.get(name)} and is {now.get(name)}" for name in names)
+
+
+def stands_on(experiment: Experiment, profile: str, settings: dict[str, object]) -> dict[str, str]:
+    """Fingerprints of the data and records as they are here; what is not on disk is left out."""
+    spec = experiment.profiles[profile].replace(**settings)
+    found: dict[str, str] = {}
+    for ask in (experiment.data, experiment.inputs):
+        try:
+            found |= ask(spec)
+        except UserError:
+            continue
+    return found
+
+
+# --------------------------------------------------------------------------------------------- code and twins
+
+
+def _by_code(record: Record, experiment: Experiment) -> State:
+    """By digests where nothing has changed, else by twins."""
+    if names := code.edited(experiment.module):
+        return State("stale", f"diffnotes/{names[0]} has changed since this process began; start it again")
+    twins, missing = speakers(record, experiment)
+    said = [_remembered(experiment, twin) for twin in twins]
+    if worse := [one for one in said if one is not None and one.name != "valid"]:
+        return worse[0]  # `verify` may know better than any digest
+    same = record.meta["code"] == code_digest(experiment)
+    if same and _same_packages(record):
+        return State("valid", "the code is the one that made it")
+    if missing:
+        return State("stale", f"{_changed(same)}, and no twin {missing[0]} speaks for it; run it again")
+    found = _worst([one or _recomputed(experiment, twin) for one, twin in zip(said, twins, strict=True)])
+    return State(found.name, f"{_changed(same)}; {found.reason}")
+
+
+def _changed(same: bool) -> str:
+    return "the packages have changed" if same else "the code has changed"
+
+
+def _pinning(experiment: Experiment, twin: str) -> str:
+    return f"`python -m diffnotes run {experiment.name} --profile {twin} --pin` pins it"
+
+
+def _same_packages(record: Record) -> bool:
+    """Whether the versions of the record's packages are those here; a local part such as +cpu is ignored."""
+    here = records.packages()
+    then = record.meta["packages"]
+    return all(here.get(k, v).split("+")[0] == v.split("+")[0] for k, v in then.items())
+
+
+def _worst(found: list[State]) -> State:
+    return next((one for one in found if one.name != "valid"), found[0])
+
+
+def _line(experiment: Experiment, twin: Record) -> str:
+    here = stands_on(experiment, twin.profile, twin.changed())
+    return memory.line(code_digest(experiment), f"{experiment.name} {twin.meta['digest']}", here)
+
+
+def _remembered(experiment: Experiment, twin: Record) -> State | None:
+    """What recomputing the twin said before; a twin that is damaged has said nothing."""
+    try:
+        twin.check_bytes()
+    except UserError:
+        return None
+    said = memory.recall(_line(experiment, twin))
+    return State(*said) if said else None
+
+
+def _recomputed(experiment: Experiment, twin: Record) -> State:
+    """Recompute the twin, compare, and remember. One that cannot be recomputed is stale, for now."""
+    if names := code.edited(experiment.module):
+        return State("stale", f"diffnotes/{names[0]} has changed since this process began; start it again")
     try:
         expected = twin.arrays
-    except UserError as error:
-        return State("tampered", str(error))
-    with tempfile.TemporaryDirectory() as folder:
-        work = Work(Path(folder), title=f"twin of {experiment.name}")
-        found = experiment.compute(experiment.twin, work)
-        work.close()
-    difference = compare(expected, found, experiment)
-    return (
-        State("stale", f"the recomputed twin differs: {difference}")
-        if difference
-        else State("valid", "the recomputed twin is equal")
-    )
+        with tempfile.TemporaryDirectory() as folder:
+            found = recompute(experiment, experiment.spec(**twin.spec), Path(folder))
+        difference = compare(expected, found, experiment)
+    except Tampered as error:
+        return State("stale", f"the twin {twin.profile} is damaged: {error}")
+    except Exception as error:  # whatever it is, it must not hide the state of the others
+        name = f"{type(error).__name__}: {_first_line(error)}"
+        return State("stale", f"the twin {twin.profile} cannot be recomputed ({name})")
+    differs = State("stale", f"the recomputed twin differs: {difference}")
+    said = differs if difference else State("valid", "the recomputed twin is equal")
+    if not code.edited(experiment.module):
+        memory.keep(_line(experiment, twin), (said.name, said.reason))
+    return said
 
 
-def pinned_twin(experiment: Experiment) -> Record | None:
-    """The pinned record of the smoke profile."""
-    for entry in records.index():
-        if (entry.experiment, entry.profile) == (experiment.name, "smoke") and entry.readable():
-            record = entry.read()
-            return record if record.spec == experiment.twin.as_dict() else None
-    return None
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:300]
+
+
+# ------------------------------------------------------------------------------------------------- comparison
 
 
 def compare(expected: Arrays, found: Arrays, experiment: Experiment) -> str:
@@ -124,6 +229,8 @@ def _difference(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> str:
     """What differs beyond the tolerance, entry by entry; NaN and infinity equal only themselves."""
     if a.dtype.kind not in "fiu":
         return "" if np.array_equal(a, b) else "holds other words"
+    if tolerance.absolute == np.inf:  # not every machine can tell it
+        return ""
     was, now = (x.reshape(-1).astype(np.float64) for x in (a, b))
     finite = np.isfinite(was) & np.isfinite(now)
     odd = ~finite & ~((was == now) | (np.isnan(was) & np.isnan(now)))
@@ -143,98 +250,4 @@ def _difference(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> str:
     )
 
 
-def _by_twin(experiment: Experiment, digest: str) -> State:
-    """`verify`, remembered under runs/ for as long as code and twin stand."""
-    twin = pinned_twin(experiment)
-    memory_path = records.runs() / "verified.json"
-    memory = _remembered(memory_path)
-    name = f"{experiment.name} {digest} {twin.meta['digest'] if twin else 'none'}"
-    if name not in memory:
-        found = verify(experiment)
-        memory[name] = [found.name, found.reason]
-        if found.name != "missing":
-            files.write_atomic(memory_path, json.dumps(memory, indent=1).encode())
-    kind, reason = memory[name]
-    return State("valid" if kind == "valid" else "stale", f"the code has changed; {reason}")
-
-
-def _remembered(path: Path) -> dict[str, list[str]]:
-    try:
-        return dict(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return {}
-
-
-def _drift(record: Record, experiment: Experiment) -> str:
-    """Which settings of the record's profile differ today from when the record was made."""
-    default = experiment.profiles[record.profile].as_dict() if record.profile in experiment.profiles else {}
-    now = {**default, **record.meta["settings"]}
-    names = [
-        name for name in sorted(now.keys() | record.spec.keys()) if now.get(name) != record.spec.get(name)
-    ]
-    return ", ".join(f"{name} was {record.spec.get(name)} and is {now.get(name)}" for name in names)
-
-
-def _reached(module: str) -> dict[str, ast.Module]:
-    """Syntax trees of the modules reached by imports from `module`, by name."""
-    trees: dict[str, ast.Module] = {}
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        path = _source(name)
-        if name in trees or path is None or name.startswith(BESIDE) or name == LIST:
-            continue
-        trees[name] = ast.parse(path.read_text())
-        waiting += _imports(trees[name])
-    return trees
-
-
-def _source(module: str) -> Path | None:
-    """The file of a module: below the package, or, for an experiment defined elsewhere, where Python loaded
-    it from.
-    """
-    import sys
-
-    base = PACKAGE.joinpath(*module.split(".")[1:])
-    inside = module.split(".")[0] == PACKAGE.name
-    candidates = [base.with_suffix(".py"), base / "__init__.py"] if inside else []
-    loaded = getattr(sys.modules.get(module), "__file__", None)
-    return next(
-        (p for p in [*candidates, *([Path(loaded)] if loaded and not inside else [])] if p.is_file()), None
-    )
-
-
-def _imports(tree: ast.Module) -> list[str]:
-    """Modules of this package that a tree imports, at any depth."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        elif isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-    return [name for name in found if name.split(".")[0] == PACKAGE.name]
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            value = body[0].value
-            if isinstance(value, ast.Constant) and isinstance(value.value, str):
-                node.body = body[1:]  # type: ignore[attr-defined]
-    return tree
-
-
-def _dump(node: object) -> str:
-    """Like ast.dump, but empty and absent fields are left out: the same text under every Python version."""
-    if isinstance(node, ast.AST):
-        fields = [
-            f"{k}={_dump(v)}"
-            for k, v in ast.iter_fields(node)
-            if v not in (None, []) and k not in ("kind", "type_comment")
-        ]
-        return f"{type(node).__name__}({','.join(fields)})"
-    return f"[{','.join(map(_dump, node))}]" if isinstance(node, list) else repr(node)
-
-
-__all__ = ["Entry", "State", "checked", "code_digest", "compare", "pinned_twin", "state", "verify"]
+__all__ = ["State", "checked", "code_digest", "compare", "pinned_twins", "speakers", "state", "verify"]

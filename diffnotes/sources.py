@@ -1,0 +1,29 @@
+"""The files of this package as they were when this process began: its code, whatever is on disk by now.
+
+Python reads a module once. Who edits a file under an open notebook goes on with the old code, so a digest of
+the file on disk would speak of code that never ran. This module is the first that `import diffnotes` loads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def on_disk(name: str) -> bytes | None:
+    """The bytes of a file of the package now, None where it is gone; `name` is its path below the package."""
+    try:
+        return (PACKAGE / name).read_bytes()
+    except OSError:
+        return None
+
+
+def _all() -> dict[str, bytes]:
+    """Every file of the package by its path, with forward slashes; what Python itself keeps is left out."""
+    files = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    names = (path.relative_to(PACKAGE).as_posix() for path in sorted(files))
+    return {name: data for name in names if (data := on_disk(name)) is not None}
+
+
+SOURCES = _all()

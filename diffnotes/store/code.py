@@ -1,0 +1,263 @@
+"""Which files of the package a computation can reach, and one digest over them.
+
+Reached is what Python would load, and more where that cannot be told from the text: every module named by an
+import of any form (`import a`, `from a import b`, `from . import b`, in functions too) or by a string; the
+`__init__` of every package on the way; the whole package from a module that imports by a name which it only
+computes. Data files count with the modules beside them, and wherever a string ends with their name.
+
+Digests are over syntax trees, without comments, docstrings and layout, and over the bytes of data files. They
+are of the code that this process runs (`sources.SOURCES`), not of what is on disk by now: `edited` compares.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from diffnotes import files, sources
+from diffnotes.errors import UserError
+
+NAME = sources.PACKAGE.name
+DIGITS = 16
+# Calls that import by name: with a literal one the string tells, with any other the whole package counts.
+DYNAMIC = {"import_module", "__import__", "run_module", "run_path", "exec", "eval", "spec_from_file_location"}
+REGISTRIES = {"experiments/__init__.py": "NAMES"}  # a list of names, which says nothing of what they do
+
+
+class Edited(UserError):
+    """Files of the package are not those that this process runs."""
+
+
+@dataclass
+class _File:
+    """One source file: what it names when it is loaded, what its functions name, and its digest."""
+
+    digest: str
+    top: set[str] = field(default_factory=set)  # modules that loading it loads
+    named: set[str] = field(default_factory=set)  # all modules that it names anywhere
+    data: set[str] = field(default_factory=set)
+    dynamic: bool = False
+
+
+def digest(module: str) -> str:
+    """The digest of the code behind a module, 16 hexadecimal digits."""
+    parts = [f"{name} {_digest(name)}" for name in sorted(reached(module))]
+    outside = _outside(module)
+    parts += [f"{module} {_scan(outside, module, False).digest}"] if outside is not None else []
+    return files.sha256_bytes("\n".join(parts).encode())[:DIGITS]
+
+
+def edited(module: str) -> list[str]:
+    """The files behind a module that are not on disk as this process began with them."""
+    return [name for name in sorted(reached(module)) if sources.on_disk(name) != sources.SOURCES[name]]
+
+
+def refuse_if_edited(module: str) -> None:
+    """Raise Edited when files behind a module have changed since this process began."""
+    if names := edited(module):
+        raise Edited(
+            f"{NAME}/{names[0]} has changed since this process began, so its numbers would be booked on code "
+            "that did not make them; start again (a notebook: restart the kernel). Finished parts are kept."
+        )
+
+
+def reached(module: str) -> frozenset[str]:
+    """Paths below the package of all files that the module reaches."""
+    outside = _outside(module)
+    if outside is None:
+        return _closure(frozenset({module}))
+    first = _scan(outside, module, False)
+    return frozenset(sources.SOURCES) if first.dynamic else _closure(frozenset(first.named))
+
+
+@cache
+def _closure(start: frozenset[str]) -> frozenset[str]:
+    whole: set[str] = set()
+    loaded: set[str] = set()  # as a package on the way to another module: only its top level runs
+    found: set[str] = set()
+    waiting = [(name, True) for name in start]
+    while waiting:
+        name, wholly = waiting.pop()
+        path = _path(name)
+        if path is None or name in whole or (not wholly and name in loaded):
+            continue
+        (whole if wholly else loaded).add(name)
+        file = _file(path)
+        if wholly and file.dynamic:
+            return frozenset(sources.SOURCES)
+        found |= {path, *_beside(path), *(file.data if wholly else ())}
+        waiting += [(other, True) for other in (file.named if wholly else file.top)]
+        waiting += [(parent, False) for parent in _parents(name)]
+    return frozenset(found)
+
+
+def _parents(module: str) -> list[str]:
+    words = module.split(".")
+    return [".".join(words[:k]) for k in range(1, len(words))]
+
+
+def _path(module: str) -> str | None:
+    """The file of a module of the package, by its path below the package."""
+    if module.split(".")[0] != NAME:
+        return None
+    base = "/".join(module.split(".")[1:])
+    candidates = [f"{base}.py", f"{base}/__init__.py"] if base else ["__init__.py"]
+    return next((name for name in candidates if name in sources.SOURCES), None)
+
+
+@cache
+def _modules() -> frozenset[str]:
+    """All modules of the package."""
+    python = (name for name in sources.SOURCES if name.endswith(".py"))
+    paths = [name.removesuffix(".py").removesuffix("/__init__") for name in python]
+    return frozenset(NAME if path == "__init__" else f"{NAME}.{path.replace('/', '.')}" for path in paths)
+
+
+@cache
+def _data() -> tuple[str, ...]:
+    """All files of the package that are no Python."""
+    return tuple(name for name in sources.SOURCES if not name.endswith(".py"))
+
+
+@cache
+def _beside(path: str) -> tuple[str, ...]:
+    """Data files in the folder of a source file, and in folders below it that are no packages."""
+    here = path.rpartition("/")[0]
+    return tuple(name for name in _data() if _package_of(name) == here)
+
+
+@cache
+def _package_of(name: str) -> str:
+    """The innermost package folder around a file; "" is the package itself."""
+    folder = name.rpartition("/")[0]
+    while folder and f"{folder}/__init__.py" not in sources.SOURCES:
+        folder = folder.rpartition("/")[0]
+    return folder
+
+
+# ---------------------------------------------------------------------------------------------- single files
+
+
+@cache
+def _digest(path: str) -> str:
+    return _file(path).digest if path.endswith(".py") else files.sha256_bytes(sources.SOURCES[path])
+
+
+@cache
+def _file(path: str) -> _File:
+    words = path.removesuffix(".py").split("/")
+    package = words[-1] == "__init__"
+    module = ".".join([NAME, *(words[:-1] if package else words)])
+    return _scan(sources.SOURCES[path], module, package, REGISTRIES.get(path, ""))
+
+
+def _outside(module: str) -> bytes | None:
+    """The source of an experiment that is defined outside the package, such as in a test."""
+    if module.split(".")[0] == NAME:
+        return None
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    return Path(loaded).read_bytes() if loaded else b""
+
+
+def _scan(text: bytes, module: str, package: bool, registry: str = "") -> _File:
+    """What a source file names, and its digest."""
+    tree = ast.parse(text)
+    here = module if package else module.rpartition(".")[0]
+    tree.body = [node for node in tree.body if not (registry and _assigns(node, registry))]
+    found = _File(files.sha256_bytes(_dump(_without_docstrings(tree)).encode()))
+    for node in _at_load(tree):
+        found.top |= set(_imports(node, here))
+    for node in ast.walk(tree):
+        found.named |= set(_imports(node, here))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.named |= _named_modules(node.value, here)
+            found.data |= {name for name in _data() if node.value.endswith(name.rpartition("/")[2])}
+        found.dynamic |= isinstance(node, ast.Call) and _is_dynamic(node)
+    return found
+
+
+def _assigns(node: ast.stmt, name: str) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
+
+
+def _at_load(tree: ast.Module) -> Iterator[ast.AST]:
+    """The nodes that run when a module is loaded: all but the insides of functions."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            waiting += ast.iter_child_nodes(node)
+
+
+def _imports(node: ast.AST, here: str) -> Iterator[str]:
+    """Modules of this package that an import statement names."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names if alias.name.split(".")[0] == NAME)
+    elif isinstance(node, ast.ImportFrom):
+        base = _resolved(node.module or "", node.level, here)
+        below = [f"{base}.{alias.name}" for alias in node.names]
+        if base.split(".")[0] == NAME:
+            yield from (name for name in below if name in _modules())
+            if any(name not in _modules() for name in below):
+                yield base
+
+
+def _resolved(module: str, level: int, here: str) -> str:
+    """An absolute name for `from ..module import`, seen from the package `here`."""
+    words = here.split(".")
+    base = words[: len(words) - level + 1] if level else []
+    return ".".join([*base, *([module] if module else [])])
+
+
+def _named_modules(text: str, here: str) -> set[str]:
+    """Modules that a string names: whole, relative, or by a beginning such as "diffnotes.experiments."."""
+    if len(text) > 200 or not re.fullmatch(rf"(\.+|{NAME}\.)\w[\w.]*|{NAME}\.?", text):
+        return set()
+    level = len(text) - len(text.lstrip("."))
+    name = _resolved(text.lstrip("."), level, here) if level else text
+    if name.endswith("."):
+        return {module for module in _modules() if module.startswith(name)}
+    return {name} & _modules()
+
+
+def _is_dynamic(call: ast.Call) -> bool:
+    """Whether a call imports by a name that is not written there."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if name not in DYNAMIC or (name in ("exec", "eval") and isinstance(call.func, ast.Attribute)):
+        return False
+    first = call.args[0] if call.args else None
+    literal = isinstance(first, ast.Constant) or (
+        isinstance(first, ast.JoinedStr)
+        and isinstance(first.values[0], ast.Constant)
+        and str(first.values[0].value).startswith(f"{NAME}.")
+    )
+    return not literal
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            value = body[0].value
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                node.body = body[1:]  # type: ignore[attr-defined]
+    return tree
+
+
+def _dump(node: object) -> str:
+    """Like ast.dump, but empty and absent fields are left out: the same text under every Python version."""
+    if isinstance(node, ast.AST):
+        fields = [
+            f"{k}={_dump(v)}"
+            for k, v in ast.iter_fields(node)
+            if v not in (None, []) and k not in ("kind", "type_comment")
+        ]
+        return f"{type(node).__name__}({','.join(fields)})"
+    return f"[{','.join(map(_dump, node))}]" if isinstance(node, list) else repr(node)

@@ -1,0 +1,78 @@
+"""What recomputed twins said before, so that they are recomputed once and not at every look.
+
+A line holds for one code, one pinned twin, one set of data and one environment (`line`). Only "valid" and
+"stale" are kept: what could not be read or computed is asked anew. Lines of this checkout lie in
+runs/verified.json; results/verified.json is committed, for fresh clones. A memory that cannot be written is
+none, and nothing is lost but time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from diffnotes import files
+from diffnotes.errors import UserError
+from diffnotes.store import records
+
+KEPT = ("valid", "stale")
+MOST = 400  # lines; the oldest go first
+VARIABLES = ("DIFFNOTES_FEATURES",)  # of the environment, that change what code computes
+
+Said = tuple[str, str]
+"""A state and its reason."""
+
+
+def line(code: str, twin: str, data: Mapping[str, str]) -> str:
+    """The name of a line, 64 hexadecimal digits."""
+    environment = {name: os.environ.get(name, "") for name in VARIABLES}
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    content = [code, twin, dict(data), environment, python, records.packages()]
+    return files.sha256_bytes(json.dumps(content, sort_keys=True).encode())
+
+
+def recall(name: str) -> Said | None:
+    """What a line says, this checkout's own first."""
+    for folder in (records.runs(), records.results()):
+        said = _read(folder).get(name)
+        if said is not None:
+            return said
+    return None
+
+
+def keep(name: str, said: Said, folder: Path | None = None) -> None:
+    """Remember, in runs/ unless told otherwise."""
+    where = folder or records.runs()
+    if said[0] not in KEPT:
+        return
+    lines = {k: v for k, v in _read(where).items() if k != name} | {name: said}
+    newest = dict(list(lines.items())[-MOST:])
+    with contextlib.suppress(UserError):
+        files.write_atomic(_path(where), (json.dumps(newest, indent=0) + "\n").encode())
+
+
+def _path(folder: Path) -> Path:
+    return folder / "verified.json"
+
+
+def _read(folder: Path) -> dict[str, Said]:
+    """The lines of a file that are lines; a damaged file has none."""
+    try:
+        content = json.loads(_path(folder).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    lines = content.items() if isinstance(content, dict) else ()
+    return {name: (v[0], v[1]) for name, v in lines if _is_said(v)}
+
+
+def _is_said(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and value[0] in KEPT
+        and isinstance(value[1], str)
+    )
