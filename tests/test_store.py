@@ -3,47 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from small import EXPERIMENT, SmallSpec, compute
 
 from diffnotes import files, store
 from diffnotes.errors import UserError
 from diffnotes.store import staleness
-
-
-@dataclass(frozen=True)
-class SmallSpec(store.Spec):
-    n: int = store.number(3, low=1, high=100, help="how many numbers")
-    factor: float = store.number(1.5, low=0.0)
-    kind: str = store.choice("x", "x", "y")
-    many: tuple[float, ...] = store.numbers((1.0, 2.0), low=0.0)
-    both: bool = store.flag(True)
-    seed: int = store.number(0, low=0)
-
-
-def compute(spec, work):
-    saved = work.load("sums")
-    values = list(saved["values"]) if saved else []
-    for i in range(len(values), spec.n):
-        values.append(spec.factor * i)
-        work.save("sums", {"values": np.array(values)})
-        work.step(i + 1, spec.n)
-    return {"values": np.array(values), "name": np.array([spec.kind])}
-
-
-EXPERIMENT = store.Experiment(
-    name="small",
-    version=1,
-    spec=SmallSpec,
-    profiles={"smoke": SmallSpec(), "laptop": SmallSpec(n=7), "paper": SmallSpec(n=90)},
-    compute=compute,
-    seconds={"smoke": 1, "laptop": 2, "paper": 9000},
-    shown=({"kind": "x"}, {"kind": "y"}),
-    figures=("line",),
-    machine={"paper": "one H200"},
-)
 
 
 @pytest.fixture(autouse=True)

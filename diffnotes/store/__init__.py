@@ -26,6 +26,7 @@ from diffnotes.store.experiment import (
     Work,
     is_twin,
 )
+from diffnotes.store.pins import Refused
 from diffnotes.store.records import Entry, Lost, Record, Tampered, index, key, results, root, runs
 from diffnotes.store.spec import (
     PINNED,
@@ -42,8 +43,8 @@ from diffnotes.store.spec import (
 from diffnotes.store.staleness import State, checked, code_digest, state, verify
 
 __all__ = [
-    "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Request",
-    "Spec", "SpecError", "State", "Tampered", "Tolerance", "Unfinished", "Work", "best", "checked",
+    "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Refused",
+    "Request", "Spec", "SpecError", "State", "Tampered", "Tolerance", "Unfinished", "Work", "best", "checked",
     "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "number", "numbers",
     "parameters", "pin", "request", "results", "root", "run", "runs", "state", "verify",
 ]  # fmt: skip

@@ -103,7 +103,7 @@ def _drift(record: Record, experiment: Experiment) -> str:
     if settings := _other_settings(record, experiment):
         return f"profile {record.profile} has changed since: {settings}"
     here = stands_on(experiment, record.profile, record.changed())
-    differ = [name for name, known in record.stands_on.items() if here.get(name, known) != known]
+    differ = [name for name, now in here.items() if record.stands_on.get(name) != now]
     return f"{', '.join(differ)}: other data than those it was computed from" if differ else ""
 
 
