@@ -273,8 +273,10 @@ def test_lines_that_are_shipped_serve_a_fresh_clone(pinned, other_code, monkeypa
 
 
 def rewritten(record, **changes):
-    """The same record with other words in its record.json."""
-    files.write_atomic(record.folder / "record.json", json.dumps(record.meta | changes).encode())
+    """The same record with other words in its record.json, which somebody sealed again."""
+    meta = record.meta | changes
+    meta["seal"] = records._seal(meta)
+    files.write_atomic(record.folder / "record.json", json.dumps(meta).encode())
     return record
 
 
@@ -307,14 +309,14 @@ def test_a_record_of_another_experiment_is_refused():
         ({"settings": {"n": 4}}, "not the profile laptop as it stands"),
         ({"profile": "gigantic"}, "settings that small does not take"),
         ({"data": {"digits": "other"}}, "not the key of what its record.json says"),
-        ({"key": KEY}, "not the key of what its record.json says"),
+        ({"key": KEY}, f"is that of record {KEY}"),
         ({"dirty": True}, "uncommitted changes in diffnotes/"),
         ({"code": KEY}, "no twin smoke of that code is here"),
     ],
 )
 def test_a_record_that_is_not_what_it_says_is_refused(changes, sentence):
     record = rewritten(store.run(EXPERIMENT, "laptop", kind="x"), **changes)
-    with pytest.raises(store.Refused, match=sentence) as caught:
+    with pytest.raises(UserError, match=sentence) as caught:
         store.pin(EXPERIMENT, record.folder.name)
     assert "\n" not in str(caught.value)
     assert not (store.results() / "index.json").exists()
@@ -323,8 +325,16 @@ def test_a_record_that_is_not_what_it_says_is_refused(changes, sentence):
 def test_a_moved_record_is_refused():
     record = store.run(EXPERIMENT, "laptop", kind="x")
     record.folder.rename(record.folder.with_name(KEY))
-    with pytest.raises(store.Refused, match="edited or moved"):
+    with pytest.raises(store.Tampered, match="is that of record"):
         store.pin(EXPERIMENT, KEY)
+
+
+def test_an_edited_record_is_seen_without_any_index():
+    record = store.run(EXPERIMENT, "laptop", n=8)
+    files.write_atomic(record.folder / "record.json", json.dumps(record.meta | {"seconds": 0.0}).encode())
+    with pytest.raises(store.Tampered, match="is not what was recorded"):
+        records.read(record.folder)
+    assert store.run(EXPERIMENT, "laptop", n=8).meta["seconds"] == records.read(record.folder).meta["seconds"]
 
 
 def test_changed_arrays_are_refused():

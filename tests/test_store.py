@@ -237,7 +237,7 @@ def test_one_changed_byte_is_seen(pinned):
 def test_an_edited_record_json_is_seen(pinned):
     path = pinned.folder / "record.json"
     path.write_text(path.read_text().replace('"n": 7', '"n": 8'))
-    with pytest.raises(store.Tampered, match="not what was pinned"):
+    with pytest.raises(store.Tampered, match="not what was recorded"):
         store.load(EXPERIMENT, kind="x")
 
 

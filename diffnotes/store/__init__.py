@@ -118,7 +118,7 @@ def run(experiment: Experiment, profile: str, max_seconds: float | None = None, 
     data, inputs = experiment.data(spec), experiment.inputs(spec)
     name = key(experiment, spec, {**data, **inputs})
     folder = runs() / experiment.name / name
-    done = records.read(folder)
+    done = records.read_own(folder)
     if done is not None and state(done, experiment).name == "valid":
         return done
     code.refuse_if_edited(experiment.module)
@@ -140,7 +140,7 @@ def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
     spec = experiment.profiles[profile].replace(**request(experiment, profile, settings).settings)
     name = key(experiment, spec, {**experiment.data(spec), **experiment.inputs(spec)})
     folder = runs() / experiment.name / name
-    done = records.read(folder)
+    done = records.read_own(folder)
     if done is None or state(done, experiment).name != "valid":  # as `run` decides
         experiment.compute(spec, Follower(folder / f"partial-{code_digest(experiment)}"))
 
@@ -196,7 +196,7 @@ def _all(name: str) -> Iterator[Record]:
         if entry.experiment == name and entry.readable():
             yield entry.read()
     for folder in sorted((runs() / name).glob("*/")):
-        if (record := records.read(folder)) is not None:
+        if (record := records.read_own(folder)) is not None:
             yield record
 
 

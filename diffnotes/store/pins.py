@@ -19,12 +19,6 @@ from diffnotes.store.experiment import Experiment, is_twin
 from diffnotes.store.records import Entry, Record, index, results
 from diffnotes.store.spec import SpecError
 
-NEEDED = {
-    "experiment": str, "version": int, "profile": str, "spec": dict, "settings": dict, "arrays": dict,
-    "digest": str, "created": str, "python": str, "packages": dict, "device": str, "seconds": (int, float),
-    "data": dict, "code": str, "key": str, "commit": (str, type(None)), "dirty": (bool, type(None)),
-}  # fmt: skip
-
 
 class Refused(UserError):
     """The record cannot be pinned."""
@@ -101,25 +95,14 @@ def _holds(experiment: Experiment, twin: Record) -> bool:
 
 def _check(experiment: Experiment, record: Record) -> None:
     """Raise Refused unless the record is what it says."""
-    _check_fields(record)
     if record.experiment != experiment.name or record.meta["version"] != experiment.version:
         whose = f"{record.experiment}, version {record.meta['version']}"
         raise Refused(f"{record.key} is of {whose}, not of {experiment.name}, version {experiment.version}.")
     spec = _spec(experiment, record)
-    name = records.key(experiment, spec, record.stands_on)
-    if {name, record.folder.name} != {record.key}:
-        raise Refused(
-            f"{record.folder.name} is not the key of what its record.json says ({name}), so it was edited or "
-            "moved; run it again."
-        )
+    if (name := records.key(experiment, spec, record.stands_on)) != record.key:
+        raise Refused(f"{record.key} is not the key of what its record.json says ({name}); run it again.")
     record.check_bytes()
     _check_commit(experiment, record)
-
-
-def _check_fields(record: Record) -> None:
-    for name, kind in NEEDED.items():
-        if not isinstance(record.meta.get(name), kind):  # type: ignore[arg-type]
-            raise Refused(f"{record.folder.name}/record.json has no valid {name!r}; run it again.")
 
 
 def _spec(experiment: Experiment, record: Record) -> Any:

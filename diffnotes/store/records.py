@@ -28,6 +28,11 @@ from diffnotes.store.experiment import Arrays, Experiment
 from diffnotes.store.spec import Spec
 
 KEY_DIGITS = 16
+NEEDED: dict[str, Any] = {  # what every record.json says
+    "experiment": str, "version": int, "profile": str, "spec": dict, "settings": dict, "arrays": dict,
+    "digest": str, "created": str, "python": str, "packages": dict, "device": str, "seconds": (int, float),
+    "data": dict, "code": str, "key": str, "commit": (str, type(None)), "dirty": (bool, type(None)),
+}  # fmt: skip
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "pillow")
 
 
@@ -177,9 +182,16 @@ def write(
         "precision": spec.as_dict().get("precision", experiment.precision),
         **made,
     }
+    meta["seal"] = _seal(meta)
     files.write_atomic(folder / "arrays.npz", data)
     files.write_atomic(folder / "record.json", _json(meta))
     return Record(folder, meta)
+
+
+def _seal(meta: Mapping[str, Any]) -> str:
+    """SHA-256 over everything else that a record.json says, so that damage to it is seen."""
+    content = {name: value for name, value in meta.items() if name != "seal"}
+    return files.sha256_bytes(_json(content))
 
 
 def read(folder: Path, **flags: Any) -> Record | None:
@@ -188,11 +200,33 @@ def read(folder: Path, **flags: Any) -> Record | None:
         meta = json.loads((folder / "record.json").read_text())
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Tampered(
             f"{_short(folder)}/record.json cannot be read ({error}); restore it with git, or delete it."
         ) from error
+    if fault := _fault(meta, folder.name):
+        raise Tampered(f"{_short(folder)}/record.json {fault}; restore it with git, or delete it.")
     return Record(folder, meta, **flags)
+
+
+def _fault(meta: Any, key: str) -> str:
+    """What shows that a record.json is not what was written into the folder of that key."""
+    if not isinstance(meta, dict):
+        return "is no record"
+    for name, kind in NEEDED.items():
+        if not isinstance(meta.get(name), kind):
+            return f"has no valid {name!r}"
+    if meta.get("seal", _seal(meta)) != _seal(meta):
+        return "is not what was recorded"
+    return "" if meta["key"] == key else f"is that of record {meta['key']}"
+
+
+def read_own(folder: Path) -> Record | None:
+    """The record in a folder of runs/; a damaged one counts as none, since it can be made again."""
+    try:
+        return read(folder)
+    except Tampered:
+        return None
 
 
 @dataclass(frozen=True)

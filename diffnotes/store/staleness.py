@@ -88,7 +88,7 @@ def speakers(record: Record, experiment: Experiment) -> tuple[list[Record], list
 
 def _all_twins(experiment: Experiment) -> list[Record]:
     """In runs/ and pinned, the pinned ones last."""
-    made = (records.read(folder) for folder in sorted((records.runs() / experiment.name).glob("*/")))
+    made = (records.read_own(folder) for folder in sorted((records.runs() / experiment.name).glob("*/")))
     return [*(t for t in made if t is not None and is_twin(t.profile)), *pinned_twins(experiment)]
 
 
