@@ -1,4 +1,4 @@
-"""Hundreds of kills and a thousand damaged files: the same bits as undisturbed, nothing wrong shown as valid."""
+"""Hundreds of kills, a thousand damaged files: the same bits as undisturbed, nothing wrong called valid."""
 
 from __future__ import annotations
 

@@ -6,10 +6,12 @@ The page tests call `build(if_stale=True)`, so that they read what `make book` m
 from __future__ import annotations
 
 import argparse
+import ctypes
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -96,12 +98,19 @@ def plain(text: str) -> str:
     return re.sub(r"\x1b\[[\d;]*m", "", text)
 
 
+def die_with_parent() -> None:
+    """Let the builder end when this process is killed; an orphan would go on writing into the next build."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
 def run_jupyter_book() -> tuple[int, str]:
     """Run the builder; return its exit code and everything it printed."""
     program = str(Path(sys.prefix, "bin", "jupyter-book"))
     done = subprocess.run(
         [program, "build", ".", "--all", "-W", "-n", "--keep-going"],
         cwd=ROOT,
+        preexec_fn=die_with_parent,
         env=kernel_environment() | {"NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
