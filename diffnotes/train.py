@@ -27,8 +27,6 @@ from diffnotes.checkpoints import Checkpoints
 from diffnotes.errors import UserError
 from diffnotes.shapes import Int, Tensor
 
-Objective = Callable[[Callable[..., Tensor], int, slice], Tensor]
-"""(model, step, rows) -> losses [m] of these rows of the batch of `step`: nothing else may enter."""
 Report = Callable[[float, float, str], None]
 """(steps done, steps in all, text); what it raises stops the run, after a checkpoint."""
 
@@ -40,8 +38,37 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What an objective is asked for: the losses of `rows`, some rows of the batch of `step`.
+
+    `seed` and `size` are those of the plan. A process and a part of a batch get the rows that are theirs.
+    What row j needs must be a function of (seed, its place) alone; then no division of labour changes it.
+    """
+
+    seed: int
+    size: int
+    step: int
+    rows: range
+
+    @property
+    def places(self) -> range:
+        """The place of each row in the endless sequence of all batches: step * size + j, the index of its
+        draws."""
+        start = self.step * self.size
+        return range(start + self.rows.start, start + self.rows.stop)
+
+    def indices(self, n: int) -> Int[Tensor, "m"]:
+        """Which of n samples the rows are; see `batch_indices`."""
+        return batch_indices(self.seed, n, self.size, self.step)[self.rows.start : self.rows.stop]
+
+
+Objective = Callable[[Callable[..., Tensor], Batch], Tensor]
+"""(model, batch) -> losses [m] of its rows: nothing else may enter."""
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a run does, whatever the machine.
+    """What a run does, whatever the machine. Batch size and seed are said here and nowhere else.
 
     The learning rate rises linearly over `warmup` steps to `rate`, then stays or falls to 0 along half a
     cosine. Adam (Kingma and Ba 2015) with decoupled weight `decay`; `clip` bounds the norm of the gradient, 0
@@ -74,6 +101,10 @@ class Plan:
         for name, known in {"anneal": ANNEALS, "precision": PRECISIONS}.items():
             if getattr(self, name) not in known:
                 raise UserError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+
+    def batch_at(self, step: int, rows: range | None = None) -> Batch:
+        """The batch of step number `step`, counted from 0, or some of its rows."""
+        return Batch(self.seed, self.batch, step, range(self.batch) if rows is None else rows)
 
     def rate_at(self, step: int) -> float:
         """The learning rate of step number `step`, counted from 0."""
@@ -204,9 +235,9 @@ class _Run:
         first, last = (self.plan.batch * r // self.group.size for r in (self.group.rank, self.group.rank + 1))
         loss = torch.zeros((), device=self.where)
         for part in runtime.blocks(last - first, self.micro or last - first):
-            rows = slice(first + part.start, first + part.stop)
+            batch = self.plan.batch_at(self.step, range(first + part.start, first + part.stop))
             with torch.autocast(self.where.type, torch.bfloat16, enabled=self.half):
-                share = self.objective(self.forward, self.step, rows).float().sum() / self.plan.batch
+                share = self.objective(self.forward, batch).float().sum() / self.plan.batch
             share.backward()
             loss += share.detach()
         self.group.add([loss, *(w.grad for w in self.weights if w.grad is not None)])

@@ -92,7 +92,7 @@ def _samples(spec: HalvesSpec, x: Tensor, seed: int, folder: Path, report: Repor
     where, process, shape = runtime.device(), FlowMatching(), tuple(x.shape[1:])
     network = seeded(seed, lambda: MLP(shape, spec.width, spec.blocks))
     denoiser = NetworkDenoiser(network, process, "velocity").to(where)
-    loss = DenoisingLoss(x.to(where), spec.batch, UniformTime(process), process, "velocity", seed=seed)
+    loss = DenoisingLoss(x.to(where), UniformTime(process), process, "velocity")
     plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), seed=seed)
     [end] = train(denoiser, loss, plan, [spec.steps], folder, report)
     with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():

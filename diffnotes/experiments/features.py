@@ -95,7 +95,7 @@ def _trained(spec: FeatureSpec, work: Work) -> tuple[FeatureNet, Arrays]:
     """The network after its training, and the mean loss between looks."""
     net = seeded(spec.seed, lambda: FeatureNet(spec.width)).to(runtime.device())
     images, labels = (x.to(runtime.device()) for x in images_of(spec, "train"))
-    loss = ClassifierLoss(images, labels, spec.batch, seed=spec.seed)
+    loss = ClassifierLoss(images, labels)
     plan = Plan(
         spec.steps, spec.batch, spec.rate, warmup=spec.warmup, anneal="cosine", decay=spec.decay,
         seed=spec.seed,

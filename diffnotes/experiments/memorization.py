@@ -189,8 +189,8 @@ class _Trained:
         process = FlowMatching()
         self.denoiser = NetworkDenoiser(network, process, "velocity").to(where)
         self.objective = DenoisingLoss(
-            self.x, run.batch, UniformTime(process), process, "velocity",
-            self.train_set.labels.to(where) if spec.conditional else None, seed=run.seed,
+            self.x, UniformTime(process), process, "velocity",
+            self.train_set.labels.to(where) if spec.conditional else None,
         )  # fmt: skip
 
     def _network(self) -> nn.Module:

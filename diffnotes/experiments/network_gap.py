@@ -129,7 +129,7 @@ class _Run:
         self.known, self.unseen = (x.to(where) for x in images_of(spec, seed))
         self.shape = tuple(self.known.shape[1:])
         self.denoiser = NetworkDenoiser(seeded(seed, self._network)).to(where)
-        self.objective = DenoisingLoss(self.known, spec.batch, LogNormal(), seed=seed)
+        self.objective = DenoisingLoss(self.known, LogNormal())
         self.count = min(spec.samples, len(self.known), len(self.unseen))
 
     def _network(self) -> nn.Module:

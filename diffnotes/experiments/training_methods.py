@@ -111,7 +111,7 @@ class Ours(Method):
         plan = Plan(
             steps, spec.batch, RATE, clip=CLIP, horizons=(TIMES,), precision=precision, seed=spec.seed
         )
-        objective = DenoisingLoss(x, spec.batch, LogNormal(), seed=spec.seed)
+        objective = DenoisingLoss(x, LogNormal())
         stops = range(spec.steps, steps + 1, spec.steps)
         self.snapshots = train(
             self.network, objective, plan, stops, folder, self._reported, save_seconds=math.inf
