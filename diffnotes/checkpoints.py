@@ -13,8 +13,13 @@ import torch
 
 from diffnotes import files
 from diffnotes.errors import UserError
+from diffnotes.identity import INITIAL, Parts, differences
 
 _DIGEST = 32  # bytes of SHA-256 before the state
+
+
+class DamagedCheckpoints(UserError):
+    """No checkpoint of a folder is what was written."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class Checkpoints:
     """
 
     folder: Path
-    identity: str
+    identity: Parts
 
     @property
     def current(self) -> Path:
@@ -49,22 +54,38 @@ class Checkpoints:
     def load(self, where: torch.device) -> dict[str, Any] | None:
         """The newest undamaged state with its tensors on `where`; None when nothing was saved yet.
 
-        Raises UserError when every file is damaged, or the state is of another run.
+        Raises DamagedCheckpoints when every file is damaged, and UserError when the state is of another run.
         """
         paths = [path for path in (self.current, self.previous) if path.exists()]
-        contents = filter(None, map(_content, paths))
-        content = next(contents, None)
+        content = next(filter(None, map(_content, paths)), None)
         if content is None:
             if paths:
-                raise UserError(f"The checkpoints in {self.folder} are damaged; delete them to start over.")
+                raise DamagedCheckpoints(
+                    f"The checkpoints in {self.folder} are damaged; delete them to start over."
+                )
             return None
         state = torch.load(io.BytesIO(content), map_location=where, weights_only=True)
         if state["identity"] != self.identity:
-            raise UserError(
-                f"The checkpoint in {self.folder} is of a run with another plan or network; "
-                "delete that folder or give another."
-            )
+            raise UserError(self._refusal(state["identity"]))
         return state
+
+    def _refusal(self, other: Parts | str) -> str:
+        """Why a state of the run `other` is not taken."""
+        if isinstance(other, str):  # a digest of plan and shapes alone
+            return (
+                f"The checkpoint in {self.folder} is of an older version, which did not note what it was "
+                "trained on; delete that folder or give another."
+            )
+        found = differences(self.identity, other)
+        if found == [f"network ({INITIAL})"]:
+            return (
+                f"The checkpoint in {self.folder} is of a run that began with other weights; build the "
+                "network as that run did, not trained, or give another folder."
+            )
+        return (
+            f"The checkpoint in {self.folder} is of another run: other {' and '.join(found)}; delete that "
+            "folder or give another."
+        )
 
 
 def _content(path: Path) -> bytes | None:

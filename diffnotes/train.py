@@ -11,11 +11,10 @@ the same run: bit for bit on a CPU with as many threads, to rounding on a GPU or
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from torch import nn
 from diffnotes import runtime
 from diffnotes.checkpoints import Checkpoints
 from diffnotes.errors import UserError
+from diffnotes.identity import Parts, run_parts
 from diffnotes.shapes import Int, Tensor
 
 Report = Callable[[float, float, str], None]
@@ -162,8 +162,12 @@ def train(
     and so do those of the processes under torchrun. The model must be a function of weights and inputs:
     no dropout, no batch statistics.
 
-    Raises UserError for bad stops, for checkpoints that are damaged or of another run, for a folder that
-    cannot be written, and for a loss that is not finite, with its step.
+    A checkpoint is of this run if plan, precision, the network with its initial weights, the objective and
+    its data are the same. So `model` comes as it was at the start, and `objective` is a frozen dataclass.
+
+    Raises UserError for bad stops, for an objective that cannot be described (see `identity`), for
+    checkpoints that are damaged or of another run, for a folder that cannot be written, and for a loss that
+    is not finite, with its step.
     """
     if sorted(set(stops)) != list(stops) or not stops or not 0 <= stops[0] <= stops[-1] <= plan.steps:
         raise UserError(f"stops must rise within 0 to {plan.steps} (the plan's steps), not {list(stops)}.")
@@ -208,7 +212,7 @@ class _Run:
         )
         self.averages = {h: [w.detach().clone() for w in self.weights] for h in plan.horizons}
         self.micro, self.save_seconds = micro, save_seconds
-        self.checkpoints = Checkpoints(folder, _identity(model, plan))
+        self.checkpoints = Checkpoints(folder, _identity(model, objective, plan, self.half))
         self.step = self.saved = self.counted = 0
         self.total = self.busy = 0.0
         self.pending: list[Tensor] = []
@@ -340,11 +344,12 @@ def average_weight(step: int, horizon: int) -> float:
     return 1 / max(1.0, min(float(horizon), step / 10))
 
 
-def _identity(model: nn.Module, plan: Plan) -> str:
+def _identity(model: nn.Module, objective: Objective, plan: Plan, half: bool) -> Parts:
     """What must be equal for a checkpoint to fit. More steps at a constant rate only continue a run."""
-    known = replace(plan, precision="auto", steps=1 if plan.anneal == "constant" else plan.steps)
-    shapes = [(name, tuple(w.shape)) for name, w in model.named_parameters()]
-    return hashlib.sha256(f"{known} {shapes}".encode()).hexdigest()
+    settings = {**vars(plan), "precision": "bfloat16" if half else "float32"}
+    if plan.anneal == "constant":
+        del settings["steps"]
+    return run_parts(model, objective, settings)
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:
