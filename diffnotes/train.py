@@ -73,9 +73,10 @@ class Plan:
     The learning rate rises linearly over `warmup` steps to `rate`, then stays or falls to 0 along half a
     cosine. Adam (Kingma and Ba 2015) with decoupled weight `decay`; `clip` bounds the norm of the gradient, 0
     for no bound. `horizons` are those of averages of the weights, in steps (see `average_weight`).
-    `precision` is that of products: "auto" is bfloat16 on a GPU, where the network is compiled as well, and
-    float32 on a CPU. A CPU with instructions for bfloat16 (`lscpu` lists avx512_bf16 or amx_bf16) does a
-    U-Net's step in 0.6 of the time with it; another one is slower. Compiling pays on neither.
+    `precision` is that of products and convolutions: bfloat16, or float32 without TF32. "auto" is bfloat16 on
+    a GPU, where the network is compiled as well, and float32 on a CPU. A CPU with instructions for bfloat16
+    (`lscpu` lists avx512_bf16 or amx_bf16) does a U-Net's step in 0.6 of the time with it; another one is
+    slower. Compiling pays on neither.
     """
 
     steps: int
@@ -224,7 +225,8 @@ class _Run:
         """One step of the optimizer and of the averages."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate_at(self.step)
-        self.pending.append(self._gradient())
+        with contextlib.nullcontext() if self.half else runtime.full_precision():
+            self.pending.append(self._gradient())
         if self.plan.clip:
             nn.utils.clip_grad_norm_(self.weights, self.plan.clip)
         self.optimizer.step()

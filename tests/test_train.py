@@ -301,6 +301,28 @@ def test_the_first_steps_are_those_of_adam_by_hand(tmp_path: Path) -> None:
     assert end.loss == pytest.approx(sum(loss.item() for loss in losses) / 3)
 
 
+@pytest.mark.parametrize(("precision", "taken"), [("float32", "ieee"), ("bfloat16", "tf32")])
+def test_a_step_in_float32_takes_no_tf32(tmp_path: Path, precision: str, taken: str) -> None:
+    switches = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]
+    before, seen = [switch.fp32_precision for switch in switches], []
+
+    def note(*_: object) -> None:
+        seen.append([switch.fp32_precision for switch in switches])
+
+    model = Toy()  # type: ignore[operator]
+    model.two.register_forward_hook(note)
+    model.one.weight.register_hook(note)  # in the backward pass
+    try:
+        for switch in switches:
+            switch.fp32_precision = "tf32"
+        list(train.train(model, objective, Plan(1, 16, precision=precision), [1], tmp_path))  # type: ignore[arg-type]
+        note()
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
+    assert seen == [[taken] * 2, [taken] * 2, ["tf32"] * 2]
+
+
 def test_averages_follow_their_definition(tmp_path: Path) -> None:
     plan = Plan(40, 16, horizons=(3,))
     model, seen = run(tmp_path / "a", plan, [40])

@@ -93,7 +93,7 @@ def _samples(spec: HalvesSpec, x: Tensor, seed: int, folder: Path, report: Repor
     network = seeded(seed, lambda: MLP(shape, spec.width, spec.blocks))
     denoiser = NetworkDenoiser(network, process, "velocity").to(where)
     loss = DenoisingLoss(x.to(where), UniformTime(process), process, "velocity")
-    plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), seed=seed)
+    plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), precision="float32", seed=seed)
     [end] = train(denoiser, loss, plan, [spec.steps], folder, report)
     with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():
         return sample(

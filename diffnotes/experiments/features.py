@@ -98,7 +98,7 @@ def _trained(spec: FeatureSpec, work: Work) -> tuple[FeatureNet, Arrays]:
     loss = ClassifierLoss(images, labels)
     plan = Plan(
         spec.steps, spec.batch, spec.rate, warmup=spec.warmup, anneal="cosine", decay=spec.decay,
-        seed=spec.seed,
+        precision="float32", seed=spec.seed,
     )  # fmt: skip
     stops = sorted({max(1, spec.steps * (k + 1) // spec.looks) for k in range(spec.looks)})
 
