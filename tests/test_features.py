@@ -253,7 +253,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> store.Arrays:
 
 def test_interrupted_run_is_the_same(arrays: store.Arrays, tmp_path: Path) -> None:
     again, curve = experiment._trained(SMOKE, store.Work(tmp_path))
-    for name, w in to_arrays(again).items():
+    for name, w in again.items():
         assert np.array_equal(arrays[experiment.PREFIX + name], w)
     assert np.array_equal(arrays["loss"], curve["loss"])
     assert np.isfinite(curve["loss"]).all()
