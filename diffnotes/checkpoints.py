@@ -13,8 +13,14 @@ import torch
 
 from diffnotes import files
 from diffnotes.errors import UserError
+from diffnotes.identity import INITIAL, Parts, differences
 
 _DIGEST = 32  # bytes of SHA-256 before the state
+_CURRENT, _PREVIOUS = "checkpoint.pt", "checkpoint-before.pt"
+
+
+class DamagedCheckpoints(UserError):
+    """No checkpoint of a folder is what was written."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +31,22 @@ class Checkpoints:
     """
 
     folder: Path
-    identity: str
+    identity: Parts
 
     @property
     def current(self) -> Path:
-        return self.folder / "checkpoint.pt"
+        return self.folder / _CURRENT
 
     @property
     def previous(self) -> Path:
-        return self.folder / "checkpoint-before.pt"
+        return self.folder / _PREVIOUS
 
     def save(self, state: dict[str, Any]) -> None:
         """Write `state`; the last one becomes the fall-back. A failed write leaves both as they were."""
         buffer = io.BytesIO()
         torch.save({"identity": self.identity, **state}, buffer)
-        content = buffer.getvalue()
         fresh = self.folder / "checkpoint-new.pt"
+        content = buffer.getvalue()
         files.write_atomic(fresh, hashlib.sha256(content).digest() + content)
         if self.current.exists():
             os.replace(self.current, self.previous)
@@ -49,22 +55,44 @@ class Checkpoints:
     def load(self, where: torch.device) -> dict[str, Any] | None:
         """The newest undamaged state with its tensors on `where`; None when nothing was saved yet.
 
-        Raises UserError when every file is damaged, or the state is of another run.
+        Raises DamagedCheckpoints when every file is damaged, and UserError when the state is of another run.
         """
-        paths = [path for path in (self.current, self.previous) if path.exists()]
-        contents = filter(None, map(_content, paths))
-        content = next(contents, None)
-        if content is None:
-            if paths:
-                raise UserError(f"The checkpoints in {self.folder} are damaged; delete them to start over.")
-            return None
-        state = torch.load(io.BytesIO(content), map_location=where, weights_only=True)
-        if state["identity"] != self.identity:
-            raise UserError(
-                f"The checkpoint in {self.folder} is of a run with another plan or network; "
-                "delete that folder or give another."
-            )
+        state = newest(self.folder, where)
+        if state is not None and state["identity"] != self.identity:
+            raise UserError(self._refusal(state["identity"]))
         return state
+
+    def _refusal(self, other: Parts | str) -> str:
+        """Why a state of the run `other` is not taken."""
+        if isinstance(other, str):  # a digest of plan and shapes alone
+            return (
+                f"The checkpoint in {self.folder} is of an older version, which did not note what it was "
+                "trained on; delete that folder or give another."
+            )
+        found = differences(self.identity, other)
+        if found == [f"network ({INITIAL})"]:
+            return (
+                f"The checkpoint in {self.folder} is of a run that began with other weights; build the "
+                "network as that run did, not trained, or give another folder."
+            )
+        return (
+            f"The checkpoint in {self.folder} is of another run: other {' and '.join(found)}; delete that "
+            "folder or give another."
+        )
+
+
+def newest(folder: Path, where: torch.device) -> dict[str, Any] | None:
+    """The newest undamaged state in a folder, of whatever run; None when nothing was saved yet.
+
+    Raises DamagedCheckpoints when there are files and every one is damaged.
+    """
+    paths = [path for path in (folder / _CURRENT, folder / _PREVIOUS) if path.exists()]
+    content = next(filter(None, map(_content, paths)), None)
+    if content is not None:
+        return torch.load(io.BytesIO(content), map_location=where, weights_only=True)
+    if paths:
+        raise DamagedCheckpoints(f"The checkpoints in {folder} are damaged; delete them to start over.")
+    return None
 
 
 def _content(path: Path) -> bytes | None:

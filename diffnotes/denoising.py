@@ -11,7 +11,7 @@ from diffnotes import runtime
 from diffnotes.errors import UserError
 from diffnotes.process import VE, FlowMatching, Process
 from diffnotes.shapes import Float, Int, Num, Tensor
-from diffnotes.train import batch_indices
+from diffnotes.train import Batch
 
 NoiseLaw = Callable[[Tensor], Tensor]
 """From uniform numbers in (0, 1) [b] to noise ratios s > 0 [b], float64."""
@@ -48,18 +48,17 @@ class DenoisingLoss:
 
     The weight is the one under which this is the plain squared error of predicting `target` under `process`
     (Xu et al., arXiv 2506.13763, Table 1): 1/t^2 for the velocity of flow matching, EDM's weight for F.
-    Sample, s and eps of row j are functions of (seed, step * batch + j) alone. A label is dropped (-1, "no
-    class") with probability `drop`, so that guidance can be had later. An `Objective` of `train`.
+    Sample, s and eps of row j are functions of the plan's seed and of step * batch + j alone. A label is
+    dropped (-1, "no class") with probability `drop`, so that guidance can be had later. An `Objective` of
+    `train`.
     """
 
     x: Num[Tensor, "n ..."] = field(repr=False)
-    batch: int
     law: NoiseLaw
     process: Process = field(default_factory=VE)
     target: str = "F"
     labels: Int[Tensor, "k"] | None = field(default=None, repr=False)
     drop: float = 0.0
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.x.dtype != torch.float32 or len(self.x) == 0:
@@ -69,13 +68,13 @@ class DenoisingLoss:
         if not 0 <= self.drop <= 1:
             raise UserError(f"drop must be a probability, not {self.drop}.")
 
-    def __call__(self, model: Callable[..., Tensor], step: int, rows: slice) -> Float[Tensor, "m"]:
+    def __call__(self, model: Callable[..., Tensor], batch: Batch) -> Float[Tensor, "m"]:
         where, shape = self.x.device, self.x.shape[1:]
-        places = range(step * self.batch + rows.start, step * self.batch + rows.stop)
-        index = batch_indices(self.seed, len(self.x), self.batch, step)[rows].to(where)
-        uniform = torch.from_numpy(runtime.uniforms(self.seed, "train, level", places, 2))
+        index = batch.indices(len(self.x)).to(where)
+        uniform = torch.from_numpy(runtime.uniforms(batch.seed, "train, level", batch.places, 2))
         s = self.law(uniform[:, 0].clamp(min=2.0**-54))
-        noise = runtime.normals(self.seed, "train, noise", places, shape).to(where, non_blocking=True)
+        noise = runtime.normals(batch.seed, "train, noise", batch.places, shape)
+        noise = noise.to(where, non_blocking=True)
         weight = self.process.loss_factor(self.target, self.process.time(s)).float().to(where)
         s = s.float().to(where)
         x0 = self.x[index]

@@ -22,7 +22,7 @@ from diffnotes.data import as_floats, data_folder
 from diffnotes.errors import UserError
 from diffnotes.networks import seeded
 from diffnotes.shapes import Array, Float, Int, Num, Tensor
-from diffnotes.train import batch_indices
+from diffnotes.train import Batch
 
 SIDE = 32  # pixels of a side that the network sees
 SHIFT = 4  # pixels by which a training image is moved at most
@@ -189,21 +189,18 @@ class ClassifierLoss:
 
     The image x [3, 32, 32] is mirrored half the time, moved by up to 4 pixels either way, and half the time
     made `coarse`, so that features also hold for 16 x 16 images. A share `smooth` of the target is spread
-    over all classes. Image and changes are functions of (seed, step * batch + j) alone.
+    over all classes. Image and changes are functions of the plan's seed and of step * batch + j alone.
     """
 
     x: Num[Tensor, "n 3 h w"] = field(repr=False)  # float32, or uint8 pixels p standing for p/127.5 - 1
     labels: Int[Tensor, "n"] = field(repr=False)
-    batch: int
     smooth: float = 0.05
-    seed: int = 0
 
-    def __call__(self, model: Callable[..., Tensor], step: int, rows: slice) -> Float[Tensor, "m"]:
+    def __call__(self, model: Callable[..., Tensor], batch: Batch) -> Float[Tensor, "m"]:
         where = self.x.device
-        index = batch_indices(self.seed, len(self.x), self.batch, step)[rows].to(where)
-        places = range(step * self.batch + rows.start, step * self.batch + rows.stop)
-        chance = torch.from_numpy(runtime.uniforms(self.seed, "features, changes", places, 4)).to(where)
-        x = moved(self.x[index], chance)
+        index = batch.indices(len(self.x)).to(where)
+        chance = torch.from_numpy(runtime.uniforms(batch.seed, "features, changes", batch.places, 4))
+        x = moved(self.x[index], chance.to(where))
         return F.cross_entropy(model(x), self.labels[index], reduction="none", label_smoothing=self.smooth)
 
 

@@ -6,12 +6,15 @@ import hashlib
 import io
 import os
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from diffnotes.errors import UserError
+
+_SEAL = 32  # bytes of SHA-256
 
 
 def write_atomic(path: Path | str, data: bytes) -> None:
@@ -40,11 +43,16 @@ def write_atomic(path: Path | str, data: bytes) -> None:
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """The bytes of a compressed npz file; equal arrays in equal order give equal bytes (numpy writes no
-    clock).
+    """The bytes of a compressed npz file; equal arrays in equal order give equal bytes, as no clock is in it.
+
+    It is what `np.savez_compressed` writes, but arrays may have any name; "file" is one of that function's
+    own.
     """
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **dict(arrays))
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, array in arrays.items():
+            with packed.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -55,8 +63,34 @@ def save_npz_atomic(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
 
 def load_npz(path: Path | str) -> dict[str, np.ndarray]:
     """All arrays of an npz file, with the file closed again."""
-    with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as saved:
+    return npz_arrays(Path(path).read_bytes())
+
+
+def npz_arrays(content: bytes) -> dict[str, np.ndarray]:
+    """All arrays of the bytes of an npz file."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as saved:
         return dict(saved)
+
+
+def sealed(content: bytes, name: str) -> bytes:
+    """`content` with a seal at its end: the SHA-256 of `name` and `content`.
+
+    An npz file can still be read as one: zip files are read from their end, and what follows it is ignored.
+    """
+    return content + _seal(content, name)
+
+
+def unsealed(data: bytes, name: str) -> bytes | None:
+    """What was sealed under `name`, or None where a bit of it is not what was written."""
+    content = data[:-_SEAL]
+    return content if data[-_SEAL:] == _seal(content, name) else None
+
+
+def _seal(content: bytes, name: str) -> bytes:
+    label = name.encode()
+    digest = hashlib.sha256(len(label).to_bytes(8, "little") + label)
+    digest.update(content)
+    return digest.digest()
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -80,12 +80,17 @@ def blocks(total: int, size: int) -> Iterator[slice]:
 
 
 def _precision_switches() -> list[object]:
-    return [torch.backends.cuda.matmul, torch.backends.mkldnn.matmul]  # type: ignore[attr-defined]
+    """Those of products and of convolutions, on GPUs and on CPUs, as far as this torch has them."""
+    places = (("cuda", "matmul"), ("cudnn", "conv"), ("mkldnn", "matmul"), ("mkldnn", "conv"))
+    found = (getattr(getattr(torch.backends, library), kind, None) for library, kind in places)
+    return [switch for switch in found if switch is not None]
 
 
 @contextlib.contextmanager
 def full_precision() -> Iterator[None]:
-    """Inside, float32 products are float32: no TF32, bfloat16 or autocast. The old settings return after."""
+    """Inside, float32 products and convolutions are float32: no TF32, bfloat16 or autocast. The old settings
+    return after.
+    """
     switches = _precision_switches()
     before = [switch.fp32_precision for switch in switches]  # type: ignore[attr-defined]
     with contextlib.ExitStack() as stack:

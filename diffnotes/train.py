@@ -11,11 +11,10 @@ the same run: bit for bit on a CPU with as many threads, to rounding on a GPU or
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +24,9 @@ from torch import nn
 from diffnotes import runtime
 from diffnotes.checkpoints import Checkpoints
 from diffnotes.errors import UserError
+from diffnotes.identity import Parts, run_parts
 from diffnotes.shapes import Int, Tensor
 
-Objective = Callable[[Callable[..., Tensor], int, slice], Tensor]
-"""(model, step, rows) -> losses [m] of these rows of the batch of `step`: nothing else may enter."""
 Report = Callable[[float, float, str], None]
 """(steps done, steps in all, text); what it raises stops the run, after a checkpoint."""
 
@@ -40,15 +38,45 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True)
+class Batch:
+    """What an objective is asked for: the losses of `rows`, some rows of the batch of `step`.
+
+    `seed` and `size` are those of the plan. A process and a part of a batch get the rows that are theirs.
+    What row j needs must be a function of (seed, its place) alone; then no division of labour changes it.
+    """
+
+    seed: int
+    size: int
+    step: int
+    rows: range
+
+    @property
+    def places(self) -> range:
+        """The place of each row in the endless sequence of all batches: step * size + j, the index of its
+        draws."""
+        start = self.step * self.size
+        return range(start + self.rows.start, start + self.rows.stop)
+
+    def indices(self, n: int) -> Int[Tensor, "m"]:
+        """Which of n samples the rows are; see `batch_indices`."""
+        return batch_indices(self.seed, n, self.size, self.step)[self.rows.start : self.rows.stop]
+
+
+Objective = Callable[[Callable[..., Tensor], Batch], Tensor]
+"""(model, batch) -> losses [m] of its rows: nothing else may enter."""
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a run does, whatever the machine.
+    """What a run does, whatever the machine. Batch size and seed are said here and nowhere else.
 
     The learning rate rises linearly over `warmup` steps to `rate`, then stays or falls to 0 along half a
     cosine. Adam (Kingma and Ba 2015) with decoupled weight `decay`; `clip` bounds the norm of the gradient, 0
     for no bound. `horizons` are those of averages of the weights, in steps (see `average_weight`).
-    `precision` is that of products: "auto" is bfloat16 on a GPU, where the network is compiled as well, and
-    float32 on a CPU. A CPU with instructions for bfloat16 (`lscpu` lists avx512_bf16 or amx_bf16) does a
-    U-Net's step in 0.6 of the time with it; another one is slower. Compiling pays on neither.
+    `precision` is that of products and convolutions: bfloat16, or float32 without TF32. "auto" is bfloat16 on
+    a GPU, where the network is compiled as well, and float32 on a CPU. A CPU with instructions for bfloat16
+    (`lscpu` lists avx512_bf16 or amx_bf16) does a U-Net's step in 0.6 of the time with it; another one is
+    slower. Compiling pays on neither.
     """
 
     steps: int
@@ -74,6 +102,10 @@ class Plan:
         for name, known in {"anneal": ANNEALS, "precision": PRECISIONS}.items():
             if getattr(self, name) not in known:
                 raise UserError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+
+    def batch_at(self, step: int, rows: range | None = None) -> Batch:
+        """The batch of step number `step`, counted from 0, or some of its rows."""
+        return Batch(self.seed, self.batch, step, range(self.batch) if rows is None else rows)
 
     def rate_at(self, step: int) -> float:
         """The learning rate of step number `step`, counted from 0."""
@@ -131,8 +163,12 @@ def train(
     and so do those of the processes under torchrun. The model must be a function of weights and inputs:
     no dropout, no batch statistics.
 
-    Raises UserError for bad stops, for checkpoints that are damaged or of another run, for a folder that
-    cannot be written, and for a loss that is not finite, with its step.
+    A checkpoint is of this run if plan, precision, the network with its initial weights, the objective and
+    its data are the same. So `model` comes as it was at the start, and `objective` is a frozen dataclass.
+
+    Raises UserError for bad stops, for an objective that cannot be described (see `identity`), for
+    checkpoints that are damaged or of another run, for a folder that cannot be written, and for a loss that
+    is not finite, with its step.
     """
     if sorted(set(stops)) != list(stops) or not stops or not 0 <= stops[0] <= stops[-1] <= plan.steps:
         raise UserError(f"stops must rise within 0 to {plan.steps} (the plan's steps), not {list(stops)}.")
@@ -177,7 +213,7 @@ class _Run:
         )
         self.averages = {h: [w.detach().clone() for w in self.weights] for h in plan.horizons}
         self.micro, self.save_seconds = micro, save_seconds
-        self.checkpoints = Checkpoints(folder, _identity(model, plan))
+        self.checkpoints = Checkpoints(folder, _identity(model, objective, plan, self.half))
         self.step = self.saved = self.counted = 0
         self.total = self.busy = 0.0
         self.pending: list[Tensor] = []
@@ -189,7 +225,8 @@ class _Run:
         """One step of the optimizer and of the averages."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate_at(self.step)
-        self.pending.append(self._gradient())
+        with contextlib.nullcontext() if self.half else runtime.full_precision():
+            self.pending.append(self._gradient())
         if self.plan.clip:
             nn.utils.clip_grad_norm_(self.weights, self.plan.clip)
         self.optimizer.step()
@@ -204,9 +241,9 @@ class _Run:
         first, last = (self.plan.batch * r // self.group.size for r in (self.group.rank, self.group.rank + 1))
         loss = torch.zeros((), device=self.where)
         for part in runtime.blocks(last - first, self.micro or last - first):
-            rows = slice(first + part.start, first + part.stop)
+            batch = self.plan.batch_at(self.step, range(first + part.start, first + part.stop))
             with torch.autocast(self.where.type, torch.bfloat16, enabled=self.half):
-                share = self.objective(self.forward, self.step, rows).float().sum() / self.plan.batch
+                share = self.objective(self.forward, batch).float().sum() / self.plan.batch
             share.backward()
             loss += share.detach()
         self.group.add([loss, *(w.grad for w in self.weights if w.grad is not None)])
@@ -309,11 +346,12 @@ def average_weight(step: int, horizon: int) -> float:
     return 1 / max(1.0, min(float(horizon), step / 10))
 
 
-def _identity(model: nn.Module, plan: Plan) -> str:
+def _identity(model: nn.Module, objective: Objective, plan: Plan, half: bool) -> Parts:
     """What must be equal for a checkpoint to fit. More steps at a constant rate only continue a run."""
-    known = replace(plan, precision="auto", steps=1 if plan.anneal == "constant" else plan.steps)
-    shapes = [(name, tuple(w.shape)) for name, w in model.named_parameters()]
-    return hashlib.sha256(f"{known} {shapes}".encode()).hexdigest()
+    settings = {**vars(plan), "precision": "bfloat16" if half else "float32"}
+    if plan.anneal == "constant":
+        del settings["steps"]
+    return run_parts(model, objective, settings)
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:

@@ -195,18 +195,26 @@ def test_coarse_keeps_what_is_coarse() -> None:
 
 @given(step=st.integers(0, 50), first=st.integers(0, 15), more=st.integers(1, 16))
 def test_loss_of_a_row_depends_on_its_place_alone(step: int, first: int, more: int) -> None:
-    loss = ClassifierLoss(images(10, 3, 8, 8), torch.arange(10), 16, seed=2)
+    loss, plan = ClassifierLoss(images(10, 3, 8, 8), torch.arange(10)), Plan(100, 16, seed=2)
     last = min(16, first + more)
 
     def model(x: Tensor) -> Tensor:
         return x.flatten(1)[:, :10]
 
-    part, whole = loss(model, step, slice(first, last)), loss(model, step, slice(0, 16))
+    part, whole = loss(model, plan.batch_at(step, range(first, last))), loss(model, plan.batch_at(step))
     torch.testing.assert_close(part, whole[first:last])
 
 
+def test_changes_are_those_that_the_pinned_features_were_trained_with() -> None:
+    pixels = (uniforms(0, "pix", range(10), 3 * 8 * 8) * 255).round()
+    x = torch.from_numpy(pixels).to(torch.uint8).reshape(10, 3, 8, 8)
+    batch = Plan(10, 16, seed=2).batch_at(3, range(4, 8))
+    found = ClassifierLoss(x, torch.arange(10))(lambda x: x.flatten(1)[:, :10], batch)
+    assert found.tolist() == pytest.approx([2.44136596, 2.11119771, 2.41735911, 2.77529097], rel=1e-6)
+
+
 def test_different_steps_see_different_changes() -> None:
-    loss = ClassifierLoss(images(1), torch.zeros(1, dtype=torch.int64), 4)
+    loss = ClassifierLoss(images(1), torch.zeros(1, dtype=torch.int64))
     seen: list[Tensor] = []
 
     def model(x: Tensor) -> Tensor:
@@ -214,7 +222,7 @@ def test_different_steps_see_different_changes() -> None:
         return torch.zeros(len(x), 10)
 
     for step in range(8):
-        loss(model, step, slice(0, 4))
+        loss(model, Plan(8, 4).batch_at(step))
     assert len(torch.cat(seen).unique(dim=0)) > 20
 
 
@@ -223,7 +231,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     x = (0.2 * images(64) + (labels - 0.5).view(-1, 1, 1, 1)).clamp(-1, 1)  # dark and bright
     net = seeded(0, lambda: FeatureNet(4))
     plan = Plan(40, 16, 1e-2)
-    looks = [s.loss for s in train(net, ClassifierLoss(x, labels, 16), plan, [5, 40], tmp_path)]
+    looks = [s.loss for s in train(net, ClassifierLoss(x, labels), plan, [5, 40], tmp_path)]
     assert looks[1] < 0.6 * looks[0]
     with torch.no_grad():
         assert (net(x).argmax(1) == labels).float().mean() > 0.9
@@ -245,7 +253,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> store.Arrays:
 
 def test_interrupted_run_is_the_same(arrays: store.Arrays, tmp_path: Path) -> None:
     again, curve = experiment._trained(SMOKE, store.Work(tmp_path))
-    for name, w in to_arrays(again).items():
+    for name, w in again.items():
         assert np.array_equal(arrays[experiment.PREFIX + name], w)
     assert np.array_equal(arrays["loss"], curve["loss"])
     assert np.isfinite(curve["loss"]).all()

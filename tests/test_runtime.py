@@ -4,6 +4,7 @@ import ctypes
 import math
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -76,18 +77,30 @@ def test_a_bad_index_is_refused(index: int | list[int] | np.ndarray) -> None:
 
 
 def test_full_precision_restores_what_it_found() -> None:
-    switch = torch.backends.mkldnn.matmul
-    before = switch.fp32_precision
-    switch.fp32_precision = "bf16"
+    backends, quick = torch.backends, ["bf16", "bf16", "tf32", "tf32"]
+    switches = [backends.mkldnn.matmul, backends.mkldnn.conv, backends.cuda.matmul, backends.cudnn.conv]
+    before = [switch.fp32_precision for switch in switches]
     try:
+        for switch, value in zip(switches, quick, strict=True):
+            switch.fp32_precision = value
         with runtime.full_precision():
-            assert switch.fp32_precision == "ieee"
-        assert switch.fp32_precision == "bf16"
+            assert [switch.fp32_precision for switch in switches] == ["ieee"] * 4
+        assert [switch.fp32_precision for switch in switches] == quick
         with pytest.raises(RuntimeError, match="singular"), runtime.full_precision():
             torch.linalg.inv(torch.zeros(2, 2))
-        assert switch.fp32_precision == "bf16"
+        assert [switch.fp32_precision for switch in switches] == quick
     finally:
-        switch.fp32_precision = before
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
+
+
+def test_full_precision_does_without_switches_that_torch_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        torch, "backends", SimpleNamespace(cuda=torch.backends.cuda, cudnn=object(), mkldnn=0)
+    )
+    assert runtime._precision_switches() == [torch.backends.cuda.matmul]
+    with runtime.full_precision():
+        assert torch.backends.cuda.matmul.fp32_precision == "ieee"
 
 
 def test_full_precision_ignores_autocast() -> None:

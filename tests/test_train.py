@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from diffnotes import files, runtime, train
 from diffnotes.denoising import DenoisingLoss, LogNormal, UniformTime
 from diffnotes.errors import UserError
 from diffnotes.process import VE, VP, FlowMatching
-from diffnotes.train import Plan, Snapshot, batch_indices, log_spaced
+from diffnotes.train import Batch, Plan, Snapshot, batch_indices, log_spaced
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTING = """
@@ -42,7 +42,7 @@ SETTING = """
             return self.two(torch.tanh(self.one(seen)))
 
     x = runtime.normals(1, "data", range(50), (4,))
-    objective = DenoisingLoss(x, 16, LogNormal(), seed=3)
+    objective = DenoisingLoss(x, LogNormal())
 """
 scope: dict[str, object] = {}
 exec(textwrap.dedent(SETTING), scope)
@@ -78,7 +78,7 @@ def weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([w.detach().flatten() for w in model.parameters()])
 
 
-PLAN = Plan(10, 16, rate=3e-3, horizons=(2, 50), clip=1.0, decay=0.01)
+PLAN = Plan(10, 16, rate=3e-3, horizons=(2, 50), clip=1.0, decay=0.01, seed=3)
 
 
 def test_six_and_four_steps_are_ten(tmp_path: Path) -> None:
@@ -261,25 +261,26 @@ def test_a_full_disk_keeps_what_is_there(
     assert torch.equal(weights(whole), weights(run(stopped, PLAN, [10])[0]))
 
 
-def test_the_checkpoint_of_another_run_is_refused(stopped: Path) -> None:
-    with pytest.raises(UserError, match="another plan or network"):
-        run(stopped, Plan(**{**vars(PLAN), "rate": 1e-3}), [10])
-    wide = Toy(8)  # type: ignore[operator]
-    with pytest.raises(UserError, match="another plan or network"):
-        list(train.train(wide, objective, PLAN, [10], stopped))  # type: ignore[arg-type]
-
-
 # ------------------------------------------------------------------------------------------ what a run does
 
 
-def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path: Path) -> None:
-    def breaks(model, step: int, rows: slice) -> torch.Tensor:  # type: ignore[no-untyped-def]
-        losses = objective(model, step, rows)  # type: ignore[operator]
-        return losses * float("nan") if step == 7 else losses
+@dataclass(frozen=True)
+class Breaks:
+    """The objective, until a step at which it is not a number."""
 
+    at: int
+
+    def __call__(self, model, batch: Batch) -> torch.Tensor:  # type: ignore[no-untyped-def]
+        losses = objective(model, batch)  # type: ignore[operator]
+        return losses * float("nan") if batch.step == self.at else losses
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_step(tmp_path: Path) -> None:
+    breaks = Breaks(7)
     with pytest.raises(UserError, match=r"loss of step 7 is nan; lower the learning rate.*step 4 is kept"):
         list(train.train(Toy(), breaks, PLAN, [4, 10], tmp_path))  # type: ignore[operator]
-    state = train.Checkpoints(tmp_path, train._identity(Toy(), PLAN)).load(torch.device("cpu"))  # type: ignore[operator]
+    identity = train._identity(Toy(), breaks, PLAN, half=False)  # type: ignore[operator]
+    state = train.Checkpoints(tmp_path, identity).load(torch.device("cpu"))
     assert state is not None
     assert state["step"] == 4
 
@@ -293,11 +294,33 @@ def test_the_first_steps_are_those_of_adam_by_hand(tmp_path: Path) -> None:
     for step, rate in enumerate((0.005, 0.01, 0.01)):
         optimizer.param_groups[0]["lr"] = rate
         optimizer.zero_grad()
-        losses.append(objective(other, step, slice(0, 16)).mean())  # type: ignore[operator]
+        losses.append(objective(other, plan.batch_at(step)).mean())  # type: ignore[operator]
         losses[-1].backward()
         optimizer.step()
     assert torch.allclose(weights(model), weights(other), atol=1e-6)
     assert end.loss == pytest.approx(sum(loss.item() for loss in losses) / 3)
+
+
+@pytest.mark.parametrize(("precision", "taken"), [("float32", "ieee"), ("bfloat16", "tf32")])
+def test_a_step_in_float32_takes_no_tf32(tmp_path: Path, precision: str, taken: str) -> None:
+    switches = [torch.backends.cuda.matmul, torch.backends.cudnn.conv]
+    before, seen = [switch.fp32_precision for switch in switches], []
+
+    def note(*_: object) -> None:
+        seen.append([switch.fp32_precision for switch in switches])
+
+    model = Toy()  # type: ignore[operator]
+    model.two.register_forward_hook(note)
+    model.one.weight.register_hook(note)  # in the backward pass
+    try:
+        for switch in switches:
+            switch.fp32_precision = "tf32"
+        list(train.train(model, objective, Plan(1, 16, precision=precision), [1], tmp_path))  # type: ignore[arg-type]
+        note()
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.fp32_precision = value
+    assert seen == [[taken] * 2, [taken] * 2, ["tf32"] * 2]
 
 
 def test_averages_follow_their_definition(tmp_path: Path) -> None:
@@ -365,6 +388,16 @@ def test_epochs_differ() -> None:
     assert not torch.equal(first, second)
 
 
+def test_a_batch_knows_its_places_and_samples() -> None:
+    batch = Plan(10, 8, seed=5).batch_at(4, range(2, 6))
+    assert batch == Batch(seed=5, size=8, step=4, rows=range(2, 6))
+    assert batch.places == range(34, 38)
+    assert batch.indices(20).tolist() == [16, 4, 8, 7]  # of the stream that every record was made with
+    whole = Plan(10, 8, seed=5).batch_at(4)
+    assert torch.equal(whole.indices(20), batch_indices(5, 20, 8, 4))
+    assert torch.equal(whole.indices(20)[2:6], batch.indices(20))
+
+
 def test_log_spaced() -> None:
     assert log_spaced(1, 1000, 4) == [1, 10, 100, 1000]
     assert log_spaced(1, 5, 20) == [1, 2, 3, 4, 5]
@@ -387,25 +420,47 @@ def test_log_spaced() -> None:
 )
 def test_the_loss_is_that_of_its_target(process, target, weight) -> None:  # type: ignore[no-untyped-def]
     x = runtime.normals(0, "x", range(20), (3,))
-    loss = DenoisingLoss(x, 8, LogNormal(), process, target, seed=5)
+    loss = DenoisingLoss(x, LogNormal(), process, target)
     seen = []
 
     def model(noisy: torch.Tensor, s: torch.Tensor, labels: object) -> torch.Tensor:
         seen.append((noisy, s))
         return torch.zeros_like(noisy)
 
-    found = loss(model, 4, slice(0, 8))  # type: ignore[arg-type]
+    found = loss(model, Plan(10, 8, seed=5).batch_at(4))  # type: ignore[arg-type]
     x0, (noisy, s) = x[batch_indices(5, 20, 8, 4)], seen[0]
     assert torch.allclose(found, weight(s) * x0.square().mean(1), rtol=1e-4)
     noise = runtime.normals(5, "train, noise", range(32, 40), (3,))
     assert torch.allclose(noisy - x0, s[:, None] * noise, atol=1e-5)
 
 
+def test_the_draws_are_those_that_every_record_was_made_with() -> None:
+    x, labels = runtime.normals(1, "data", range(20), (3,)), torch.arange(20) % 4
+    loss = DenoisingLoss(x, UniformTime(), FlowMatching(), "velocity", labels=labels, drop=0.3)
+    seen = []
+
+    def model(noisy: torch.Tensor, s: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        seen.append((s, given))
+        return noisy / (1 + s[:, None])
+
+    found = loss(model, Plan(10, 8, seed=5).batch_at(4, range(2, 6)))  # type: ignore[arg-type]
+    assert found.tolist() == pytest.approx([0.79734534, 2.02600002, 1.86684501, 2.62552118], rel=1e-6)
+    assert seen[0][0].tolist() == pytest.approx([1.80609822, 0.505437791, 11.6948385, 1.43726373], rel=1e-6)
+    assert seen[0][1].tolist() == [0, 0, -1, -1]
+
+
+def test_size_and_seed_of_the_batch_are_said_once() -> None:
+    x = torch.zeros(4, 2)
+    for twice in ({"batch": 2}, {"seed": 0}):
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            DenoisingLoss(x, LogNormal(), **twice)  # type: ignore[arg-type]
+
+
 def test_rows_of_the_loss_do_not_depend_on_the_others() -> None:
-    loss = DenoisingLoss(torch.randn(20, 3), 8, UniformTime(), FlowMatching(), "velocity", seed=5)
-    model = lambda x, s, labels: x / (1 + s[:, None])  # noqa: E731
-    parts = [loss(model, 2, slice(a, a + 2)) for a in range(0, 8, 2)]  # type: ignore[arg-type]
-    assert torch.equal(torch.cat(parts), loss(model, 2, slice(0, 8)))  # type: ignore[arg-type]
+    loss = DenoisingLoss(torch.randn(20, 3), UniformTime(), FlowMatching(), "velocity")
+    plan, model = Plan(10, 8, seed=5), lambda x, s, labels: x / (1 + s[:, None])
+    parts = [loss(model, plan.batch_at(2, range(a, a + 2))) for a in range(0, 8, 2)]  # type: ignore[arg-type]
+    assert torch.equal(torch.cat(parts), loss(model, plan.batch_at(2)))  # type: ignore[arg-type]
 
 
 def test_levels_follow_their_laws() -> None:
@@ -426,8 +481,8 @@ def test_labels_are_passed_and_dropped() -> None:
         return x
 
     for drop in (0.0, 0.3):
-        loss = DenoisingLoss(torch.zeros(40, 2), 4000, LogNormal(), labels=labels, drop=drop)
-        loss(model, 0, slice(0, 4000))  # type: ignore[arg-type]
+        loss = DenoisingLoss(torch.zeros(40, 2), LogNormal(), labels=labels, drop=drop)
+        loss(model, Plan(1, 4000).batch_at(0))  # type: ignore[arg-type]
     assert torch.equal(seen[0], labels[batch_indices(0, 40, 4000, 0)])
     assert float((seen[1] == -1).float().mean()) == pytest.approx(0.3, abs=0.03)
 
@@ -435,8 +490,8 @@ def test_labels_are_passed_and_dropped() -> None:
 def test_bad_objectives() -> None:
     x = torch.zeros(4, 2)
     with pytest.raises(UserError, match="float32 tensor"):
-        DenoisingLoss(x.double(), 2, LogNormal())
+        DenoisingLoss(x.double(), LogNormal())
     with pytest.raises(UserError, match="3 labels for 4 samples"):
-        DenoisingLoss(x, 2, LogNormal(), labels=torch.zeros(3, dtype=torch.int64))
+        DenoisingLoss(x, LogNormal(), labels=torch.zeros(3, dtype=torch.int64))
     with pytest.raises(UserError, match="probability"):
-        DenoisingLoss(x, 2, LogNormal(), drop=1.5)
+        DenoisingLoss(x, LogNormal(), drop=1.5)

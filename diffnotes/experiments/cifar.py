@@ -55,7 +55,7 @@ EXPERIMENT = Experiment(
             sizes=(2048, 1024, 512, 4096),
             widths=(64, 32, 16), batches=(64, 32), rates=(4e-4, 5e-5), epochs=1900.0, most_steps=60_000,
             first=500, horizons=(10_000, 500), levels=16, images=2048, samples=1000, sampler_steps=50,
-            seeds=(0,),
+            seeds=(0,), precision="bfloat16",
         ),
     },
     compute=compute,

@@ -33,7 +33,7 @@ EXPERIMENT = Experiment(
         "paper": LAPTOP.replace(
             side=0, n=1000, held_out=10_000, width=64, depth=3, multipliers=(1, 2, 2), embedding=256,
             steps=10_000, batch=512, rate=1e-3, horizon=1000, first=100, snapshots=12, levels=24,
-            images=2048, samples=2048, sampler_steps=32,
+            images=2048, samples=2048, sampler_steps=32, precision="bfloat16",
         ),
     },
     compute=compute,

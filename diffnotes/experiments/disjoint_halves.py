@@ -7,6 +7,7 @@ threshold. Here on digits, with a small residual network.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from torch import Tensor
 
 from diffnotes import data, runtime
 from diffnotes.denoising import DenoisingLoss, UniformTime
+from diffnotes.experiments.looks import looked
 from diffnotes.metrics import neighbours, ratios
 from diffnotes.networks import MLP, NetworkDenoiser, seeded
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
-from diffnotes.train import Plan, Report, train
+from diffnotes.train import Plan, Report, Snapshot, train
 
 HALVES = 2
 
@@ -69,7 +71,7 @@ def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: in
     for half, x in enumerate(halves):
         part = f"{name}-{half}"
         report = work.part(HALVES * place + half, HALVES * count, part)
-        made.append(_samples(spec, x, seed, work.folder / part, report))
+        made.append(_samples(spec, x, seed, work, part, report))
     one, two = (x.flatten(1).double() for x in made)
     middle = whole.flatten(1).double().mean(0)
     near = [[neighbours(x, half) for half in halves] for x in made]
@@ -87,19 +89,27 @@ def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: in
     return found
 
 
-def _samples(spec: HalvesSpec, x: Tensor, seed: int, folder: Path, report: Report) -> Tensor:
-    """Samples of a network trained on x, float32 on the CPU."""
+def _samples(spec: HalvesSpec, x: Tensor, seed: int, work: Work, name: str, report: Report) -> Tensor:
+    """Samples of a network trained on x, float32 on the CPU; they are kept under `name`."""
     where, process, shape = runtime.device(), FlowMatching(), tuple(x.shape[1:])
     network = seeded(seed, lambda: MLP(shape, spec.width, spec.blocks))
     denoiser = NetworkDenoiser(network, process, "velocity").to(where)
-    loss = DenoisingLoss(x.to(where), spec.batch, UniformTime(process), process, "velocity", seed=seed)
-    plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), seed=seed)
-    [end] = train(denoiser, loss, plan, [spec.steps], folder, report)
-    with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():
-        return sample(
-            model, shape, spec.samples, flow_times(spec.sampler_steps), process=process, solver="euler",
-            seed=seed, batch=256, device=where,
-        )  # fmt: skip
+    objective = DenoisingLoss(x.to(where), UniformTime(process), process, "velocity")
+    plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), precision="float32", seed=seed)
+    stops = [spec.steps]
+
+    def begin(folder: Path) -> Iterator[Snapshot]:
+        return train(denoiser, objective, plan, stops, folder, report)
+
+    def look(end: Snapshot) -> Arrays:
+        with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():
+            made = sample(
+                model, shape, spec.samples, flow_times(spec.sampler_steps), process=process, solver="euler",
+                seed=seed, batch=256, device=where,
+            )  # fmt: skip
+        return {"samples": made.numpy()}
+
+    return torch.from_numpy(looked(work, name, stops, begin, look)["samples"][0])
 
 
 def _rms(gap: Tensor) -> np.ndarray:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from diffnotes import data, files, runtime, store
+from diffnotes.experiments.looks import looked
 from diffnotes.features import (
     SIDE,
     ClassifierLoss,
@@ -42,7 +44,7 @@ from diffnotes.metrics import (
 from diffnotes.networks import seeded
 from diffnotes.shapes import Tensor
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
-from diffnotes.train import Plan, train
+from diffnotes.train import Plan, Snapshot, train
 
 KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "tenth")
 SIDES = (32, 16)
@@ -73,8 +75,7 @@ class FeatureSpec(Spec):
 def compute(spec: FeatureSpec, work: Work) -> Arrays:
     """Weights (float16), loss curve, accuracy at both sizes, and the calibration [size, kind, ...]."""
     work.device = runtime.device_name(runtime.device())
-    net, curve = _trained(spec, work)
-    weights = to_arrays(net)
+    weights, curve = _trained(spec, work)
     net = from_arrays(weights)  # rounded, as everybody will use it
     tested = _accuracy(net, *images_of(spec, "test"))
     return {PREFIX + name: w for name, w in weights.items()} | curve | tested | _calibration(spec, net)
@@ -91,24 +92,29 @@ def images_of(spec: FeatureSpec, split: str, n: int | None = None) -> tuple[Tens
 # ------------------------------------------------------------------------------------------------- training
 
 
-def _trained(spec: FeatureSpec, work: Work) -> tuple[FeatureNet, Arrays]:
-    """The network after its training, and the mean loss between looks."""
+def _trained(spec: FeatureSpec, work: Work) -> tuple[Arrays, Arrays]:
+    """The weights after the training, float16, and the mean loss between looks."""
     net = seeded(spec.seed, lambda: FeatureNet(spec.width)).to(runtime.device())
     images, labels = (x.to(runtime.device()) for x in images_of(spec, "train"))
-    loss = ClassifierLoss(images, labels, spec.batch, seed=spec.seed)
+    loss = ClassifierLoss(images, labels)
     plan = Plan(
         spec.steps, spec.batch, spec.rate, warmup=spec.warmup, anneal="cosine", decay=spec.decay,
-        seed=spec.seed,
+        precision="float32", seed=spec.seed,
     )  # fmt: skip
     stops = sorted({max(1, spec.steps * (k + 1) // spec.looks) for k in range(spec.looks)})
 
     def report(done: float | int, total: float | int, text: str) -> None:
         work.step(done, total + 1, text)  # the calibration is left even at the end
 
-    for snapshot in train(net, loss, plan, stops, work.folder / "training", report):
-        work.save(f"loss-{snapshot.step}", {"loss": np.array(snapshot.loss)})
-    losses = [(work.load(f"loss-{stop}") or {"loss": np.array(np.nan)})["loss"] for stop in stops]
-    return net.cpu().requires_grad_(False), {"step": np.array(stops), "loss": np.array(losses, np.float64)}
+    def begin(folder: Path) -> Iterator[Snapshot]:
+        return train(net, loss, plan, stops, folder, report)
+
+    def look(snapshot: Snapshot) -> Arrays:
+        return to_arrays(net) | {"loss": np.array(snapshot.loss)}
+
+    found = looked(work, "training", stops, begin, look)
+    losses = found.pop("loss")
+    return {name: w[-1] for name, w in found.items()}, {"step": np.array(stops), "loss": losses}
 
 
 def _accuracy(net: FeatureNet, images: Tensor, labels: Tensor) -> Arrays:

@@ -73,6 +73,9 @@ class MemorizationSpec(Spec):
     samples: int = number(256, low=8, help="samples at each look")
     sampler_steps: int = number(30, low=2, help="Euler steps of the sampler")
     seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=2**31, help="of images, weights, noise")
+    precision: str = choice(
+        "float32", "float32", "bfloat16", help="of products and convolutions in training", later=True
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -189,8 +192,8 @@ class _Trained:
         process = FlowMatching()
         self.denoiser = NetworkDenoiser(network, process, "velocity").to(where)
         self.objective = DenoisingLoss(
-            self.x, run.batch, UniformTime(process), process, "velocity",
-            self.train_set.labels.to(where) if spec.conditional else None, seed=run.seed,
+            self.x, UniformTime(process), process, "velocity",
+            self.train_set.labels.to(where) if spec.conditional else None,
         )  # fmt: skip
 
     def _network(self) -> nn.Module:
@@ -205,7 +208,9 @@ class _Trained:
         spec, run = self.spec, self.run
         name = f"n{run.n}-w{run.width}-b{run.batch}-r{run.rate:g}-s{run.seed}"
         stops = log_spaced(min(spec.first, run.steps), run.steps, spec.snapshots)
-        plan = Plan(run.steps, run.batch, run.rate, horizons=spec.horizons, seed=run.seed)
+        plan = Plan(
+            run.steps, run.batch, run.rate, horizons=spec.horizons, precision=spec.precision, seed=run.seed
+        )
 
         def begin(folder: Path) -> Iterator[Snapshot]:
             return train(self.denoiser, self.objective, plan, stops, folder, work.part(place, count, name))

@@ -64,6 +64,9 @@ class GapSpec(Spec):
         (1.17, 0.6, 0.283, 0.12), low=0.01, high=50, help="noise levels at which trajectories are looked at"
     )
     seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=2**31, help="of images, weights and noise")
+    precision: str = choice(
+        "float32", "float32", "bfloat16", help="of products and convolutions in training", later=True
+    )
 
 
 def compute(spec: GapSpec, work: Work) -> Arrays:
@@ -129,7 +132,7 @@ class _Run:
         self.known, self.unseen = (x.to(where) for x in images_of(spec, seed))
         self.shape = tuple(self.known.shape[1:])
         self.denoiser = NetworkDenoiser(seeded(seed, self._network)).to(where)
-        self.objective = DenoisingLoss(self.known, spec.batch, LogNormal(), seed=seed)
+        self.objective = DenoisingLoss(self.known, LogNormal())
         self.count = min(spec.samples, len(self.known), len(self.unseen))
 
     def _network(self) -> nn.Module:
@@ -143,8 +146,9 @@ class _Run:
         """Train, look, and stack what was seen: [look, ...]; then what does not change through training."""
         spec, name, stops = self.spec, f"seed-{self.seed}", looks(self.spec)
         plan = Plan(
-            spec.steps, spec.batch, spec.rate, warmup=WARMUP, horizons=(spec.horizon,), seed=self.seed
-        )
+            spec.steps, spec.batch, spec.rate, warmup=WARMUP, horizons=(spec.horizon,),
+            precision=spec.precision, seed=self.seed,
+        )  # fmt: skip
 
         def begin(folder: Path) -> Iterator[Snapshot]:
             report = work.part(place, len(spec.seeds), name)

@@ -29,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffnotes import data
+from diffnotes import data, runtime
 from diffnotes.denoising import DenoisingLoss, LogNormal
 from diffnotes.errors import UserError
 from diffnotes.experiments import stopwatch
@@ -85,6 +85,10 @@ class Method(ABC):
         """The precision, for what is computed within."""
         return torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
 
+    def exact(self) -> contextlib.AbstractContextManager[None]:
+        """Keeps a GPU from taking TF32 for float32, in the peers' loops as in ours."""
+        return runtime.full_precision() if self.precision == "float32" else contextlib.nullcontext()
+
     @abstractmethod
     def training(self) -> float:
         """Seconds of the next `steps` steps."""
@@ -111,7 +115,7 @@ class Ours(Method):
         plan = Plan(
             steps, spec.batch, RATE, clip=CLIP, horizons=(TIMES,), precision=precision, seed=spec.seed
         )
-        objective = DenoisingLoss(x, spec.batch, LogNormal(), seed=spec.seed)
+        objective = DenoisingLoss(x, LogNormal())
         stops = range(spec.steps, steps + 1, spec.steps)
         self.snapshots = train(
             self.network, objective, plan, stops, folder, self._reported, save_seconds=math.inf
@@ -129,7 +133,7 @@ class Ours(Method):
     def sampling(self) -> float:
         levels, shape = edm_sigmas(self.spec.sampler_steps), tuple(self.x.shape[1:])
         call = partial(sample, self.network, shape, self.spec.images, levels, solver="euler")
-        with torch.no_grad(), self.autocast():
+        with torch.no_grad(), self.exact(), self.autocast():
             return self.timed(partial(call, batch=self.spec.images, device=self.x.device))
 
     def evaluate(self, x: Tensor) -> Tensor:
@@ -159,11 +163,13 @@ class Peer(Method):
 
     def training(self) -> float:
         self.network.train()
-        return self.timed(self._steps)
+        with self.exact():
+            return self.timed(self._steps)
 
     def sampling(self) -> float:
         self.network.eval()
-        with torch.no_grad(), self.autocast(), contextlib.redirect_stderr(io.StringIO()):  # progress bars
+        quiet = contextlib.redirect_stderr(io.StringIO())  # progress bars
+        with torch.no_grad(), self.exact(), self.autocast(), quiet:
             return self.timed(self.sampled)
 
     def _steps(self) -> None:

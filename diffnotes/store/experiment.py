@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -153,15 +151,20 @@ class Work:
         return lambda done, total, text: self.step(place + done / total, count, f"{name}: {text}")
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep a partial result, atomically."""
-        files.save_npz_atomic(self.folder / f"{name}.npz", arrays)
+        """Keep a partial result, atomically, sealed under its name."""
+        files.write_atomic(self._path(name), files.sealed(files.npz_bytes(arrays), name))
 
     def load(self, name: str) -> Arrays | None:
-        """A partial result saved before, or None; a damaged one counts as none."""
+        """A partial result saved before, or None; one that is not what was saved under this name counts as
+        none."""
         try:
-            return files.load_npz(self.folder / f"{name}.npz")
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+            content = files.unsealed(self._path(name).read_bytes(), name)
+        except OSError:
             return None
+        return None if content is None else files.npz_arrays(content)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
 
     def close(self) -> None:
         """Take the progress bar away."""
