@@ -59,11 +59,11 @@ def _eighth(record: Record) -> int:
     return int(np.abs(np.log(record["step"] * 8 / record["step"][-1])).argmin())
 
 
-def _run(n: int, width: int) -> Record:
-    """The pinned record of another run on digits."""
-    record = store.best("digits_gap", {"n": n, "width": width})
+def _run(beside: Record, n: int, width: int) -> Record:
+    """The pinned record of another run on digits, of the same profile."""
+    record = store.best("digits_gap", {"n": n, "width": width}, profile=beside.profile)
     if record is None:
-        raise UserError(f"no record of {n} images at width {width} yet")
+        raise UserError(f"no {beside.profile} record of {n} images at width {width} yet")
     return record
 
 
@@ -101,13 +101,13 @@ def _growth_cifar(record: Record) -> Finding:
 
 
 def _capacity(record: Record) -> Finding:
-    wide, narrow = peaks(record)[:, -1], peaks(_run(600, NARROW))[:, -1]
+    wide, narrow = peaks(record)[:, -1], peaks(_run(record, 600, NARROW))[:, -1]
     text = f"peak gap {_middle(narrow)} with 38,836 parameters, {_middle(wide)} with 233,056"
     return Finding(text, f"{_spread(narrow)}; {_spread(wide)}", verdict(_below(narrow, wide)))
 
 
 def _size(record: Record) -> Finding:
-    runs = [_run(200, WIDE), record, _run(1190, WIDE)]
+    runs = [_run(record, 200, WIDE), record, _run(record, 1190, WIDE)]
     few, some, many = (peaks(run)[:, -1] for run in runs)
     lower = _below(many, some) and _below(some, few)
     level = int(np.abs(np.log(record["sigma"] / 0.2)).argmin())

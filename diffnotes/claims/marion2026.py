@@ -41,9 +41,11 @@ def _sweep(record: Record, name: str) -> tuple[np.ndarray, np.ndarray]:
     factor = record.spec["sweep"]
     values, found = record["value"].astype(float), record[name]
     if factor != "n":
-        base = store.best(record.experiment, {"sweep": "n"})
+        base = store.best(record.experiment, {"sweep": "n"}, profile=record.profile)
         if base is None:
-            raise store.MissingRecord("The default run is part of the sweep over n, which is not pinned.")
+            raise store.MissingRecord(
+                f"The default run is part of the sweep over n, whose {record.profile} record is not pinned."
+            )
         values = np.append(values, base.spec[factor])
         found = np.concatenate([found, base[name][_default(base)][None]])
     order = np.argsort(values)
