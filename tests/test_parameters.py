@@ -270,6 +270,10 @@ def test_a_dunder_name_is_unknown_too():
     )
 
 
+def test_a_name_that_the_notebook_itself_uses_is_unknown():
+    assert "unknown parameter 'store'" in refused(ran(f"{OWN}\nstore = 3", store=store))
+
+
 def test_types_and_ranges_must_suit_all_results():
     assert store.parameters(ran(f"{OWN}\nn = 9"), ONE, TWO).settings == {"n": 9}
     assert "n must be a whole number from 1 to 10; not 11." in refused(ran(f"{OWN}\nn = 11"), ONE, TWO)

@@ -30,27 +30,26 @@ def parameters(
     that follow the profile alone. A setting must suit all of the first, a profile must exist in all of both.
     SpecError says what does not, and what is valid.
     """
-    given = _given(namespace)
+    given: dict[str, Any] = {}
+    for cell in _cells(namespace.get("In")):
+        given |= _assigned(cell)
+    names = _shared([experiment.spec.names() for experiment in experiments])
+    for name, value in given.items():
+        known(name, names, "profile")
+        _check_held(name, value, namespace)
     profile = given.pop("profile", PINNED)
     _check_profile(profile, [*experiments, *profile_only])
-    for name in given:
-        known(name, _shared([experiment.spec.names() for experiment in experiments]), "profile")
     asked = [request(experiment, profile, given) for experiment in experiments]
     return asked[0] if asked else Request(profile, {})
 
 
-def _given(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of the parameter cells, by name; an error when a variable holds something else by now."""
-    found: dict[str, Any] = {}
-    for cell in _cells(namespace.get("In")):
-        found |= _assigned(cell)
-    for name, value in found.items():
-        if repr(namespace.get(name)) != repr(value):  # 1, 1.0 and True are not the same here
-            raise SpecError(
-                f"{name} is no longer the {reprlib.repr(value)} of the parameters cell; run that cell again, "
-                "with another value if you mean one."
-            )
-    return found
+def _check_held(name: str, value: Any, namespace: Mapping[str, Any]) -> None:
+    """Raise SpecError when the variable holds something else by now than its cell says."""
+    if repr(namespace.get(name)) != repr(value):  # 1, 1.0 and True are not the same here
+        raise SpecError(
+            f"{name} is no longer the {reprlib.repr(value)} of the parameters cell; run that cell again, "
+            "with another value if you mean one."
+        )
 
 
 def _cells(history: Any) -> list[str]:
