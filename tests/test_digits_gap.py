@@ -273,7 +273,7 @@ def test_comparisons_between_runs(monkeypatch):
 
 def test_a_missing_run_leaves_the_claim_pending(monkeypatch, tmp_path):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    with pytest.raises(ValueError, match="no laptop record of 600 images at width 54"):
+    with pytest.raises(ValueError, match="no laptop record of digits_gap .n 600, width 54. yet"):
         checks._capacity(fake())
 
 

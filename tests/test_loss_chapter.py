@@ -208,7 +208,7 @@ def test_growth_of_the_scatter_needs_to_be_sure():
 
 def test_the_order_is_partly_right_at_best(monkeypatch):
     other = Fake(size=[100], critical=[[2.0]])
-    monkeypatch.setattr(xu2025.store, "best", lambda *_, profile: other if profile == "laptop" else None)
+    monkeypatch.setattr(store, "best", lambda name, settings, profile: other if profile == "laptop" else None)
     assert xu2025._order(Fake(n=100, critical=[3.0])).verdict == base.PARTLY
     assert xu2025._order(Fake(n=100, critical=[1.0])).verdict == base.FAILED
     assert xu2025._order(Fake(n=99, critical=[1.0])).verdict == base.PENDING

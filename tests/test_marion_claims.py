@@ -254,13 +254,10 @@ def test_batches_that_never_memorize_do_not_confirm() -> None:
     assert check("marion-batch-slope-digits", record).verdict == base.PENDING
 
 
-def test_a_sweep_without_its_default_run_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = fake("width", [64, 128, 512])
-    monkeypatch.setattr(store, "best", lambda *_, profile=None: None if profile else sweep)
-    [claim] = [claim for claim in claims.claims() if claim.id == "marion-width-onset-digits"]
-    found = base.judge(claim, marion2026.CHECKS[claim.id])
-    assert found.verdict == base.PENDING
-    assert "sweep over n, whose laptop record is not pinned" in found.finding.our_value
+def test_a_sweep_without_its_default_run_is_unfit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "best", lambda name, settings, profile: None)
+    with pytest.raises(base.Unfit, match=r"no laptop record of digits \(sweep n\) yet"):
+        marion2026.CHECKS["marion-width-onset-digits"](fake("width", [64, 128, 512]))
 
 
 # --- disjoint halves ---

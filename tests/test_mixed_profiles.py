@@ -7,7 +7,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from diffnotes import claims, files, store
@@ -17,6 +16,11 @@ from diffnotes.experiments import cifar
 from diffnotes.figures import memorization as figures
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def valid(record: store.Record) -> store.Record:
+    """The record as if it held: no twin is recomputed here."""
+    return replace(record, state="valid")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +59,7 @@ def sweeps() -> list[store.Record]:
 
 
 def test_the_sweeps_of_a_chapter_stay_of_one_profile(book, monkeypatch):
-    monkeypatch.setattr(store, "checked", lambda record, experiment: replace(record, state="valid"))
+    monkeypatch.setattr(store, "checked", lambda record, experiment: valid(record))
     n, *others = found = sweeps()
     assert {record.profile for record in found} == {"laptop"}
     assert n.note.startswith("A paper record of cifar (sweep n) is pinned too; it is not shown here")
@@ -72,7 +76,7 @@ def test_the_sweeps_of_a_chapter_stay_of_one_profile(book, monkeypatch):
 def test_claims_take_companions_of_the_profile_they_judge(book):
     before = json.loads((ROOT / "results" / "index.json").read_text())["records"]
     assert len(before) + 1 == len(store.index())
-    found = {checked.claim.id: checked for checked in claims.check_all()}
+    found = {checked.claim.id: checked for checked in claims.check_all(valid)}
     laptop = {e.key for e in store.index() if e.profile == "laptop"}
     for factor in ("width-onset", "batch-onset", "rate-fidelity"):
         checked = found[f"marion-{factor}-cifar"]
@@ -87,21 +91,17 @@ def test_claims_without_their_companion_are_pending(book, monkeypatch):
     only = [entry for entry in store.index() if entry.key == paper.key or entry.profile != "laptop"]
     wide = next(e for e in store.index() if (e.experiment, e.shown) == ("cifar", {"sweep": "width"}))
     monkeypatch.setattr(store, "index", lambda: [*only, wide])
-    found = {checked.claim.id: checked for checked in claims.check_all()}["marion-width-onset-cifar"]
+    found = {checked.claim.id: checked for checked in claims.check_all(valid)}["marion-width-onset-cifar"]
     assert found.verdict == base.PENDING
-    assert "sweep over n, whose laptop record is not pinned" in found.finding.our_value
+    assert found.finding.our_value == "no laptop record of cifar (sweep n) yet, which it needs beside its own"
     beside = store.Record(Path(), {"experiment": "digits_gap", "profile": "paper"})
-    with pytest.raises(UserError, match="no paper record of 600 images at width 54 yet"):
+    with pytest.raises(UserError, match=r"no paper record of digits_gap \(n 600, width 54\) yet"):
         kaiser2026_networks._run(beside, 600, 54)
-    curve = store.Record(Path(), {"experiment": "loss_curve", "profile": "paper"})
-    curve.__dict__["arrays"] = {"n": np.array(10_000), "critical": np.array([1.0])}
-    assert xu2025._order(curve) == base.Finding(
-        "no paper CIFAR-10 curve of 10,000 images yet", "", base.PENDING
-    )
+    with pytest.raises(UserError, match=r"no paper record of loss_sizes \(dataset cifar10\) yet"):
+        xu2025._order(store.Record(Path(), {"experiment": "loss_curve", "profile": "paper"}))
 
 
 def test_a_misspelt_setting_of_a_claim_is_no_other_record():
     claim = base.Claim("x", "p", "s", "v", "r", experiment="loss_curve", settings={"datset": "digits"})
-    found = base.judge(claim, xu2025.CHECKS["ours-area-digits"])
-    assert found.verdict == base.PENDING
-    assert "unknown parameter 'datset' (did you mean dataset?)" in found.finding.our_value
+    with pytest.raises(store.SpecError, match=r"unknown parameter 'datset' \(did you mean dataset\?\)"):
+        base.judge(claim, xu2025.CHECKS["ours-area-digits"], valid)

@@ -35,7 +35,7 @@ CHEAP = replace(EXPERIMENT, seconds={"smoke": 1, "laptop": 1, "paper": 9000})
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
+def root(tmp_path, monkeypatch, committed):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     return tmp_path
 

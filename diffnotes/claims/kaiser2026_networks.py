@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes import store
-from diffnotes.claims.base import FAILED, Check, Finding, verdict
-from diffnotes.errors import UserError
+from diffnotes.claims.base import FAILED, Check, Finding, companion, verdict
 from diffnotes.store import Record
 
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # 97.5 % of Student's law, by seeds
@@ -61,10 +59,7 @@ def _eighth(record: Record) -> int:
 
 def _run(beside: Record, n: int, width: int) -> Record:
     """The pinned record of another run on digits, of the same profile."""
-    record = store.best("digits_gap", {"n": n, "width": width}, profile=beside.profile)
-    if record is None:
-        raise UserError(f"no {beside.profile} record of {n} images at width {width} yet")
-    return record
+    return companion(beside, "digits_gap", {"n": n, "width": width})
 
 
 def _below(small: np.ndarray, large: np.ndarray) -> bool:
