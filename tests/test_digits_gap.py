@@ -214,7 +214,7 @@ def fake(**changed) -> Record:
         ).repeat(3, 2),
         "rho": np.full((3, 8, 5), 0.9),
     }  # fmt: skip
-    found = Record(Path(), {})
+    found = Record(Path(), {"experiment": "digits_gap", "profile": "laptop"})
     found.__dict__["arrays"] = arrays | changed
     return found
 
@@ -260,20 +260,20 @@ def test_comparisons_between_runs(monkeypatch):
     heights = {(600, 54): 0.1, (200, 144): 10.0, (1190, 144): 0.2}
     later = {200: -1, 1190: 1}
 
-    def other(n, width):
+    def other(beside, n, width):
         return fake(gap=BASE["gap"] * heights[n, width], val=np.roll(BASE["val"], later.get(n, 0), 1))
 
     monkeypatch.setattr(checks, "_run", other)
     assert checks._capacity(fake()).verdict == base.REPRODUCED
     assert checks._size(fake()).verdict == base.REPRODUCED
-    monkeypatch.setattr(checks, "_run", lambda n, width: fake())
+    monkeypatch.setattr(checks, "_run", lambda *_: fake())
     assert checks._capacity(fake()).verdict == base.FAILED
     assert checks._size(fake()).verdict == base.FAILED
 
 
 def test_a_missing_run_leaves_the_claim_pending(monkeypatch, tmp_path):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    with pytest.raises(ValueError, match="no record of 600 images at width 54"):
+    with pytest.raises(ValueError, match="no laptop record of digits_gap .n 600, width 54. yet"):
         checks._capacity(fake())
 
 

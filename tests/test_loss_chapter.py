@@ -158,7 +158,7 @@ class Fake(Record):
     """A record made of given arrays."""
 
     def __init__(self, **arrays):
-        super().__init__(Path(), {})
+        super().__init__(Path(), {"experiment": "any", "profile": "laptop"})
         self.__dict__["arrays"] = {name: np.asarray(value) for name, value in arrays.items()}
 
 
@@ -208,7 +208,7 @@ def test_growth_of_the_scatter_needs_to_be_sure():
 
 def test_the_order_is_partly_right_at_best(monkeypatch):
     other = Fake(size=[100], critical=[[2.0]])
-    monkeypatch.setattr(xu2025.store, "best", lambda *_: other)
+    monkeypatch.setattr(store, "best", lambda name, settings, profile: other if profile == "laptop" else None)
     assert xu2025._order(Fake(n=100, critical=[3.0])).verdict == base.PARTLY
     assert xu2025._order(Fake(n=100, critical=[1.0])).verdict == base.FAILED
     assert xu2025._order(Fake(n=99, critical=[1.0])).verdict == base.PENDING

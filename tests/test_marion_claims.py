@@ -53,7 +53,7 @@ def fake(sweep: str = "n", value: Any = SIZE, **changed: Any) -> Record:
         "wasserstein_train": curves(3, 1, 1.5, 1.6, 1.1, 0.9),
         "wasserstein_few": curves(2.9, 0.99, 1.52, 1.7, 1.12, 0.95),
     }  # fmt: skip
-    found = Record(Path(), {"experiment": "digits", "spec": {**BASE, "sweep": sweep}})
+    found = Record(Path(), {"experiment": "digits", "profile": "laptop", "spec": {**BASE, "sweep": sweep}})
     found.__dict__["arrays"] = {name: np.asarray(a) for name, a in (arrays | changed).items()}
     return found
 
@@ -127,7 +127,7 @@ ON_OTHERS = [(f"{claim}-{data}", *rest) for claim, *rest in SWEEPS for data in (
 @pytest.fixture
 def pinned(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep over n is pinned; its default run has onsets at 3,200, rate 2 and best 2."""
-    monkeypatch.setattr(store, "best", lambda experiment, settings: fake())
+    monkeypatch.setattr(store, "best", lambda experiment, settings, profile: fake())
 
 
 def test_every_check_is_tried_here() -> None:
@@ -254,13 +254,10 @@ def test_batches_that_never_memorize_do_not_confirm() -> None:
     assert check("marion-batch-slope-digits", record).verdict == base.PENDING
 
 
-def test_a_sweep_without_its_default_run_is_pending(monkeypatch: pytest.MonkeyPatch) -> None:
-    sweep = fake("width", [64, 128, 512])
-    monkeypatch.setattr(store, "best", lambda name, settings: None if settings["sweep"] == "n" else sweep)
-    [claim] = [claim for claim in claims.claims() if claim.id == "marion-width-onset-digits"]
-    found = base.judge(claim, marion2026.CHECKS[claim.id])
-    assert found.verdict == base.PENDING
-    assert "sweep over n, which is not pinned" in found.finding.our_value
+def test_a_sweep_without_its_default_run_is_unfit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "best", lambda name, settings, profile: None)
+    with pytest.raises(base.Unfit, match=r"no laptop record of digits \(sweep n\) yet"):
+        marion2026.CHECKS["marion-width-onset-digits"](fake("width", [64, 128, 512]))
 
 
 # --- disjoint halves ---

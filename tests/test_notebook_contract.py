@@ -27,6 +27,7 @@ SILENCING = re.compile(
 PLACE = re.compile(r"^(?:/|~|file:|[A-Za-z]:[\\/])")
 ADDRESS = re.compile(r"^(?:https?|ftp)://")
 ENDING = "What did not reproduce"
+FIRST_LINE = re.compile(r"# Parameters.*\w")  # papermill's own cell begins with "# Parameters" and no more
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
@@ -83,12 +84,14 @@ def is_literal(statement: ast.stmt) -> bool:
 
 
 def parameter_faults(notebook: NotebookNode) -> Iterator[str]:
-    """One cell of literals tagged `parameters`, and right after it the typed spec."""
+    """One cell of literals tagged `parameters` with a first line of its own, then the typed spec."""
     cells = code_cells(notebook)
     tagged = [index for index, cell in enumerate(cells) if is_parameters(cell)]
     if len(tagged) != 1:
         yield f"{len(tagged)} cells are tagged parameters"
         return
+    if not FIRST_LINE.match(cells[tagged[0]].source):
+        yield "the parameters do not begin with a comment of their own: # Parameters: ..."
     body = ast.parse(plain(cells[tagged[0]].source)).body
     yield from (f"no literal: {ast.unparse(line)}" for line in body if not is_literal(line))
     after = cells[tagged[0] + 1].source if tagged[0] + 1 < len(cells) else ""
@@ -122,7 +125,8 @@ def file_faults(notebook: NotebookNode) -> Iterator[str]:
         yield from format_faults(notebook)
     if any(cell.get("outputs") or cell.get("execution_count") is not None for cell in notebook.cells):
         yield "has outputs or execution counts; run: make strip"
-    if not notebook.cells or not notebook.cells[0].source.startswith("# "):
+    first = notebook.cells[0] if notebook.cells else new_markdown_cell()
+    if first.cell_type != "markdown" or not first.source.startswith("# "):
         yield "does not begin with a title"
 
 
@@ -211,7 +215,8 @@ def test_there_are_chapters() -> None:
 
 def chapter(code: str = "", ending: str = "## What did not reproduce\n\nNothing.") -> NotebookNode:
     """A chapter that keeps every rule, with one more code cell and its own last section."""
-    parameters = new_code_cell('profile = "pinned"\nn: int = -3', metadata={"tags": ["parameters"]})
+    source = '# Parameters: ours\nprofile = "pinned"\nn: int = -3'
+    parameters = new_code_cell(source, metadata={"tags": ["parameters"]})
     spec = new_code_cell(
         "from diffnotes import store\nspec = store.parameters(globals(), toy_model.EXPERIMENT)"
     )
@@ -271,8 +276,16 @@ def test_place_in_prose_is_found(link: str) -> None:
 )
 def test_parameter_that_is_no_literal_is_found(source: str, fault: str) -> None:
     bad = chapter()
-    bad.cells[1].source = source
+    bad.cells[1].source = f"# Parameters: ours\n{source}"
     assert faults(bad, CHAPTER_RULES) == [fault]
+
+
+@pytest.mark.parametrize("line", ["# Parameters", "# Parameters:", "#Parameters", "# Ours", "n = 3"])
+def test_parameters_with_the_first_line_of_papermill_are_found(line: str) -> None:
+    bad = chapter()
+    bad.cells[1].source = f"{line}\nprofile = 'pinned'"
+    [fault] = faults(bad, CHAPTER_RULES)
+    assert "a comment of their own" in fault
 
 
 def test_missing_parameters_or_spec_are_found() -> None:

@@ -77,14 +77,6 @@ def test_set_reads_numbers_tuples_and_words():
         SmallSpec.parse("q", "4")
 
 
-def test_parameters_reads_the_cells_that_say_so():
-    cell, injected = "# Parameters\nprofile = 'pinned'\nn = 5", "# Parameters\nn = 9\nprofile = 'smoke'\n"
-    names = {"In": ["", cell, injected, "scratch = 3"], "profile": "smoke", "n": 9, "scratch": 3}
-    assert store.parameters(names, EXPERIMENT) == store.Request("smoke", {"n": 9})
-    with pytest.raises(store.SpecError, match="unknown parameter 'detla'"):
-        store.parameters({"In": ["# Parameters\ndetla = 1"], "detla": 1}, EXPERIMENT)
-
-
 # --- keys and records -----------------------------------------------------------------------------
 
 

@@ -125,7 +125,7 @@ def held(
     except (store.Lost, store.Tampered) as error:
         raise Unfit(str(error), "missing" if isinstance(error, store.Lost) else "tampered") from error
     if found is None:
-        raise Unfit("no record yet", "missing")
+        raise Unfit(_none(experiment, settings, profile) if profile else "no record yet", "missing")
     record = look(found)
     if record.state != "valid":
         raise Unfit(f"its record is {record.state}: {record.reason}", record.state)
@@ -134,6 +134,23 @@ def held(
         return held(other, settings, look, record.profile)
 
     return replace(record, beside=beside)
+
+
+def companion(record: store.Record, experiment: str, settings: Mapping[str, Any]) -> store.Record:
+    """The record that this one is compared with: always of the same profile. Unfit when it is not there, or,
+    while a claim is judged, not valid.
+    """
+    if record.beside is not None:
+        return record.beside(experiment, settings)
+    found = store.best(experiment, settings, record.profile)
+    if found is None:
+        raise Unfit(_none(experiment, settings, record.profile), "missing")
+    return found
+
+
+def _none(experiment: str, settings: Mapping[str, Any], profile: str) -> str:
+    which = ", ".join(f"{name} {value}" for name, value in settings.items())
+    return f"no {profile} record of {experiment} ({which}) yet, which it needs beside its own"
 
 
 def _known(found: Finding) -> Finding:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes import store
-from diffnotes.claims.base import FAILED, Check, Finding, verdict
-from diffnotes.errors import UserError
+from diffnotes.claims.base import FAILED, Check, Finding, companion, verdict
 from diffnotes.store import Record
 
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # 97.5 % of Student's law, by seeds
@@ -59,12 +57,9 @@ def _eighth(record: Record) -> int:
     return int(np.abs(np.log(record["step"] * 8 / record["step"][-1])).argmin())
 
 
-def _run(n: int, width: int) -> Record:
-    """The pinned record of another run on digits."""
-    record = store.best("digits_gap", {"n": n, "width": width})
-    if record is None:
-        raise UserError(f"no record of {n} images at width {width} yet")
-    return record
+def _run(beside: Record, n: int, width: int) -> Record:
+    """The pinned record of another run on digits, of the same profile."""
+    return companion(beside, "digits_gap", {"n": n, "width": width})
 
 
 def _below(small: np.ndarray, large: np.ndarray) -> bool:
@@ -101,13 +96,13 @@ def _growth_cifar(record: Record) -> Finding:
 
 
 def _capacity(record: Record) -> Finding:
-    wide, narrow = peaks(record)[:, -1], peaks(_run(600, NARROW))[:, -1]
+    wide, narrow = peaks(record)[:, -1], peaks(_run(record, 600, NARROW))[:, -1]
     text = f"peak gap {_middle(narrow)} with 38,836 parameters, {_middle(wide)} with 233,056"
     return Finding(text, f"{_spread(narrow)}; {_spread(wide)}", verdict(_below(narrow, wide)))
 
 
 def _size(record: Record) -> Finding:
-    runs = [_run(200, WIDE), record, _run(1190, WIDE)]
+    runs = [_run(record, 200, WIDE), record, _run(record, 1190, WIDE)]
     few, some, many = (peaks(run)[:, -1] for run in runs)
     lower = _below(many, some) and _below(some, few)
     level = int(np.abs(np.log(record["sigma"] / 0.2)).argmin())

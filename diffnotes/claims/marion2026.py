@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diffnotes import store
-from diffnotes.claims.base import PENDING, Finding, verdict
+from diffnotes.claims.base import PENDING, Finding, companion, verdict
 from diffnotes.store import Record
 
 SPLIT, TEN = 1, 3  # places among the definitions of an onset: losses part, a tenth are copies
@@ -41,9 +40,7 @@ def _sweep(record: Record, name: str) -> tuple[np.ndarray, np.ndarray]:
     factor = record.spec["sweep"]
     values, found = record["value"].astype(float), record[name]
     if factor != "n":
-        base = store.best(record.experiment, {"sweep": "n"})
-        if base is None:
-            raise store.MissingRecord("The default run is part of the sweep over n, which is not pinned.")
+        base = companion(record, record.experiment, {"sweep": "n"})
         values = np.append(values, base.spec[factor])
         found = np.concatenate([found, base[name][_default(base)][None]])
     order = np.argsort(values)

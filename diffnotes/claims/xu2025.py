@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes import store
-from diffnotes.claims.base import PENDING, Finding, verdict
+from diffnotes.claims.base import PENDING, Finding, companion, verdict
 from diffnotes.store import Record
 
 PLAIN = 4.0  # the paper's correction, in units of N/L
@@ -40,10 +39,10 @@ def _cifar_area(record: Record) -> Finding:
 
 def _order(record: Record) -> Finding:
     """sigma* of CIFAR-10 below that of 64 x 64 images, at equal N; without FFHQ-64, at best partly."""
-    other = store.best("loss_sizes", {"dataset": "cifar10"})
+    other = companion(record, "loss_sizes", {"dataset": "cifar10"})
     n = int(record["n"])
-    if other is None or n not in other["size"]:
-        return Finding(f"no CIFAR-10 curve of {n:,} images yet", "", PENDING)
+    if n not in other["size"]:
+        return Finding(f"no {record.profile} CIFAR-10 curve of {n:,} images yet", "", PENDING)
     small = float(other["critical"][list(other["size"]).index(n)][0])
     large = float(record["critical"][0])
     text = f"N = {n:,} each: {small:.2f} (CIFAR-10), {large:.2f} (Tiny ImageNet); FFHQ-64 not at hand"

@@ -23,6 +23,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from diffnotes.errors import UserError
 from diffnotes.store import Record
 
 INK = "#0a0b0c"  # near black where colours are fixed (PDF, PNG); becomes currentColor in the page
@@ -56,6 +57,18 @@ Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
 
 
+def _check_profiles(records: Sequence[Record]) -> None:
+    """Raise UserError when two records of one experiment are of two profiles: no figure mixes them."""
+    profiles: dict[str, str] = {}
+    for record in records:
+        first = profiles.setdefault(record.experiment, record.profile)
+        if record.profile != first:
+            raise UserError(
+                f"{record.experiment} records of the profiles {first} and {record.profile} cannot be shown "
+                "together; load them with store.load_all, which takes one profile for all."
+            )
+
+
 class BookFigure(Figure):
     """A matplotlib figure that knows the records behind it, and shows itself as inline SVG with provenance.
 
@@ -64,6 +77,7 @@ class BookFigure(Figure):
     """
 
     def __init__(self, *records: Record, alt: str, size: tuple[float, float] = (6.7, 3.2)) -> None:
+        _check_profiles(records)
         super().__init__(figsize=size)
         FigureCanvasAgg(self)
         self.records, self.alt, self.name = records, alt, ""
@@ -93,6 +107,7 @@ class BookTable:
     def __init__(
         self, *records: Record, header: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
     ) -> None:
+        _check_profiles(records)
         self.records, self.header, self.rows, self.note, self.name = records, header, rows, note, ""
 
     def _repr_html_(self) -> str:
@@ -132,6 +147,7 @@ class Finding:
     """A sentence or two with numbers from records, so that no result is ever typed into the text."""
 
     def __init__(self, *records: Record, text: str) -> None:
+        _check_profiles(records)
         self.records, self.text = records, text
 
     def _repr_html_(self) -> str:
@@ -219,13 +235,16 @@ def page_figure(content: str, records: Sequence[Record], label: str, name: str =
 
 
 def banner(records: Sequence[Record]) -> str:
-    """A visible warning for every record that the code no longer supports; empty when all hold."""
+    """A visible warning for every record that the code no longer supports, and the notes of the others; empty
+    when all hold.
+    """
+    notes = dict.fromkeys(record.note for record in records if record.note)
     return "".join(
         f'<div class="dn-stale" role="note"><strong>This result is {html.escape(record.state)}.</strong> '
         f"{html.escape(record.reason)}</div>"
         for record in records
         if record.state != "valid"
-    )
+    ) + "".join(f'<p class="dn-note" role="note">{html.escape(note)}</p>' for note in notes)
 
 
 def plus_minus(value: float, error: float) -> str:

@@ -1,7 +1,7 @@
 """Specs, keys, records, pins, twins, staleness: what a number of the book is and whether it still holds. No
 torch here.
 
-record = store.load(EXPERIMENT, "pinned")      # what a page shows
+record = store.load(EXPERIMENT, "pinned")      # what a page shows; `load_all` for what stands side by side
 record = store.run(EXPERIMENT, "laptop")       # compute it, in slices if need be
 store.pin(EXPERIMENT, record.key)              # make it what pages show
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -26,18 +26,20 @@ from diffnotes.store.experiment import (
     Work,
     is_twin,
 )
+from diffnotes.store.parameters import parameters
 from diffnotes.store.pins import Refused
 from diffnotes.store.records import Entry, Lost, Record, Tampered, index, key, results, root, runs
 from diffnotes.store.spec import (
     PINNED,
+    RANK,
     Request,
     Spec,
     SpecError,
     choice,
     flag,
+    known,
     number,
     numbers,
-    parameters,
     request,
 )
 from diffnotes.store.staleness import State, checked, code_digest, state, verify
@@ -45,11 +47,9 @@ from diffnotes.store.staleness import State, checked, code_digest, state, verify
 __all__ = [
     "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Refused",
     "Request", "Spec", "SpecError", "State", "Tampered", "Tolerance", "Unfinished", "Work", "best", "checked",
-    "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "number", "numbers",
-    "parameters", "pin", "request", "results", "root", "run", "runs", "state", "verify",
+    "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "load_all", "number",
+    "numbers", "parameters", "pin", "request", "results", "root", "run", "runs", "state", "verify",
 ]  # fmt: skip
-
-RANK = ("paper", "laptop")  # what pages show, best first; the smoke profile only stands for them
 
 
 class MissingRecord(UserError):
@@ -63,16 +63,35 @@ def load(experiment: Experiment, ask: Request | str = PINNED, **settings: Any) -
     on the spot when it is cheap; else MissingRecord names the command and its cost. Neither fewer samples nor
     another profile is ever taken in silence.
     """
-    asked = ask if isinstance(ask, Request) else Request(ask, {})
-    wanted = request(experiment, asked.profile, {**asked.settings, **settings})
+    wanted = _wanted(experiment, ask, settings)
     if wanted.profile != PINNED:
         return _made(experiment, wanted)
     unpinned = Request("laptop", wanted.settings)
     try:
         found = best(experiment, wanted.settings)
     except Lost as error:
-        return replace(_made(experiment, unpinned), state="missing", reason=f"{error} Computed here instead.")
+        return _in_place_of(error, _made(experiment, unpinned))
     return checked(found, experiment) if found else _made(experiment, unpinned)
+
+
+def load_all(
+    experiment: Experiment, ask: Request | str, settings: Iterable[Mapping[str, Any]]
+) -> list[Record]:
+    """The records that answer `ask` with each of `settings` on top: all of one profile, to be shown together.
+
+    "pinned" gives the best profile that is pinned for all of them. Where one has a better profile for itself,
+    its `note` says so. Where no profile has all, the laptop profile is completed as in `load`, or
+    MissingRecord names all commands.
+    """
+    wanted = [_wanted(experiment, ask, each) for each in settings]
+    if any(one.profile != PINNED for one in wanted):
+        return _all_made(experiment, wanted)
+    unpinned = [Request("laptop", one.settings) for one in wanted]
+    try:
+        found = _together(experiment, wanted) or _all_made(experiment, unpinned)
+        return [_noted(experiment, *pair) for pair in zip(wanted, found, strict=True)]
+    except Lost as error:
+        return [_in_place_of(error, record) for record in _all_made(experiment, unpinned)]
 
 
 def best(
@@ -80,17 +99,86 @@ def best(
 ) -> Record | None:
     """The pinned record of the best profile whose spec has these settings; None when there is none.
 
-    Lost when the index names a better one that is not on disk: a lesser profile is not taken in its place.
+    With `profile`, of that one alone. SpecError when the experiment has no such setting. Lost when the index
+    names a better record that is not on disk: a lesser profile is not taken in its place.
     """
     name = experiment if isinstance(experiment, str) else experiment.name
-    ranks = RANK if profile is None else (profile,)
-    entries = [e for e in index() if e.experiment == name and e.profile in ranks]
-    entries = [e for e in entries if _agree(e.shown, settings)]
-    for entry in sorted(entries, key=lambda e: RANK.index(e.profile)):
-        record = entry.read()
-        if _agree(record.spec, settings):
-            return record
+    pinned = [entry for entry in index() if entry.experiment == name]
+    _check_names(experiment, settings, pinned)
+    for rank in [profile] if profile else RANK:
+        for entry in pinned:
+            if entry.profile == rank and _agree(entry.shown, settings):
+                record = entry.read()
+                held = record.spec if isinstance(experiment, str) else experiment.spec.completed(record.spec)
+                if {**held, **settings} == held:
+                    return record
     return None
+
+
+def _check_names(experiment: Experiment | str, settings: Mapping[str, Any], pinned: list[Entry]) -> None:
+    """Raise SpecError for a setting that the experiment, or none of its pinned records, has."""
+    if isinstance(experiment, str):
+        specs = [entry.read().spec for entry in pinned if entry.readable()]
+        names = list(dict.fromkeys(name for spec in specs for name in spec))
+    else:
+        names = experiment.spec.names()
+    for setting in settings if names else ():
+        known(setting, names)
+
+
+def _wanted(experiment: Experiment, ask: Request | str, settings: Mapping[str, Any]) -> Request:
+    """`ask` with `settings` on top, checked."""
+    asked = ask if isinstance(ask, Request) else Request(ask, {})
+    return request(experiment, asked.profile, {**asked.settings, **settings})
+
+
+def _in_place_of(lost: Lost, record: Record) -> Record:
+    return replace(record, state="missing", reason=f"{lost} Computed here instead.")
+
+
+def _together(experiment: Experiment, wanted: list[Request]) -> list[Record]:
+    """The pinned records of the best profile that has all of them; none where no profile has."""
+    for profile in RANK:
+        found = [best(experiment, one.settings, profile) for one in wanted]
+        there = [checked(record, experiment) for record in found if record is not None]
+        if len(there) == len(wanted):
+            return there
+    return []
+
+
+def _noted(experiment: Experiment, wanted: Request, record: Record) -> Record:
+    """The record, with a note when a better profile of it is pinned."""
+    better = best(experiment, wanted.settings)
+    if better is None or better.profile == record.profile:
+        return record
+    which = ", ".join(f"{name} {value}" for name, value in wanted.settings.items())
+    note = (
+        f"A {better.profile} record of {experiment.name}{f' ({which})' if which else ''} is pinned too; it "
+        f"is not shown here, because the records beside it are {record.profile} records."
+    )
+    return replace(record, note=note)
+
+
+def _all_made(experiment: Experiment, wanted: list[Request]) -> list[Record]:
+    """`_made` of each; MissingRecord names the commands of all that are not there."""
+    found, missing = [], []
+    for one in wanted:
+        try:
+            found.append(_made(experiment, one))
+        except MissingRecord:
+            missing.append(one)
+    if missing:
+        raise _missing(experiment, missing)
+    return found
+
+
+def _missing(experiment: Experiment, wanted: list[Request]) -> MissingRecord:
+    profile, them = wanted[0].profile, "it" if len(wanted) == 1 else "them"
+    commands = " and ".join(f"`{experiment.command(profile, one.settings)}`" for one in wanted)
+    return MissingRecord(
+        f"No record of {experiment.name} with profile {profile} is here; make {them} with {commands} "
+        f"({experiment.cost(profile)}{'' if them == 'it' else ' each'})."
+    )
 
 
 def _made(experiment: Experiment, wanted: Request) -> Record:
@@ -100,10 +188,7 @@ def _made(experiment: Experiment, wanted: Request) -> Record:
     if found is not None and (found.pinned or found.state == "valid"):
         return found
     if not experiment.cheap(wanted.profile):
-        raise MissingRecord(
-            f"No record of {experiment.name} with profile {wanted.profile} is here; make it with "
-            f"`{experiment.command(wanted.profile, wanted.settings)}` ({experiment.cost(wanted.profile)})."
-        )
+        raise _missing(experiment, [wanted])
     return checked(run(experiment, wanted.profile, **wanted.settings), experiment)
 
 

@@ -91,6 +91,7 @@ class Record:
     pinned: bool = field(default=False)
     # How a claim finds the records beside this one, of the same profile: (experiment, settings) -> record.
     beside: Callable[[str, Mapping[str, Any]], Record] | None = field(default=None, compare=False)
+    note: str = ""  # what a reader should know of it beside its state
 
     def __repr__(self) -> str:
         return self.provenance()

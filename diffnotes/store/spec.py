@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import difflib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from diffnotes.store.experiment import Experiment
 
 PINNED = "pinned"
+RANK = ("paper", "laptop")  # what pages show, best first; the smoke profile only stands for them
 
 
 class SpecError(UserError):
@@ -75,7 +77,7 @@ class Spec:
     def replace(self, **settings: Any) -> Self:
         """The same settings with some changed; an unknown name is an error that lists the known ones."""
         for name in settings:
-            _known(name, self.names())
+            known(name, self.names())
         return dataclasses.replace(self, **settings)
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,7 +109,7 @@ class Spec:
     @classmethod
     def parse(cls, name: str, text: str) -> Any:
         """The value that `--set name=text` means; what cannot be read stays text, for the check."""
-        _known(name, cls.names())
+        known(name, cls.names())
         kind = {item.name: item.metadata["kind"] for item in dataclasses.fields(cls)}[name]
         if kind == "choice":
             return text
@@ -129,33 +131,30 @@ class Request:
 
 
 def request(experiment: Experiment, profile: str, settings: Mapping[str, Any]) -> Request:
-    """A checked Request: the profile exists, the names are known, types and ranges are right."""
+    """A checked Request: the profile exists, the names are known, types and ranges are right.
+
+    Settings are checked against the profile that is asked for. "pinned" may mean any profile that pages show,
+    so the best of them that takes the settings decides.
+    """
     profiles = [PINNED, *experiment.profiles]
     if profile not in profiles:
         raise SpecError(f"profile must be one of {', '.join(profiles)}; not {profile!r}.")
     for name in settings:
-        _known(name, experiment.spec.names(), "profile")
-    base = next(iter(experiment.profiles.values()))
-    return Request(profile, base.settings(settings))
+        known(name, experiment.spec.names(), "profile")
+    shown = [name for name in RANK if name in experiment.profiles] or list(experiment.profiles)[:1]
+    return Request(profile, _taken(experiment, shown if profile == PINNED else [profile], settings))
 
 
-def parameters(namespace: Mapping[str, Any], experiment: Experiment) -> Request:
-    """The Request that a notebook's parameters make. Call as ``store.parameters(globals(), EXPERIMENT)``.
-
-    Every name assigned in a cell that begins with ``# Parameters`` counts: the notebook's own cell, and the
-    one that
-    papermill injects after it. So a misspelt ``-p`` is an error here, though papermill itself only warns.
-    """
-    cells = [text for text in namespace.get("In", []) if text.lstrip().startswith("# Parameters")]
-    names = [name for text in cells for name in _assigned(text)]
-    given = {name: namespace[name] for name in dict.fromkeys(names)}
-    return request(experiment, str(given.pop("profile", PINNED)), given)
-
-
-def _assigned(text: str) -> list[str]:
-    """Names that the statements of a cell assign, in order."""
-    targets = [t for node in ast.parse(text).body if isinstance(node, ast.Assign) for t in node.targets]
-    return [target.id for target in targets if isinstance(target, ast.Name)]
+def _taken(experiment: Experiment, profiles: list[str], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in the form of the first profile that takes them; if none does, what the first says."""
+    first, *others = profiles
+    try:
+        return experiment.profiles[first].settings(settings)
+    except SpecError as error:
+        for name in others:
+            with contextlib.suppress(SpecError):
+                return experiment.profiles[name].settings(settings)
+        raise error
 
 
 def _plain(value: Any) -> Any:
@@ -163,7 +162,8 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _known(name: str, names: list[str], *extra: str) -> None:
+def known(name: str, names: Sequence[str], *extra: str) -> None:
+    """Raise SpecError unless `name` is one of `extra` and `names`; it tells the nearest one, and all."""
     valid = [*extra, *names]
     if name not in valid:
         close = difflib.get_close_matches(name, valid, n=1)
