@@ -31,8 +31,9 @@ def calibration(record: Record, side: int = 32) -> BookTable:
         f"{spec['count']:,} images of each set against {spec['count']:,} training images of "
         f"{NAMES[spec['dataset']]} at {side} × {side} pixels; noise on copies: σ = {spec['noise']:g}. "
         f"Similarity: median and the middle 90 % of images. Shares: 95 % interval. Distances: ± half the "
-        f"width of the middle 95 % of resampled sets. Where that range lies is not shown: a resampled set repeats "
-        f"images and leaves others out, which makes every distance larger, that of exact copies too"
+        f"width of the middle 95 % of resampled sets. Where that range lies is not shown: "
+        f"a resampled set repeats images and leaves others out, which makes every distance larger, that of "
+        f"exact copies too"
     ))  # fmt: skip
 
 

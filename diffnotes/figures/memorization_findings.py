@@ -19,16 +19,10 @@ from diffnotes.figures.memorization import (
     title,
     with_default,
 )
-from diffnotes.figures.style import Finding
+from diffnotes.figures.style import Finding, together
 from diffnotes.store import Record
 
 UNITS = {"batch": ("images seen", "τ B"), "rate": ("units of τ η", "τ η")}
-
-
-def together(*findings: Finding) -> Finding:
-    """One paragraph of several sentences; a record is named once."""
-    records = {record.key: record for finding in findings for record in finding.records}
-    return Finding(*records.values(), text=" ".join(finding.text for finding in findings))
 
 
 # ------------------------------------------------------------------------------------------------- one run
@@ -47,7 +41,7 @@ def _order(record: Record) -> str:
     control = f" Of held-out images, at no look more than {base:.1f} % count as copied."
     if not np.isfinite([split, ten]).all():
         return f"{head}not every seed gets as far as parting losses and a tenth of copies.{control}"
-    later = f"{ten / split:.1f} times as many" if ten > split else "no more"
+    later = f"{ten / split:.1f} times as late" if ten > split else "not later"
     return (
         f"{head}the losses part at step {split:,.0f}, and a tenth of the samples are copies at step "
         f"{ten:,.0f}, {later}.{control}"

@@ -23,14 +23,14 @@ Claims = Sequence[Mapping[str, str]]
 
 
 class Verdicts:
-    """Some claims with their verdicts as a list; `note` stands above it."""
+    """Some claims with their verdicts as a list."""
 
-    def __init__(self, claims: Claims, note: str = "") -> None:
-        self.claims, self.note = claims, note
+    def __init__(self, claims: Claims) -> None:
+        self.claims = claims
 
     def _repr_html_(self) -> str:
-        note = f'<p class="dn-note">{html.escape(self.note)}</p>' if self.note else ""
-        return f"{note}<ul>{''.join(map(_item, self.claims))}</ul>"
+        head = "<strong>What came out</strong>, by the rules of the claims page, on the pinned records:"
+        return f'<p class="dn-finding">{head}</p><ul>{"".join(map(_item, self.claims))}</ul>'
 
     def __str__(self) -> str:
         return "\n".join(f"{c['verdict']}: {c['statement']} Ours: {_ours(c)}" for c in self.claims)
@@ -52,7 +52,7 @@ def judged(claims: Claims, *ids: str) -> Verdicts:
     unknown = [name for name in ids if name not in known]
     if unknown:
         raise UserError(f"There is no claim {unknown[0]!r}; `python -m diffnotes claims` lists the ids.")
-    return Verdicts([known[name] for name in ids], "By the rules of the claims page, on the pinned records:")
+    return Verdicts([known[name] for name in ids])
 
 
 def chapter(claims: Claims, page: str) -> list[Mapping[str, str]]:
