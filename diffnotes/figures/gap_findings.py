@@ -41,11 +41,12 @@ def ends_finding(*records: Record) -> Finding:
 def _ends(record: Record) -> str:
     gap, sigma = record["gap"].mean(0), record["sigma"]
     last, first = gap[-1], gap[0]
-    return (
+    text = (
         f"{title(record)}: at the last look G at σ = {sigma[0]:g} is {100 * last[0] / last.max():.0f} % of "
         f"the peak. The peak is at σ = {sigma[last.argmax()]:.2g}, at the first look at "
         f"{sigma[first.argmax()]:.2g}."
     )
+    return text.replace("-", "−")
 
 
 def latest_finding(record: Record) -> Finding:
@@ -101,14 +102,23 @@ def _signed(value: float) -> str:
 
 
 def place_finding(record: Record) -> Finding:
-    """Where the peak is, over seeds, beside the paper's: averaging k × k pixels divides their noise by k."""
-    top, side = record["sigma"][record["gap"][:, -1].argmax(1)], int(record["sheet"].shape[-1])
-    times = PAPER_SIDE // side
-    level = peak_level(record)
+    """Where the peak is, over seeds; for CIFAR-10 beside the paper's: averaging k × k pixels divides their
+    noise by k."""
+    top, level = record["sigma"][record["gap"][:, -1].argmax(1)], peak_level(record)
     turned = record["val"][:, :, level].mean(0).argmin() < len(record["step"]) - 1
     return Finding(record, text=(
-        f"{title(record)}: the peak is at σ {top.min():.2g} to {top.max():.2g} over seeds. The paper’s is "
-        f"at {PAPER_CIFAR:g} on {PAPER_SIDE} × {PAPER_SIDE} pixels. Averaging {times} × {times} pixels "
-        f"divides their noise by {times}, so the level to compare with is {PAPER_CIFAR / times:.2f}. At the "
-        f"largest gap, the held-out error {'has turned' if turned else 'has not turned yet'}."
+        f"{title(record)}: the peak is at σ {top.min():.2g} to {top.max():.2g} over seeds.{_theirs(record)} "
+        f"At the largest gap, the held-out error {'has turned' if turned else 'has not turned yet'}."
     ))  # fmt: skip
+
+
+def _theirs(record: Record) -> str:
+    """The paper's peak on CIFAR-10, at our number of pixels."""
+    if record.spec["dataset"] != "cifar10":
+        return ""
+    times = PAPER_SIDE // int(record["sheet"].shape[-1])
+    return (
+        f" The paper’s is at {PAPER_CIFAR:g} on {PAPER_SIDE} × {PAPER_SIDE} pixels. Averaging {times} × "
+        f"{times} pixels divides their noise by {times}, so the level to compare with is "
+        f"{PAPER_CIFAR / times:.2f}."
+    )

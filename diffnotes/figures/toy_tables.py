@@ -128,10 +128,10 @@ def guidance_finding(record: Record) -> Finding:
     """The peak of the gap over the guidance weight, for equispaced points and for random ones."""
     peak, weight = record["guidance_peak"], record["guidance_weight"]
     random = ", ".join(map(plus_minus, record["random_guided"], record["random_guided_stderr"]))
-    rises = "at every step" if (np.diff(peak) > 0).all() else "not at every step"
+    rises = "rises" if (np.diff(peak) > 0).all() else "does not rise"
     return Finding(record, text=(
         f"From w = {weight[0]:g} to {weight[-1]:g} the peak goes from {peak[0]:.3f} to {peak[-1]:.3f}; it "
-        f"rises {rises}. For random points, at w = 0, 1 and 2, it is {random}."
+        f"{rises} at every step. For random points, at w = 0, 1 and 2, it is {random}."
     ))  # fmt: skip
 
 
