@@ -292,6 +292,9 @@ def test_table_of_onsets(copied: Record, images: Record) -> None:
     assert rows[1] == ["digits", "losses part by 20 %", "1.00", "0.90 to 1.20", "2"]
     assert rows[3] == ["digits", "10 % copies", "1.50", "1.40 to 1.70", "2"]
     assert rows[6] == ["CIFAR-10, 16 × 16", "losses part by 20 %", "one seed, no fit", "", "2"]
+    same = copied["onset"][:, :1].repeat(2, 1)
+    shown = cells(figures.onset_table(changed(copied, onset=same)))
+    assert {row[3] for row in shown[1:]} == {"the same look for all seeds"}
     few = np.where(np.arange(4) < 3, np.nan, 1.0) * np.ones((2, 5, 1))
     assert cells(figures.onset_table(changed(copied, exponent=few)))[1][2:] == ["not reached", "", "1"]
 
@@ -315,8 +318,9 @@ def test_table_of_deviations(copied: Record, images: Record) -> None:
     assert found.keys() == copies.THEIRS.keys()
     assert found["training set"][1:] == ["digits, 8 × 8, no classes", "CIFAR-10, 16 × 16, no classes"]
     assert found["N"][1] == "16, 24"
-    assert found["batch size"][1:] == ["16 (8)", "16"]
-    assert found["learning rate (Adam)"][1] == "0.001 (0.0003)"
+    assert found["batch size"][1:] == ["16 (8)", "16 (8)"]
+    assert found["learning rate (Adam)"][1:] == ["0.001 (0.0003)", "0.001 (0.0003)"]
+    assert found["width"][1:] == ["16 (8)", "16 (8)"]
     assert found["longest run"][1] == "30 steps"
     assert found["average of the weights"][1] == "4 steps, and none"
     assert found["network"][1].startswith("residual MLP, ")

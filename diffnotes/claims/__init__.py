@@ -27,9 +27,11 @@ def claims() -> list[Claim]:
         return [Claim(**entry) for entry in tomllib.load(file)["claim"]]
 
 
-def check_all(look: Look) -> list[Checked]:
-    """Every claim with its verdict. `look` fills in the state of a record (`experiments.status.checked`): no
-    verdict stands on a record that does not hold.
+def check_all(look: Look, page: str = "") -> list[Checked]:
+    """Every claim with its verdict; with a `page` those of that page, and those of no page.
+
+    `look` fills in the state of a record (`experiments.status.checked`): no verdict stands on a record that
+    does not hold.
     """
     seen: dict[str, Record] = {}
 
@@ -38,4 +40,5 @@ def check_all(look: Look) -> list[Checked]:
             seen[record.key] = look(record)
         return seen[record.key]
 
-    return [judge(claim, CHECKS.get(claim.id), once) for claim in claims()]
+    asked = [claim for claim in claims() if not page or claim.page in ("", page)]
+    return [judge(claim, CHECKS.get(claim.id), once) for claim in asked]

@@ -33,8 +33,8 @@ Check = Callable[[store.Record], Finding]
 class Claim:
     """A statement of a paper in our words, with the rule by which it is judged.
 
-    `rule` is the tolerance with its reason, fixed before looking. The check of the same `id` takes the pinned
-    record of
+    `rule` is the tolerance with its reason. `fixed` says whether it was written down "before" its result was
+    seen, or, in whole or in part, "after" a first look. The check of the same `id` takes the pinned record of
     `experiment` under `settings`. A claim without a check carries its verdict (pending, or only on paper),
     and `rule` says why.
     """
@@ -49,6 +49,7 @@ class Claim:
     experiment: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     verdict: str = ""
+    fixed: str = "before"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Checked:
 
     def as_dict(self) -> dict[str, str]:
         """Plain text fields, for `claims --json` and for tables."""
-        names = ("id", "paper", "statement", "paper_value", "rule", "page", "figure")
+        names = ("id", "paper", "statement", "paper_value", "rule", "fixed", "page", "figure")
         given = {name: getattr(self.claim, name) for name in names}
         return {**given, **vars(self.finding), "record": self.record, "state": self.state}
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from diffnotes.figures.memorization import SPLIT, default_place, label, title
+from diffnotes.figures.memorization import SPLIT, default_place, label, looks, title, with_default
 from diffnotes.figures.noisy_image import picture
 from diffnotes.figures.style import (
     BLUE,
@@ -36,7 +36,7 @@ def look_before_split(record: Record, place: int) -> int:
 
 def last_look(record: Record, place: int) -> int:
     """The last look of the runs at `place`."""
-    return int((record["step"][place, 0] > 0).sum()) - 1
+    return looks(record, place) - 1
 
 
 @book_figure
@@ -112,7 +112,7 @@ def averages(base: Record, *sweeps: Record) -> BookFigure:
     names = {"n": "training images N", "batch": "batch size B", "width": "width", "rate": "learning rate η"}
     for axis, record in zip(axes, records, strict=True):
         factor = record.spec["sweep"]
-        value, best = _with_default(base, record)
+        value, best = with_default(base, record, "best")
         for place, horizon in enumerate(base["average"]):
             text = f"averaged over {horizon:,} steps" if horizon else "weights as they are"
             _line(axis, value, best[:, :, place], PALETTE[place], text)
@@ -127,16 +127,6 @@ def averages(base: Record, *sweeps: Record) -> BookFigure:
     axes[0].legend(fontsize=8)
     axes[0].set_title(title(base), loc="left")
     return figure
-
-
-def _with_default(base: Record, record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Values and `best` of a sweep in rising order; the default run comes from the sweep over n."""
-    value, best = record["value"].astype(float), record["best"]
-    if record.spec["sweep"] != "n":
-        value = np.append(value, base.spec[record.spec["sweep"]])
-        best = np.concatenate([best, base["best"][default_place(base)][None]])
-    order = np.argsort(value)
-    return value[order], best[order]
 
 
 def _line(axis: Any, x: np.ndarray, values: np.ndarray, colour: str, text: str) -> None:
@@ -202,8 +192,9 @@ THEIRS = {
     "training set": "CIFAR-10, 32 × 32, classes given",
     "N": "2,048; 4,096; 8,192; 16,384",
     "network": "U-Net, 2.9 to 201 million parameters",
+    "width": "16, 32, 64, 128, 192 channels, by the parameters",
     "batch size": "16, 32, 64, 128",
-    "learning rate (Adam)": "1e-05, 5e-05, 0.0001, 0.0004",
+    "learning rate (Adam)": "0.00001, 0.00005, 0.0001, 0.0004",
     "longest run": "810,000 steps",
     "average of the weights": "10,000 steps",
     "sampler": "250 steps, not named",
@@ -219,14 +210,16 @@ def deviations(*records: Record) -> BookTable:
     columns = [_setting(record) for record in records]
     rows = [(name, theirs, *(column[name] for column in columns)) for name, theirs in THEIRS.items()]
     header = ("", "Marion & Wu", *(title(record) for record in records))
-    return BookTable(*records, header=header, rows=rows, note="Every setting that differs from the paper")
+    note = "The paper’s settings beside ours; in brackets what else was tried"
+    return BookTable(*records, header=header, rows=rows, note=note)
 
 
 def _setting(record: Record) -> dict[str, str]:
     spec, shape = record.spec, record["sheet"].shape
     parameters = record["parameters"]
     kind = "U-Net" if spec["network"] == "unet" else "residual MLP"
-    listed = {name: ", ".join(f"{v:g}" for v in sorted(spec[name])) for name in ("sizes", "batches", "rates")}
+    factors = ("sizes", "widths", "batches", "rates")
+    listed = {name: ", ".join(f"{v:g}" for v in sorted(spec[name])) for name in factors}
     pixels = spec["dataset"] == "digits"
     classes = "classes given" if spec["conditional"] else "no classes"
     return {
@@ -234,8 +227,9 @@ def _setting(record: Record) -> dict[str, str]:
         else f"{title(record)}, {classes}",
         "N": listed["sizes"],
         "network": f"{kind}, {int(parameters[default_place(record), 0]):,} parameters",
-        "batch size": f"{spec['batch']}" + (f" ({listed['batches']})" if pixels else ""),
-        "learning rate (Adam)": f"{spec['rate']:g}" + (f" ({listed['rates']})" if pixels else ""),
+        "width": f"{spec['width']} ({listed['widths']})",
+        "batch size": f"{spec['batch']} ({listed['batches']})",
+        "learning rate (Adam)": f"{spec['rate']:g} ({listed['rates']})",
         "longest run": f"{int(record['step'].max()):,} steps",
         "average of the weights": ", ".join(f"{h:,}" for h in record["average"] if h) + " steps, and none",
         "sampler": f"Euler, {spec['sampler_steps']} steps",

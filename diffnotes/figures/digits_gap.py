@@ -301,18 +301,21 @@ def overfit_finding(record: Record) -> Finding:
     """By how much the held-out error rises again, where the gap is largest."""
     level = peak_level(record)
     val, train = record["val"][:, :, level], record["train"][:, :, level]
-    least = val.mean(0).argmin()
+    least = int(val.mean(0).argmin())
+    head = f"{title(record)}, σ = {record['sigma'][level]:.2g}: the held-out error "
+    if least == val.shape[1] - 1:
+        return Finding(record, text=f"{head}is least at the last look: it has not turned.")
     rise, fall = 100 * (val[:, -1] / val.min(1) - 1), train[:, least].mean() / train[:, -1].mean()
     text = (
-        f"{title(record)}, σ = {record['sigma'][level]:.2g}: the held-out error is least at "
-        f"{record['images_seen'][least]:,} images seen. At the end it is {_percent(rise)} above that, and "
-        f"the training error is down by a factor {fall:.1f}."
+        f"{head}is least at {record['images_seen'][least]:,} images seen. At the end it is {_percent(rise)} "
+        f"above that, and the training error is down by a factor {fall:.1f}."
     )
     return Finding(record, text=text)
 
 
 def _percent(values: np.ndarray) -> str:
-    return f"{values.mean():.0f} % ({values.min():.0f} to {values.max():.0f} %)"
+    low, mean, high = (f"{value:.0f}" for value in (values.min(), values.mean(), values.max()))
+    return f"{mean} %" if low == high else f"{mean} % ({low} to {high} %)"
 
 
 def onset_finding(record: Record) -> Finding:

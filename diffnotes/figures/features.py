@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from diffnotes.figures.style import BookTable, Finding, book_figure
+from diffnotes.figures.style import BookTable, Finding, book_figure, plus_minus
 from diffnotes.store import Record
 
 NAMES = {"digits": "digits", "cifar10": "CIFAR-10"}
@@ -32,8 +30,10 @@ def calibration(record: Record, side: int = 32) -> BookTable:
     return BookTable(record, header=header, rows=rows, note=(
         f"{spec['count']:,} images of each set against {spec['count']:,} training images of "
         f"{NAMES[spec['dataset']]} at {side} × {side} pixels; noise on copies: σ = {spec['noise']:g}. "
-        f"Similarity: median and the middle 90 % of images. Others: value and 95 % interval over resampled "
-        f"sets; resampling makes distances larger, so an interval may lie above its value"
+        f"Similarity: median and the middle 90 % of images. Shares: 95 % interval. Distances: ± half the "
+        f"width of the middle 95 % of resampled sets. Where that range lies is not shown: "
+        f"a resampled set repeats images and leaves others out, which makes every distance larger, that of "
+        f"exact copies too"
     ))  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def _row(record: Record, place: int, kind: int) -> tuple[str, ...]:
         SETS[str(record["kind"][kind])],
         f"{shares[0]:.1f} % ({shares[1]:.1f} to {shares[2]:.1f})",
         f"{middle:.3f} ({low:.3f} to {high:.3f})",
-        *(_three(record[name][place, kind]) for name in ("wasserstein", "frechet")),
+        *(_spread(record[name][place, kind]) for name in ("wasserstein", "frechet")),
     )
 
 
@@ -58,11 +58,14 @@ def similarity(record: Record, place: int, kind: int) -> tuple[float, float, flo
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _three(found: np.ndarray) -> str:
-    """Value and interval, all to two digits of the upper end."""
-    digits = max(0, 1 - math.floor(math.log10(found[2]))) if found[2] > 0 else 2
-    value, low, high = (f"{number:.{digits}f}" for number in found)
-    return f"{value} ({low} to {high})"
+def _spread(found: np.ndarray) -> str:
+    """'0.121 ± 0.025' of (value, low, high): half the width of the resampled range.
+
+    The range itself may leave out the value, as resampling moves a distance up; no interval of the value can
+    be had from its ends, for a distance near zero least of all.
+    """
+    value, low, high = found.tolist()
+    return plus_minus(value, (high - low) / 2)
 
 
 def found(record: Record) -> Finding:

@@ -167,9 +167,36 @@ def order_found(sizes: Record, images: Record) -> Finding:
     first, second = (NAMES[r.spec["dataset"]] for r in (sizes, images))
     each = [low / math.sqrt(float(sizes["variance"][place])), high / math.sqrt(float(images["variance"]))]
     return Finding(sizes, images, text=(
-        f"With N = {n:,} each, the critical σ is {low:.2f} for {first} and {high:.2f} for {second}. "
-        f"In units of the root of the data variance that is {each[0]:.3f} and {each[1]:.3f}."
+        f"With N = {n:,} each, the critical σ is {low:.2f} for {first} and {high:.2f} for {second}, "
+        f"{high / low:.2f} times as large. In units of the root of the data variance it is {each[0]:.3f} and "
+        f"{each[1]:.3f}, {each[1] / each[0]:.2f} times as large."
     ))  # fmt: skip
+
+
+def gaussian_found(*records: Record) -> Finding:
+    """The Gaussian estimate over the critical noise level."""
+    each = [f"{float(r['gaussian_sigma'] / r['critical'][0]):.2f} for {name(r)}" for r in records]
+    return Finding(*records, text=f"The Gaussian estimate over the critical σ is {', '.join(each)}.")
+
+
+def sizes_found(sizes: Record, whole: Record) -> Finding:
+    """The powers of N by which the critical σ and its Gaussian estimate change, from parts to the whole."""
+    n = np.append(sizes["size"], whole["n"])
+    critical = np.append(sizes["critical"][:, 0], whole["critical"][0])
+    gaussian = np.append(sizes["gaussian_sigma"], whole["gaussian_sigma"])
+    powers = [np.polyfit(np.log(n), np.log(values), 1)[0] for values in (critical, gaussian)]
+    said = [f"{power:.3f}".replace("-", "−") for power in powers]
+    return Finding(sizes, whole, text=(
+        f"From N = {int(n.min()):,} to {int(n.max()):,} the critical σ goes from {critical[n.argmin()]:.2f} "
+        f"to {critical[n.argmax()]:.2f}, as a power {said[0]} of N. The Gaussian estimate goes as a power "
+        f"{said[1]}."
+    ))  # fmt: skip
+
+
+def cost_found(*records: Record) -> Finding:
+    """How long each curve took."""
+    each = [f"{record.meta['seconds'] / 60:.1f} minutes for {name(record)}" for record in records]
+    return Finding(*records, text=f"All {len(records[0]['sigma'])} levels took {', '.join(each)}.")
 
 
 def found(*records: Record) -> Finding:

@@ -321,10 +321,48 @@ def _law_sentence(record: Record) -> str:
     lowest = int(plain.argmin())
     ends = " and ".join(f"{100 * plain[k]:.0f} % at {ratios[k]}" for k in (0, -1))
     return (
-        f"{name(record)}: for N/L of {', '.join(map(str, ratios))} the best C is {best} times N/L. "
-        f"The RMS relative bias of C = 4 N/L is smallest at N/L = {ratios[lowest]} "
-        f"({100 * plain[lowest]:.0f} %); it is {ends}."
+        f"{name(record)}: for N/L of {', '.join(map(str, ratios))} the best C is {best} times N/L: C grows "
+        f"as {_grows(record)}. {_off(record)} The RMS relative bias of C = 4 N/L is smallest at N/L = "
+        f"{ratios[lowest]} ({100 * plain[lowest]:.0f} %); it is {ends}."
     )
+
+
+def _grows(record: Record) -> str:
+    """How the best C grows; where the largest C that was tried is best, the power is a lower bound."""
+    ratio = record["ratios"].astype(float)
+    power = np.polyfit(np.log(ratio), np.log(record["best"] * ratio), 1)[0]
+    return f"a power of {'at least ' if _at_edge(record).any() else ''}{power:.2f} of N/L"
+
+
+def _off(record: Record) -> str:
+    """At which N/L the paper's correction is more than twice, or less than half, the best one."""
+    ratios, best = record["ratios"], record["best"]
+    kinds = {"more than twice the best": best < PLAIN / 2, "less than half of it": best > 2 * PLAIN}
+    parts = [f"{kind} at {', '.join(map(str, ratios[at]))}" for kind, at in kinds.items() if at.any()]
+    near = int((~np.any(list(kinds.values()), axis=0)).sum())
+    return f"4 N/L is {', '.join([*parts, f'within a factor 2 at {near} of {len(ratios)}'])}."
+
+
+def reach_finding(*records: Record) -> Finding:
+    """What the best correction and the neighbours leave at the largest N/L."""
+    return Finding(*records, text=" ".join(map(_reach, records)))
+
+
+def _reach(record: Record) -> str:
+    left, ratio = 100 * record["rms"][-1, 1:-1].min(), record["ratios"][-1]
+    near = dict(zip(record["near_ratios"].tolist(), 100 * near_rms(record), strict=True)).get(int(ratio))
+    other = f"; neighbours with a tail leave {near:.2g} %" if near is not None else ""
+    return f"{name(record)}, N/L = {ratio}: the best C leaves an RMS relative bias of {left:.1f} %{other}."
+
+
+def conversions_finding(record: Record) -> Finding:
+    """The largest difference between a measured ratio of losses and its formula."""
+    measured = record["loss"] / record["loss"][0]
+    worst = float(np.abs(measured / record["factor"] - 1).max())
+    return Finding(record, text=(
+        f"Over {len(measured)} targets and {len(record['ratio'])} noise ratios, measured factor and formula "
+        f"differ by at most {power_of_ten(worst)} of the factor."
+    ))  # fmt: skip
 
 
 def _best(record: Record) -> list[str]:

@@ -23,6 +23,7 @@ from diffnotes.store import Record
 
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
 SPLIT, TEN = 1, 3  # places among the definitions of an onset
+FELL_FROM = 0.1  # share of copies that a run must have reached to break down
 LABELS = {
     "minimum": "held-out loss is least",
     "split": "losses part by 20 %",
@@ -41,16 +42,52 @@ def title(record: Record) -> str:
 
 def label(record: Record, place: int) -> str:
     """'N = 64': the value of the factor at `place`."""
-    return _named(record.spec["sweep"], record["value"][place])
+    return named(record.spec["sweep"], record["value"][place])
 
 
-def _named(factor: str, value: float) -> str:
+def named(factor: str, value: float) -> str:
+    """'B = 8', 'η = 0.002'."""
     return f"{FACTORS[factor]} = {value:,g}" if factor == "rate" else f"{FACTORS[factor]} = {int(value):,}"
 
 
 def default_place(record: Record) -> int:
     """Where the default run is in a sweep over n."""
     return int(np.flatnonzero(record["value"] == record.spec["n"])[0])
+
+
+def looks(record: Record, place: int) -> int:
+    """How many looks the runs at `place` have."""
+    return int((record["step"][place, 0] > 0).sum())
+
+
+def with_default(base: Record, record: Record, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values and the array `name` of a sweep in rising order; the default run is in the sweep over n."""
+    value, found, factor = record["value"].astype(float), record[name], record.spec["sweep"]
+    if factor != "n":
+        value = np.append(value, base.spec[factor])
+        found = np.concatenate([found, base[name][default_place(base)][None]])
+    order = np.argsort(value)
+    return value[order], found[order]
+
+
+def breakdowns(record: Record, place: int) -> list[tuple[float, float, float]]:
+    """(top, low, end) of the share of copies of each seed in which it breaks down: after a top of at least
+    FELL_FROM it falls below half of that."""
+    found = []
+    for share in record["copies"][place, :, : looks(record, place), -1, 0]:
+        top = np.maximum.accumulate(share)
+        fallen = np.flatnonzero((top >= FELL_FROM) & (share < top / 2))
+        if len(fallen):
+            first = int(fallen[0])
+            found.append((float(top[first]), float(share[first:].min()), float(share[-1])))
+    return found
+
+
+def same_look(record: Record, place: int) -> bool:
+    """Whether all seeds have the very same onset at every size, so that they tell nothing of the error."""
+    times = record["onset"][:, :, -1, place]
+    known = times[np.isfinite(times).all(1)]
+    return bool(len(known) > 1 and times.shape[1] > 1 and (known == known[:, :1]).all())
 
 
 # ----------------------------------------------------------------------------------------- one run, figure 1
@@ -153,7 +190,7 @@ def _sweep_row(row: Sequence[Any], runs: Sequence[tuple[Record, int]], scale: An
     for k, (record, place) in enumerate(runs):
         colour = RAMP(k / max(1, len(runs) - 1))
         step = record["step"][place, 0] / scale(record, place)
-        text = _named(factor, _value((record, place), factor))
+        text = named(factor, _value((record, place), factor))
         _band(row[0], step, record["test_loss"][place, :, :, -1], colour, "-", text)
         row[0].plot(step, record["train_loss"][place, :, :, -1].mean(0), color=colour, ls="--", lw=1.1)
         _band(row[1], step, record["copies"][place, :, :, -1, 0], colour, "-", text)
@@ -215,7 +252,7 @@ def onset_table(*records: Record) -> BookTable:
     """The fitted exponents with their intervals."""
     header = ("training set", "onset", "exponent of N", "95 % interval", "sizes used")
     rows = [
-        (title(record), LABELS[str(name)], *_power(record["exponent"][-1, place]))
+        (title(record), LABELS[str(name)], *_power(record, place))
         for record in records
         for place, name in enumerate(record["definition"])
     ]
@@ -223,11 +260,12 @@ def onset_table(*records: Record) -> BookTable:
     return BookTable(*records, header=header, rows=rows, note=note)
 
 
-def _power(found: np.ndarray) -> tuple[str, str, str]:
-    power, low, high, sizes = found
+def _power(record: Record, place: int) -> tuple[str, str, str]:
+    power, low, high, sizes = record["exponent"][-1, place]
     if not np.isfinite(power):  # a fit needs two sizes, its interval two seeds
         return "not reached" if sizes < 2 else "one seed, no fit", "", f"{int(sizes)}"
-    return f"{power:.2f}", f"{low:.2f} to {high:.2f}", f"{int(sizes)}"
+    spread = "the same look for all seeds" if same_look(record, place) else f"{low:.2f} to {high:.2f}"
+    return f"{power:.2f}", spread, f"{int(sizes)}"
 
 
 def onset_found(record: Record) -> Finding:
@@ -256,16 +294,17 @@ def sweep_table(base: Record, *sweeps: Record) -> BookTable:
         rows += [_sweep_table_row(sweep, place, factor) for place in np.argsort(sweep["value"])]
     return BookTable(
         base, *sweeps, header=header, rows=rows,
-        note=f"All runs on {title(base)}; means over seeds (± standard error); steps, weights averaged",
+        note=f"All runs on {title(base)}; means over seeds (± standard error); steps, weights averaged; "
+        "peak fidelity is a distance, so less is better",
     )  # fmt: skip
 
 
 def _sweep_table_row(record: Record, place: int, factor: str) -> tuple[str, ...]:
     times = record["onset"][place, :, -1]
-    last = int((record["step"][place, 0] > 0).sum()) - 1
-    copies = record["copies"][place, :, last, -1, 0]
+    copies = record["copies"][place, :, looks(record, place) - 1, -1, 0]
+    broken = ", breaks down" if breakdowns(record, place) else ""
     return (
-        _named(factor, record["value"][place]), f"{int(record['parameters'][place, 0]):,}",
+        named(factor, record["value"][place]) + broken, f"{int(record['parameters'][place, 0]):,}",
         _mean(times[:, SPLIT], 0), _mean(times[:, TEN], 0), _mean(record["rate"][place, :, -1], 2),
         _mean(record["best"][place, :, -1], 3), _mean(copies, 2),
     )  # fmt: skip

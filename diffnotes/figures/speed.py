@@ -15,6 +15,7 @@ from diffnotes.figures.style import (
     PURPLE,
     BookFigure,
     BookTable,
+    Finding,
     book_figure,
     log_ticks,
 )
@@ -266,3 +267,24 @@ def growth_speed(record: Record) -> BookFigure:
         panels[0].plot([], [], color=COLOURS[method], label=NAMES[method])
     figure.legend(loc="outside upper left", ncols=2)
     return figure
+
+
+def growth_found(record: Record) -> Finding:
+    """The power of each size by which the seconds of each method grow."""
+    methods = [NAMES[method] for method in record["growth_methods"]]
+    parts = [
+        f"with {axis}: {', '.join(f'{m} {p:.2f}' for m, p in zip(methods, powers, strict=True))}"
+        for axis, powers in zip(record["growth_axes"], record["growth_slope"], strict=True)
+    ]
+    return Finding(record, text=f"Powers by which the seconds grow, {'; '.join(parts)}.")
+
+
+def mean_found(record: Record) -> Finding:
+    """A posterior mean over its two products, at the smallest and the largest noise level."""
+    names, sigma = list(record["mean_methods"]), record["mean_sigma"]
+    ratio = np.median(record["mean_ratio"], 0)
+    parts = [
+        f"at σ = {sigma[i]:g}, {', '.join(f'{NAMES[m]} {ratio[i, names.index(m)]:.2f}' for m in names[1:])}"
+        for i in (int(sigma.argmin()), int(sigma.argmax()))
+    ]
+    return Finding(record, text=f"Time over that of the two products alone: {'; '.join(parts)}.")

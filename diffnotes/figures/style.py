@@ -157,6 +157,12 @@ class Finding:
         return self.text
 
 
+def together(*findings: Finding) -> Finding:
+    """One paragraph of several findings; each record is named once."""
+    records = {record.key: record for finding in findings for record in finding.records}
+    return Finding(*records.values(), text=" ".join(finding.text for finding in findings))
+
+
 def book_figure(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
     """Decorator of a function that draws a figure or a table: the book's style holds in it, nowhere else.
 

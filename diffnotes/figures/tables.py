@@ -23,7 +23,8 @@ VERDICTS = ("reproduced", "partly", "not reproduced", "only on paper", "pending"
 
 
 def claims_table(claims: Iterable[Mapping[str, str]], papers: Sequence[str]) -> BookTable:
-    """The claims of some papers, with the rule of each behind a fold, as `Checked.as_dict` gives them."""
+    """The claims of some papers, with the rule of each behind a fold that says when it
+    came after a first look, as `Checked.as_dict` gives them."""
     rows = [_claim_row(claim) for claim in claims if claim["paper"] in papers]
     return BookTable(header=("claim", "paper", "ours", "verdict"), rows=rows)
 
@@ -33,14 +34,15 @@ def _claim_row(claim: Mapping[str, str]) -> list[Markup]:
     target = f"{text['page']}.html#{text['figure']}"
     link = f' <a href="{target}">figure</a>' if text["page"] else ""
     key = f"<br>record <code>{text['record']}</code>" if text["record"] else ""
-    rule = f"<details><summary>rule</summary>{text['rule']}{key}</details>"
+    name = "rule" if claim["fixed"] == "before" else "rule, after a first look"
+    rule = f"<details><summary>{name}</summary>{text['rule']}{key}</details>"
     interval = f'<br><span class="dn-small">{text["interval"]}</span>' if text["interval"] else ""
     statement = f'<span id="{text["id"]}">{text["statement"]}</span>{link}{rule}'
-    cells = (statement, text["paper_value"], text["our_value"] + interval, _badge(claim["verdict"]))
+    cells = (statement, text["paper_value"], text["our_value"] + interval, badge(claim["verdict"]))
     return list(map(Markup, cells))
 
 
-def _badge(word: str, reason: str = "") -> Markup:
+def badge(word: str, reason: str = "") -> Markup:
     """A verdict or a state: a word with a tint, and what stands behind it."""
     below = f"<br>{html.escape(reason)}" if reason else ""
     return Markup(f'<span class="dn-verdict dn-{word.replace(" ", "-")}">{word}</span>{below}')
@@ -85,7 +87,7 @@ def _record_row(record: Record) -> list[str]:
     fold = f"<details><summary><code>{record.key}</code></summary><pre>{everything}</pre></details>"
     commit = (meta["commit"] or "no commit")[:10] + (", with changes" if meta["dirty"] else "")
     made = f"{html.escape(meta['device'])}<br>{meta['created'][:10]}, commit <code>{commit}</code>"
-    state = _badge(record.state, record.reason)
+    state = badge(record.state, record.reason)
     return [Markup(title + fold), state, Markup(made), f"{meta['seconds']:.1f}"]
 
 
@@ -101,4 +103,4 @@ def _status_row(row: Any) -> list[Markup]:
         f"<strong>{html.escape(row.title())}</strong><details><summary>figures</summary>{figures}</details>"
     )
     better = f"<code>{html.escape(row.command)}</code><br>{row.cost}" if row.command else "–"
-    return [Markup(shown), Markup(row.profile), _badge(row.state, row.reason), Markup(better)]
+    return [Markup(shown), Markup(row.profile), badge(row.state, row.reason), Markup(better)]
