@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,3 +94,84 @@ def test_the_command_prints_what_the_design_promises(capsys):
         "record",
     }
     assert all(names <= set(row) for row in rows)
+
+
+# --- claims that cannot lie ---
+
+
+def valid(record):
+    return replace(record, state="valid")
+
+
+def stale(record):
+    return replace(record, state="stale", reason="the recomputed twin differs")
+
+
+AREA = next(claim for claim in claims.claims() if claim.id == "ours-area-cifar10")
+
+
+def test_a_stale_record_proves_nothing(capsys, monkeypatch):
+    found = base.judge(AREA, xu2025._cifar_area, stale)
+    assert (found.verdict, found.state, found.record != "") == (base.PENDING, "stale", False)
+    assert found.finding.our_value == "its record is stale: the recomputed twin differs"
+    assert base.judge(AREA, xu2025._cifar_area, valid).verdict == base.REPRODUCED
+    monkeypatch.setattr(status, "checked", stale)
+    assert command.main(["claims", "--json"]) == 4
+    rows = json.loads(capsys.readouterr().out)
+    judged = [row for row in rows if row["id"] in claims.CHECKS]
+    assert {(row["verdict"], row["state"]) for row in judged} == {("pending", "stale")}
+    assert command.main(["claims", "--short"]) == 4
+    assert "| reproduced |" in capsys.readouterr().out
+
+
+def test_a_companion_that_is_stale_makes_pending():
+    claim = next(claim for claim in claims.claims() if claim.id == "marion-width-onset-digits")
+
+    def look(record):
+        return stale(record) if record.spec["sweep"] == "n" else valid(record)
+
+    found = base.judge(claim, claims.CHECKS[claim.id], look)
+    assert (found.verdict, found.state) == (base.PENDING, "stale")
+
+
+def test_every_check_is_pending_without_its_record(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+    found = [c for c in claims.check_all(valid) if c.claim.id in claims.CHECKS]
+    assert {(c.verdict, c.state) for c in found} == {(base.PENDING, "missing")}
+
+
+def test_a_check_that_breaks_is_pending_and_says_why():
+    def broken(record):
+        return record["no such array"]
+
+    found = base.judge(AREA, broken, valid)
+    assert found.verdict == base.PENDING
+    assert "could not be read off the record (KeyError: 'no such array')" in found.finding.our_value
+
+
+@pytest.mark.parametrize("text", ["power nan", "0.3, nan, 0.2"])
+def test_a_number_that_is_none_has_no_verdict(text):
+    found = base.judge(AREA, lambda record: base.Finding(text, "", base.REPRODUCED), valid)
+    assert found.verdict == base.PENDING
+    named = base.judge(AREA, lambda record: base.Finding("Nantes", "", base.REPRODUCED), valid)
+    assert named.verdict == base.REPRODUCED
+
+
+def test_nothing_has_no_verdict():
+    for empty in (lambda record: base.Finding("", "", base.verdict()), lambda record: base.every([])):
+        found = base.judge(AREA, empty, valid)
+        assert (found.verdict, found.finding.our_value) == (base.PENDING, "There is nothing to judge.")
+    assert base.every(np.array([True, True]))
+    assert not base.every([True, False])
+
+
+def test_an_unknown_setting_of_a_claim_is_an_error():
+    wrong = replace(AREA, settings={"datset": "digits"})
+    with pytest.raises(store.SpecError, match="datset"):
+        base.judge(wrong, xu2025._cifar_area, valid)
+
+
+def test_peaks_that_nobody_stored_have_no_verdict():
+    unknown = Fake(delta=[9.0], repeat_peaks=np.ones((1, 3, 4)))
+    with pytest.raises(base.Nothing):
+        claims.CHECKS["kaiser-toy-peaks"](unknown)

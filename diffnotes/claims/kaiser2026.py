@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from diffnotes.claims import kaiser2026_networks
-from diffnotes.claims.base import Finding, verdict
+from diffnotes.claims.base import Finding, every, verdict
 from diffnotes.store import Record
 
 # Read off the authors' stored plots and printed numbers.
@@ -42,14 +42,14 @@ def _bump(record: Record) -> Finding:
     return Finding(
         f"peaks at σ {_span(top)}; ends at most {100 * ends.max():.1f} % of the peak",
         "exact",
-        verdict(bool((ends < 0.05).all()), bool(inside.all())),
+        verdict(every(ends < 0.05), every(inside)),
     )
 
 
 def _heights(record: Record) -> Finding:
     order = np.argsort(-record["delta"])
     peak, spread = record["peak"][order], record["peak_stderr"][order]
-    rising = bool((np.diff(peak) > 2 * np.hypot(spread[1:], spread[:-1])).all())
+    rising = every(np.diff(peak) > 2 * np.hypot(spread[1:], spread[:-1]))
     interval = f"± {spread[0]:.3f} to {spread[-1]:.3f}"
     return Finding(f"{peak[0]:.3f} to {peak[-1]:.3f}", interval, verdict(rising))
 
@@ -73,21 +73,21 @@ def _contour(record: Record) -> Finding:
     above, below = inside[delta >= 1.5 - 1e-9], inside[delta <= 1.4 + 1e-9]
     edge = float(record["threshold"])
     text = f"all {n} inside at δ ≥ 1.5, {below.max():.0f} at δ ≤ 1.4; they leave at δ {edge:.3f}"
-    return Finding(text, "exact threshold", verdict(bool((above == n).all()), bool((below == 0).all())))
+    return Finding(text, "exact threshold", verdict(every(above == n), every(below == 0)))
 
 
 def _density(record: Record) -> Finding:
     peak, n = record["density_peak"], record["density_n"]
-    falling = bool((np.diff(peak[np.argsort(n)]) < 0).all())
+    falling = every(np.diff(peak[np.argsort(n)]) < 0)
     stored = np.array([STORED_DENSITY.get(int(i), np.nan) for i in n])
-    near = bool((np.abs(peak / stored - 1)[np.isfinite(stored)] < 0.2).all())
+    near = every(np.abs(peak / stored - 1)[np.isfinite(stored)] < 0.2)
     return Finding(", ".join(f"{p:.3f}" for p in peak), "exact", verdict(falling, near))
 
 
 def _guidance(record: Record) -> Finding:
     peak, weight = record["guidance_peak"], record["guidance_weight"]
-    rising = bool((np.diff(peak) > 0).all())
-    near = bool((np.abs(peak[[0, -1]] / np.array(STORED_GUIDED) - 1) < 0.2).all())
+    rising = every(np.diff(peak) > 0)
+    near = every(np.abs(peak[[0, -1]] / np.array(STORED_GUIDED) - 1) < 0.2)
     text = f"{peak[0]:.3f} at w = {weight[0]:g} to {peak[-1]:.3f} at w = {weight[-1]:g}"
     return Finding(text, "exact", verdict(rising, near))
 
@@ -98,7 +98,7 @@ def _position(record: Record) -> Finding:
     plotted = (delta > 1.1) & (delta < 2.3)
     ratio = sigma[plotted] / delta[plotted]
     slope = float(np.polyfit(np.log(delta), np.log(sigma), 1)[0])
-    near = bool(((ratio > 0.5) & (ratio < 2)).all())
+    near = every((ratio > 0.5) & (ratio < 2))
     span = _span(ratio)
     text = f"σ / δ is {span} as plotted, but σ grows only as δ to the power {slope:.2f}"
     return Finding(text, f"δ {delta.min():g} to {delta.max():g}", verdict(near, abs(slope - 1) < 0.25))
@@ -110,8 +110,8 @@ def _states(record: Record) -> Finding:
     """
     rms, spread = record["law_rms"], record["law_rms_stderr"]
     states, law, train = rms[:, 1], rms[:, 2], rms[:, 3]
-    apart = bool((states - train > 3 * spread[:, 1]).all())
-    exact = bool((np.abs(states - law) < np.maximum(4 * spread[:, 1], 0.02 * law)).all())
+    apart = every(states - train > 3 * spread[:, 1])
+    exact = every(np.abs(states - law) < np.maximum(4 * spread[:, 1], 0.02 * law))
     text = f"sampler {states[0]:.2f} (exact law {law[0]:.2f}), noised training data {train[0]:.2f}"
     return Finding(text, f"± {spread[0, 1]:.2f}", verdict(apart, exact))
 

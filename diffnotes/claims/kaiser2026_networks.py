@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.claims.base import FAILED, Check, Finding, companion, verdict
+from diffnotes.claims.base import FAILED, Check, Finding, companion, every, verdict
 from diffnotes.store import Record
 
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # 97.5 % of Student's law, by seeds
@@ -82,15 +82,15 @@ def _spread(values: np.ndarray) -> str:
 
 def _growth(record: Record) -> Finding:
     peak = peaks(record)
-    rising = bool((np.diff(peak.mean(0)) > 0).all())
+    rising = every(np.diff(peak.mean(0)) > 0)
     text = f"peak gap {peak[:, 0].mean():.3f} to {peak[:, -1].mean():.2f}"
-    return Finding(text, _spread(peak[:, -1]), verdict(bool((peak[:, -1] >= 10 * peak[:, 0]).all()), rising))
+    return Finding(text, _spread(peak[:, -1]), verdict(every(peak[:, -1] >= 10 * peak[:, 0]), rising))
 
 
 def _growth_cifar(record: Record) -> Finding:
     peak = peaks(record)
     grown = interval(peak[:, -1] - peak[:, 0])[0] > 0
-    rising = bool((np.diff(peak.mean(0)[-4:]) > 0).all())
+    rising = every(np.diff(peak.mean(0)[-4:]) > 0)
     text = f"peak gap {peak[:, 0].mean():.3f} to {peak[:, -1].mean():.2f}"
     return Finding(text, _spread(peak[:, -1]), verdict(grown, rising))
 
@@ -119,17 +119,17 @@ def _bump(record: Record) -> Finding:
     ends = (sigma > 10) | (sigma == sigma.min())
     small = np.abs(gap[:, ends]) < np.maximum(0.1 * gap.max(1, keepdims=True), 2 * spread[:, ends])
     top = sigma[gap.argmax(1)]
-    inside = bool(((top > sigma[0]) & (top < 10)).all())
+    inside = every((top > sigma[0]) & (top < 10))
     share = 100 * np.abs(gap[:, ends]).max() / gap.max()
     text = f"peak at σ {top.min():.2f} to {top.max():.2f}; ends at most {share:.0f} % of it"
-    return Finding(text, "lowest to highest seed", verdict(bool(small.all()), inside))
+    return Finding(text, "lowest to highest seed", verdict(every(small), inside))
 
 
 def _overfit(record: Record) -> Finding:
     level = int(record["gap"][:, -1].mean(0).argmax())
     val, train = record["val"][:, :, level], record["train"][:, :, level]
     rise = val[:, -1] / val.min(1) - 1
-    falls = bool((train.argmin(1) == train.shape[1] - 1).all())
+    falls = every(train.argmin(1) == train.shape[1] - 1)
     text = f"σ {record['sigma'][level]:.2f}: {100 * rise.mean():.0f} % above its minimum at the end"
     low, high = interval(rise)
     return Finding(text, f"{100 * low:.0f} to {100 * high:.0f} %", verdict(low > 0, falls))
@@ -143,7 +143,7 @@ def _onset(record: Record) -> Finding:
     logs = np.log(steps[:, used])
     slopes = np.polyfit(np.log(sigma[used]), logs.T, 1)[0]
     one_look = 1.01 * np.log(record["step"][1] / record["step"][0])
-    steady = bool((np.diff(logs.mean(0)) >= -one_look).all())
+    steady = every(np.diff(logs.mean(0)) >= -one_look)
     first, last = np.exp(logs.mean(0)[[0, -1]])
     text = f"step {first:.0f} at σ {sigma[used][0]:.2f}, {last:.0f} at {sigma[used][-1]:.2f}"
     return Finding(text, f"power of σ {_spread(slopes)}", verdict(interval(slopes)[0] > 0, steady))
@@ -159,24 +159,24 @@ def _samples(record: Record) -> Finding:
         f"from step {record['step'][mid]:,} on the peak gap grows {_middle(grown)}-fold, "
         f"that of samples from {gap[:, mid].mean():.2f} to {gap[:, -1].mean():.2f}"
     )
-    return Finding(text, _spread(gap[:, -1]), verdict(bool((grown >= 4).all()), bool(ratio <= 1.25)))
+    return Finding(text, _spread(gap[:, -1]), verdict(every(grown >= 4), bool(ratio <= 1.25)))
 
 
 def _stops(record: Record) -> Finding:
     gap, probe = sample_gap(record)[:, -1], record["probe"]
     mean = gap.mean(0)
     early = int(np.abs(np.log(probe / 1.17)).argmin())
-    small = bool((gap[:, early] < gap[:, -1] / 4).all())
+    small = every(gap[:, early] < gap[:, -1] / 4)
     levels = [*(f"σ {level:.2g}" for level in probe), "the end"]
     text = ", ".join(f"{value:.2f} at {level}" for value, level in zip(mean, levels, strict=True))
-    return Finding(text, f"at the end {_spread(gap[:, -1])}", verdict(bool((np.diff(mean) > 0).all()), small))
+    return Finding(text, f"at the end {_spread(gap[:, -1])}", verdict(every(np.diff(mean) > 0), small))
 
 
 def _states(record: Record) -> Finding:
     place = position(record)
     known, unseen, states = probed(record, "distance")[:, -1].mean(0)
     text = f"noised training {known:.2f}, held-out {unseen:.2f}, states {states:.2f}"
-    good = verdict(bool((place[:, -1] >= 0.9).all()), bool((place >= 0.9).all()))
+    good = verdict(every(place[:, -1] >= 0.9), every(place >= 0.9))
     return Finding(text, f"position {_spread(place[:, -1])}, least {place.min():.2f}", good)
 
 
@@ -194,7 +194,7 @@ def _shots(record: Record) -> Finding:
 def _limit(record: Record) -> Finding:
     alike, place = probed(record, "similarity")[:, -1], position(record)[:, -1]
     closer = interval(alike[:, SAMPLER] - alike[:, HELD_OUT])[0] > 0
-    inside = bool((place < 0.9).all())
+    inside = every(place < 0.9)
     copies = (record["rho"][:, -1] < 1 / 3).mean()
     text = (
         f"similarity {alike[:, SAMPLER].mean():.3f} against {alike[:, HELD_OUT].mean():.3f} for held-out "

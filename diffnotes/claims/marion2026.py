@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diffnotes.claims.base import PENDING, Finding, companion, verdict
+from diffnotes.claims.base import PENDING, Finding, companion, every, verdict
 from diffnotes.store import Record
 
 SPLIT, TEN = 1, 3  # places among the definitions of an onset: losses part, a tenth are copies
@@ -57,7 +57,7 @@ def _part(record: Record) -> Finding:
     at = np.nanargmin(test, 1)
     fall = 1 - train[:, last] / train[np.arange(len(train)), at]
     text = f"held-out loss +{100 * rise.mean():.0f} %, training loss −{100 * fall.mean():.0f} % from there on"
-    return Finding(text, f"{len(rise)} seeds", verdict(bool((rise > 0.2).all()), bool((fall > 0).all())))
+    return Finding(text, f"{len(rise)} seeds", verdict(every(rise > 0.2), every(fall > 0)))
 
 
 def _copies(record: Record) -> Finding:
@@ -98,9 +98,10 @@ def _ordered(record: Record, found: np.ndarray, falls: bool, digits: int = 3) ->
     mean = found.mean(1)
     known = found[~np.isnan(mean)] * (1 if falls else -1)
     steps = known.mean(1)
-    every = len(steps) > 1 and all(a > b for a, b in zip(steps, steps[1:], strict=False))
-    ends = len(steps) > 1 and _above_noise(known[0], known[-1])
-    return Finding(_list(mean, digits), _spread(found), verdict(every, ends))
+    if len(steps) < 2:
+        return Finding(f"known at {len(steps)} of {len(mean)} values", "", PENDING)
+    falling = all(a > b for a, b in zip(steps, steps[1:], strict=False))
+    return Finding(_list(mean, digits), _spread(found), verdict(falling, _above_noise(known[0], known[-1])))
 
 
 def _above_noise(high: np.ndarray, low: np.ndarray) -> bool:
@@ -178,7 +179,7 @@ def _same_distance(record: Record) -> Finding:
     early = record["step"][place, 0, :looks] <= (split.mean() if len(split) else np.inf)
     text = f"differ by at most {100 * off[early].max(initial=0):.0f} % before the losses part, "
     text += f"{100 * off.max():.0f} % in all"
-    return Finding(text, "means over seeds", verdict(bool((off[early] < 0.1).all()), bool((off < 0.1).all())))
+    return Finding(text, "means over seeds", verdict(every(off[early] < 0.1), every(off < 0.1)))
 
 
 def _double_descent(record: Record) -> Finding:

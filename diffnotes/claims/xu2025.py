@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.claims.base import PENDING, Finding, companion, verdict
+from diffnotes.claims.base import PENDING, Finding, companion, every, verdict
 from diffnotes.store import Record
 
 PLAIN = 4.0  # the paper's correction, in units of N/L
@@ -15,7 +15,7 @@ PLAIN = 4.0  # the paper's correction, in units of N/L
 def _shape(record: Record) -> Finding:
     """J* rises with sigma, is near zero at small sigma and tends to the variance of the data."""
     share, spread = record["mean"] / record["variance"], record["stderr"] / record["variance"]
-    rises = bool((np.diff(share) >= -3 * np.hypot(spread[1:], spread[:-1])).all())
+    rises = every(np.diff(share) >= -3 * np.hypot(spread[1:], spread[:-1]))
     ends = (bool(share[0] < 1e-3), bool(share[-1] > 0.99))
     low, high = record["sigma"][[0, -1]]
     text = f"{100 * share[0]:.2g} % of the data variance at σ {low:g}, {100 * share[-1]:.2f} % at σ {high:g}"
@@ -92,7 +92,7 @@ def _square_law(record: Record) -> Finding:
     ratio = record["ratios"].astype(float)
     slope = float(np.polyfit(np.log(ratio), np.log(record["best"] * ratio), 1)[0])
     few = ratio <= 8
-    near = bool((np.abs(np.log(record["best"][few] / ratio[few])) < np.log(2)).all())
+    near = every(np.abs(np.log(record["best"][few] / ratio[few])) < np.log(2))
     inside = (record["best_low"] <= ratio) & (ratio <= record["best_high"])
     text = f"C grows as (N/L)^{slope:.2f}; {'' if near else 'not '}within a factor 2 of (N/L)² up to N/L = 8"
     interval = f"(N/L)² in the 90 % interval at {inside.sum()} of {len(ratio)} ratios"

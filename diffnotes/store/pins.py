@@ -85,7 +85,7 @@ def _evidence(
 def _holds(experiment: Experiment, twin: Record) -> bool:
     """Whether a twin of today's settings is what today's code computes."""
     return (
-        experiment.twins.get(twin.profile) == experiment.spec(**twin.spec)
+        experiment.twins.get(twin.profile) == experiment.spec.restored(twin.spec)
         and staleness.state(twin, experiment).name == "valid"
     )
 
@@ -108,7 +108,7 @@ def _check(experiment: Experiment, record: Record) -> None:
 def _spec(experiment: Experiment, record: Record) -> Any:
     """The settings; an error unless they are the profile with the changes that the record names."""
     try:
-        spec = experiment.spec(**record.spec)
+        spec = experiment.spec.restored(record.spec)
         stated = experiment.profiles[record.profile].replace(**record.changed())
     except (TypeError, KeyError, SpecError) as error:
         raise Refused(f"{record.key} has settings that {experiment.name} does not take ({error}).") from error

@@ -91,6 +91,11 @@ class Spec:
         return {k: v for k, v in self.as_dict().items() if k not in silent or v != plain[k]}
 
     @classmethod
+    def restored(cls, stored: Mapping[str, Any]) -> Self:
+        """The spec of a record's settings. TypeError for a name that is none."""
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+
+    @classmethod
     def completed(cls, stored: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of a record, with the default of each field that came `later` than the record."""
         later = [f for f in dataclasses.fields(cls) if f.metadata["later"]]

@@ -189,7 +189,7 @@ def _recomputed(experiment: Experiment, twin: Record) -> State:
     try:
         expected = twin.arrays
         with tempfile.TemporaryDirectory() as folder:
-            found = recompute(experiment, experiment.spec(**twin.spec), Path(folder))
+            found = recompute(experiment, experiment.spec.restored(twin.spec), Path(folder))
         difference = compare(expected, found, experiment)
     except Tampered as error:
         return State("stale", f"the twin {twin.profile} is damaged: {error}")
