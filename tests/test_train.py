@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from diffnotes import files, runtime, train
+from diffnotes.checkpoints import DamagedCheckpoints
 from diffnotes.denoising import DenoisingLoss, LogNormal, UniformTime
 from diffnotes.errors import UserError
 from diffnotes.process import VE, VP, FlowMatching
@@ -242,7 +243,7 @@ def test_a_crash_between_the_two_renames_falls_back(stopped: Path, tmp_path: Pat
 def test_only_damaged_checkpoints_are_an_error(stopped: Path) -> None:
     for path in stopped.glob("*.pt"):
         path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="damaged; delete them to start over"):
+    with pytest.raises(DamagedCheckpoints, match="damaged; delete them to start over"):
         run(stopped, PLAN, [10])
 
 
