@@ -68,7 +68,7 @@ def pin(options: argparse.Namespace) -> None:
 
 def status(options: argparse.Namespace) -> int:
     """Say for every record that the book shows: valid, stale, tampered or missing, and why."""
-    found = overview.rows()
+    found = overview.rows(options.experiment)
     bad = [row for row in found if row.state != "valid"]
     if options.json:
         print(json.dumps([vars(row) for row in found], indent=1))
@@ -94,7 +94,7 @@ def verify(options: argparse.Namespace) -> int:
         found = store.verify(experiment)
         bad += found.name != "valid"
         print(f"{found.name:8s} {experiment.name}: {found.reason}", flush=True)
-    stale = [row for row in overview.rows() if row.state != "valid"]
+    stale = [row for row in overview.rows(options.experiment) if row.state != "valid"]
     for row in stale:
         print(f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}")
     return 4 if bad or stale else 0
@@ -182,6 +182,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--pin", action="store_true", help="pin the finished record")
     made = command(status, "say which records the pages show, and whether they still hold")
+    made.add_argument("experiment", nargs="?", help="only this one")
     made.add_argument("--summary", action="store_true", help="one line")
     made.add_argument("--json", action="store_true", help="for programs")
     made = command(verify, "recompute the twins of all records, whatever the digests say")

@@ -28,9 +28,10 @@ class Row:
         return " ".join([self.experiment, *(f"{k}={v}" for k, v in self.settings.items())])
 
 
-def rows() -> list[Row]:
-    """The state of everything that the book shows."""
-    return [_row(experiment, shown) for experiment in every() for shown in experiment.shown]
+def rows(name: str | None = None) -> list[Row]:
+    """The state of everything that the book shows, or of one experiment."""
+    experiments = [find(name)] if name else every()
+    return [_row(experiment, shown) for experiment in experiments for shown in experiment.shown]
 
 
 def checked(record: store.Record) -> store.Record:
