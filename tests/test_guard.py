@@ -154,6 +154,13 @@ def test_a_record_it_stands_on_that_was_pinned_anew_makes_stale(pinned):
     assert store.run(again, "laptop", kind="x").key != record.key
 
 
+def test_a_record_it_stands_on_that_is_gone_makes_stale(pinned):
+    standing = replace(EXPERIMENT, inputs=lambda spec: {"features": "weights 1"})
+    record = store.pin(standing, store.run(standing, "laptop", kind="x").key)
+    found = store.state(record, replace(standing, inputs=missing))
+    assert (found.name, "stands on is not here: CIFAR-10 is not here." in found.reason) == ("stale", True)
+
+
 def test_other_packages_are_settled_by_the_twin(monkeypatch):
     monkeypatch.setattr(staleness, "code_digest", lambda experiment: "one code")
     monkeypatch.setattr(store, "code_digest", lambda experiment: "one code")

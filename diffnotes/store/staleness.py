@@ -102,7 +102,10 @@ def _drift(record: Record, experiment: Experiment) -> str:
         return f"version {version} of {experiment.name}; the code is at {experiment.version}"
     if settings := _other_settings(record, experiment):
         return f"profile {record.profile} has changed since: {settings}"
-    here = stands_on(experiment, record.profile, record.changed())
+    try:
+        here = stands_on(experiment, record)
+    except UserError as error:
+        return f"a record that it stands on is not here: {error}"
     differ = [name for name, now in here.items() if record.stands_on.get(name) != now]
     return f"{', '.join(differ)}: other data than those it was computed from" if differ else ""
 
@@ -116,16 +119,17 @@ def _other_settings(record: Record, experiment: Experiment) -> str:
     return ", ".join(f"{name} was {then.get(name)} and is {now.get(name)}" for name in names)
 
 
-def stands_on(experiment: Experiment, profile: str, settings: dict[str, object]) -> dict[str, str]:
-    """Fingerprints of the data and records as they are here; what is not on disk is left out."""
-    spec = experiment.profiles[profile].replace(**settings)
-    found: dict[str, str] = {}
-    for ask in (experiment.data, experiment.inputs):
-        try:
-            found |= ask(spec)
-        except UserError:
-            continue
-    return found
+def stands_on(experiment: Experiment, record: Record) -> dict[str, str]:
+    """Fingerprints of the data and digests of the records as they are here.
+
+    Data that are not on disk are left out: the book is read without them. Records come with it.
+    """
+    spec = experiment.spec.restored(record.spec)
+    try:
+        data = experiment.data(spec)
+    except UserError:
+        data = {}
+    return {**data, **experiment.inputs(spec)}
 
 
 # --------------------------------------------------------------------------------------------- code and twins
@@ -168,7 +172,7 @@ def _worst(found: list[State]) -> State:
 
 
 def _line(experiment: Experiment, twin: Record) -> str:
-    here = stands_on(experiment, twin.profile, twin.changed())
+    here = stands_on(experiment, twin)
     return memory.line(code_digest(experiment), f"{experiment.name} {twin.meta['digest']}", here)
 
 
@@ -176,9 +180,9 @@ def _remembered(experiment: Experiment, twin: Record) -> State | None:
     """What recomputing the twin said before; a twin that is damaged has said nothing."""
     try:
         twin.check_bytes()
-    except UserError:
+        said = memory.recall(_line(experiment, twin))
+    except (UserError, TypeError):  # TypeError: its settings are no longer known
         return None
-    said = memory.recall(_line(experiment, twin))
     return State(*said) if said else None
 
 
