@@ -20,20 +20,27 @@ def pixels(x: Tensor) -> Tensor:
     return x.flatten(1)
 
 
+# So few images that some samples, but not all, are copies of them at the end.
+SMOKE = MemorizationSpec(
+    n=4, width=128, batch=16, rate=3e-3, sizes=(4, 12), batches=(8, 4), rates=(1e-3, 4e-3), blocks=2,
+    epochs=1600.0, most_steps=400, first=5, snapshots=3, horizons=(4, 40), levels=4, images=32, samples=32,
+    sampler_steps=4, seeds=(0, 1),
+)  # fmt: skip
+SHORT = SMOKE.replace(n=16, sizes=(16,), width=16, widths=(8, 24), epochs=20.0)
+
 EXPERIMENT = Experiment(
     name="digits",
     version=1,
     spec=MemorizationSpec,
     profiles={
-        "smoke": MemorizationSpec(
-            n=16, width=16, batch=16, sizes=(16, 24), widths=(8,), batches=(8,), rates=(3e-4,), blocks=1,
-            epochs=20.0, first=5, snapshots=3, horizons=(4,), levels=4, images=32, samples=32,
-            sampler_steps=4, seeds=(0, 1),
-        ),
+        "smoke": SMOKE,
+        "smoke_width": SHORT.replace(sweep="width"),
+        "smoke_batch": SHORT.replace(sweep="batch"),
+        "smoke_rate": SHORT.replace(sweep="rate"),
         "laptop": MemorizationSpec(),
     },
     compute=compute,
-    seconds={"smoke": 3, "laptop": 900},
+    seconds={"smoke": 6, "smoke_width": 2, "smoke_batch": 1, "smoke_rate": 1, "laptop": 900},
     data=memorization.fingerprints,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
     figures=("onset",),

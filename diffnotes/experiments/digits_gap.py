@@ -25,10 +25,10 @@ EXPERIMENT = Experiment(
     version=1,
     spec=GapSpec,
     profiles={
-        # two full batches and a part; two blocks of samples, the second one short
+        # two full batches and a part; two blocks of samples, the second one short; longer than the warm-up
         "smoke": GapSpec(
-            n=300, held_out=280, width=16, depth=2, steps=60, batch=32, horizon=4, first=10, snapshots=3,
-            levels=6, draws=1, samples=264, sheet=2, sampler_steps=8, probes=(0.6, 0.283), seeds=(0, 1),
+            n=300, held_out=280, width=16, depth=2, steps=110, batch=32, horizon=4, first=10, snapshots=3,
+            levels=6, draws=2, samples=264, sheet=2, sampler_steps=8, probes=(0.6, 0.283), seeds=(0, 1),
         ),
         "laptop": GapSpec(),
     },

@@ -94,7 +94,8 @@ def _samples(spec: HalvesSpec, x: Tensor, seed: int, folder: Path, report: Repor
     denoiser = NetworkDenoiser(network, process, "velocity").to(where)
     loss = DenoisingLoss(x.to(where), spec.batch, UniformTime(process), process, "velocity", seed=seed)
     plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), seed=seed)
-    [end] = train(denoiser, loss, plan, [spec.steps], folder, report)
+    stops = [spec.steps // 2, spec.steps]  # halfway only to be stopped there
+    *_, end = train(denoiser, loss, plan, stops, folder, report)
     with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():
         return sample(
             model, shape, spec.samples, flow_times(spec.sampler_steps), process=process, solver="euler",
@@ -116,7 +117,7 @@ EXPERIMENT = Experiment(
     spec=HalvesSpec,
     profiles={
         "smoke": HalvesSpec(
-            sizes=(8, 12), width=16, blocks=1, batch=8, steps=12, horizon=4, samples=16, sampler_steps=4,
+            sizes=(8, 12), width=16, blocks=2, batch=8, steps=12, horizon=4, samples=16, sampler_steps=4,
             seeds=(0, 1),
         ),
         "laptop": HalvesSpec(),

@@ -55,7 +55,7 @@ CHOICE = "DIFFNOTES_FEATURES"  # a file of features to take in place of the pinn
 class FeatureSpec(Spec):
     """Settings of the training and of the calibration."""
 
-    dataset: str = choice("cifar10", "digits", "cifar10", help="training set, used whole")
+    dataset: str = choice("cifar10", "digits", "cifar10", "specimens", help="training set, used whole")
     width: int = number(32, low=4, high=256, help="channels of the first layer")
     steps: int = number(3600, low=1, help="training steps")
     batch: int = number(128, low=1, help="batch size")
@@ -233,7 +233,7 @@ EXPERIMENT = Experiment(
     spec=FeatureSpec,
     profiles={
         "smoke": FeatureSpec(
-            dataset="digits", width=8, steps=4, batch=32, rate=1e-4, warmup=1, looks=2, count=40,
+            dataset="specimens", width=8, steps=4, batch=32, rate=1e-4, warmup=2, looks=2, count=40,
             projections=16, repeats=10,
         ),
         "laptop": FeatureSpec(),

@@ -21,14 +21,16 @@ from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, n
 
 SHARES = (0.01, 0.1, 0.5)  # of the data variance; the first defines the critical sigma*
 SLICE = 256  # draws between two saves
-SPLITS = {"imagenet64": "validation"}  # every other set: train
+SPLITS = {"imagenet64": "validation", "specimens64": "validation"}  # every other set: train
 
 
 @dataclass(frozen=True)
 class LossSpec(Spec):
     """Settings of an optimal-loss curve; sigma is in units of pixels in [-1, 1]."""
 
-    dataset: str = choice("digits", "digits", "cifar10", "imagenet64", help="training set")
+    dataset: str = choice(
+        "digits", "digits", "cifar10", "imagenet64", "specimens", "specimens64", help="training set"
+    )
     n: int = number(0, low=0, help="training images, drawn at random by the seed; 0 for all")
     levels: int = number(64, low=2, high=1000, help="noise levels, evenly spaced in ln sigma")
     sigma_min: float = number(0.01, low=1e-6, high=1e3, help="smallest noise level")
@@ -126,10 +128,13 @@ EXPERIMENT = Experiment(
     spec=LossSpec,
     profiles={
         "smoke": LossSpec(n=300, levels=24, sources=700),  # two full passes and a part, three slices
+        "smoke_pixels": LossSpec(dataset="specimens", n=300, levels=24, sources=300),
+        # more points than a tile holds, more sources than a batch
+        "smoke_files": LossSpec(dataset="specimens64", levels=24, sources=270),
         "laptop": LossSpec(),
     },
     compute=compute,
-    seconds={"smoke": 2, "laptop": 300},
+    seconds={"smoke": 2, "smoke_pixels": 2, "smoke_files": 4, "laptop": 300},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10"}, {"dataset": "imagenet64"}),
     figures=("loss_curves", "area"),

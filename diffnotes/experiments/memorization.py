@@ -48,7 +48,7 @@ SHEET = 6  # samples kept as pictures, at every snapshot
 class MemorizationSpec(Spec):
     """Settings of a sweep over one factor; the default run is part of the sweep over n."""
 
-    dataset: str = choice("digits", "digits", "cifar10", help="training set")
+    dataset: str = choice("digits", "digits", "cifar10", "specimens", help="training set")
     side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
     sweep: str = choice("n", *SWEEPS, help="the factor that varies")
     n: int = number(64, low=4, help="training images of the default run")

@@ -37,7 +37,7 @@ FEATURES = 64  # Fréchet distances are taken between images averaged to at most
 class GapSpec(Spec):
     """Settings of one network and its training set; sigma is in units of pixels in [-1, 1]."""
 
-    dataset: str = choice("digits", "digits", "cifar10", help="images")
+    dataset: str = choice("digits", "digits", "cifar10", "specimens", help="images")
     side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
     n: int = number(600, low=4, help="training images")
     held_out: int = number(599, low=4, help="held-out images")

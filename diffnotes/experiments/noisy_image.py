@@ -18,7 +18,7 @@ from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, n
 class NoisySpec(Spec):
     """Settings; sigma is in units of pixels in [-1, 1]."""
 
-    dataset: str = choice("cifar10", "digits", "cifar10", help="training set, used whole")
+    dataset: str = choice("cifar10", "digits", "cifar10", "specimens", help="training set, used whole")
     images: tuple[int, ...] = numbers((4, 7, 8), low=0, high=49_999, help="positions of the clean images")
     levels: int = number(25, low=2, high=60, help="noise levels, evenly spaced in ln sigma")
     sigma_min: float = number(0.5, low=1e-3, high=1e3, help="smallest noise level")
@@ -78,7 +78,7 @@ EXPERIMENT = Experiment(
     version=1,
     spec=NoisySpec,
     profiles={
-        "smoke": NoisySpec(dataset="digits", images=(4, 7), levels=5, sigma_min=0.2, sigma_max=5.0),
+        "smoke": NoisySpec(dataset="specimens", images=(4, 7), levels=9),
         "laptop": NoisySpec(),
     },
     compute=compute,

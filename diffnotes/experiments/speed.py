@@ -58,8 +58,8 @@ class SpeedSpec(Spec):
     """What is timed, and how often."""
 
     question: str = choice("all", "all", "curve", "mean", "sampling", "growth", help="what is timed")
-    dataset: str = choice("noise", "noise", "cifar10", help="noise: made-up pixels, small")
-    n: int = number(200, low=0, help="points; 0 for all of CIFAR-10")
+    dataset: str = choice("noise", "noise", "cifar10", "specimens", help="noise: made-up pixels, small")
+    n: int = number(200, low=0, help="points; 0 for all of a set")
     peers: bool = flag(False, help=f"time {PEER} as well (`make bench` installs it)")
     levels: int = number(64, low=8, high=1000, help="noise levels of a curve, from 0.002 to 80")
     timed: int = number(8, low=1, high=64, help="levels at which the slow methods are timed")
@@ -101,7 +101,7 @@ def _pixels(spec: SpeedSpec) -> Tensor:
         words = runtime.words(spec.seed, "speed, pixels", range(max(1, spec.n)), math.prod(SHAPE))
         return torch.from_numpy((words >> np.uint64(56)).astype(np.uint8))
     pixels = data.load(spec.dataset, n=spec.n or None, seed=spec.seed).pixels
-    assert pixels is not None  # CIFAR-10 has them
+    assert pixels is not None  # all of them have
     return pixels
 
 
@@ -326,10 +326,14 @@ EXPERIMENT = Experiment(
     spec=SpeedSpec,
     profiles={
         "smoke": SpeedSpec(levels=12, timed=3, queries=32, images=4, steps=6, repeats=2),
+        # more points than a tile holds
+        "smoke_pixels": SpeedSpec(
+            dataset="specimens", n=0, levels=12, timed=3, queries=32, images=4, steps=6, repeats=2
+        ),
         "laptop": SpeedSpec(question="curve", dataset="cifar10", n=0, peers=True, repeats=5),
     },
     compute=compute,
-    seconds={"smoke": 3, "laptop": 150},
+    seconds={"smoke": 3, "smoke_pixels": 6, "laptop": 150},
     data=_fingerprints,
     shown=tuple({"question": question} for question in ("curve", "mean", "sampling", "growth")),
     figures=("curve_speed", "mean_speed", "sampling_speed", "growth_speed", "speed_targets"),

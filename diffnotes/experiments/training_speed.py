@@ -149,12 +149,16 @@ EXPERIMENT = Experiment(
             width=8, multipliers=(1, 2), blocks=1, attention=(1,), batch=4, images=4, sampler_steps=4,
             repeats=2,
         ),
+        "smoke_pixels": TrainingSpeedSpec(
+            dataset="specimens", n=40, width=8, multipliers=(1, 2, 2), blocks=2, attention=(1, 2), batch=2,
+            images=2, sampler_steps=2, repeats=2,
+        ),
         "laptop": TrainingSpeedSpec(
             question="training", dataset="cifar10", n=2048, peers=True, steps=4, repeats=5
         ),
     },
     compute=compute,
-    seconds={"smoke": 3, "laptop": 400},
+    seconds={"smoke": 3, "smoke_pixels": 3, "laptop": 400},
     data=_fingerprints,
     shown=tuple({"question": question} for question in QUESTIONS),
     figures=("network_speed", "network_targets"),
