@@ -112,9 +112,9 @@ def test_what_is_shown_counts_and_all_is_every_choice() -> None:
 TILED = [  # experiment, twin, points
     ("cifar", "smoke_paper", 2060),
     ("loss_curve", "smoke_files", 520),
-    ("loss_sizes", "smoke", 2060),
+    ("loss_sizes", "smoke_pixels", 2060),
     ("loss_estimators", "smoke_pixels", 2080),
-    ("noisy_image", "smoke", 2080),
+    ("noisy_image", "smoke_pixels", 2080),
     ("speed", "smoke_pixels", 2080),
 ]
 

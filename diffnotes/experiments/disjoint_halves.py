@@ -126,5 +126,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "laptop": 500},
     data=_fingerprints,
     figures=("halves",),
-    tolerance=Tolerance(0.02),  # a few steps of training, then 4 of the sampler: rounding grows on the way
+    tolerance=Tolerance(5e-5, why="float32 steps and samples: rounding grows on the way"),
+    tolerances={"sheet": Tolerance(0.0, 1.0, "a byte may round the other way")},
 )  # fmt: skip

@@ -24,9 +24,15 @@ from diffnotes.experiments.looks import looked
 from diffnotes.metrics import copy_similarity, denoising_error, frechet, neighbours, ratios, relative_gap
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
-from diffnotes.store import Arrays, Spec, Work, choice, number, numbers
+from diffnotes.store import Arrays, Spec, Tolerance, Work, choice, number, numbers
 from diffnotes.train import Plan, Snapshot, log_spaced, train
 
+TOLERANCE = Tolerance(5e-6, why="float32 steps and samples: rounding grows on the way, to 3e-7")
+TOLERANCES = {
+    "gap": Tolerance(5e-6, 1e-6, "a quotient near 1, less 1"),
+    "similarity*": Tolerance(5e-6, 5e-7, "cosines in float32"),
+    **dict.fromkeys(("sheet", "near"), Tolerance(0.0, 1.0, "a byte may round the other way")),
+}
 HELD_OUT = 0  # the seed that picks held-out images: the same for every run
 ROWS = 256  # samples solved at once
 WARMUP = 100  # steps over which the learning rate rises
