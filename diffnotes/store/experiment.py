@@ -36,7 +36,8 @@ def _no_data(spec: Any) -> dict[str, str]:
 class Tolerance:
     """How far an entry of a recomputed twin may lie from the pinned one: absolute + relative |pinned entry|.
 
-    `why` says what makes them differ at all. The absolute part is in the unit of the array.
+    `why` says what makes them differ at all. The absolute part is in the unit of the array. An infinite
+    relative part, for what a clock gives, leaves kind and shape, and that finite numbers stay finite.
     """
 
     relative: float = 1e-6
