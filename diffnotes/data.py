@@ -1,4 +1,4 @@
-"""Datasets through one door, `load`: digits, toys, CIFAR-10, 64 x 64 images. Only `fetch` ever downloads.
+"""Datasets through one door, `load`: digits, toys, CIFAR-10, 64 x 64 images, our own. Only `fetch` downloads.
 
 Pixels p in 0..255 become p/127.5 - 1 in [-1, 1], layout [n, c, h, w]. Every dataset has a train split and a
 held-out one. Origin, terms and digests of each set: book/datasets.md.
@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,11 +21,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffnotes import download, images
+from diffnotes import download, images, runtime
+from diffnotes import specimens as made_up
 from diffnotes.errors import UserError
 from diffnotes.shapes import Array, Float, Int, Tensor, UInt8
 
-NAMES = ("digits", "circle", "gaussian", "cifar10", "imagenet64")
+NAMES = ("digits", "circle", "gaussian", "cifar10", "imagenet64", "specimens", "specimens64")
 SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "validation"}
 CIRCLE_RADIUS = 10.0
 CIRCLE_OFFSET = 0.01  # of a turn; any value but 0 keeps the points off the axes
@@ -77,7 +79,7 @@ def as_bytes(x: Float[Tensor, "*n"]) -> UInt8[Array, "*n"]:
 
 
 def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, **settings: Any) -> Dataset:
-    """The dataset `name`: "digits", "circle", "gaussian", "cifar10" or "imagenet64".
+    """The dataset `name`: one of NAMES.
 
     Args:
         n: how many. From a stored set, the first n of one permutation drawn from `seed`, so that a smaller n
@@ -185,8 +187,8 @@ def gaussian(
     Song et al. (2025), appendix C.6. All labels are 0.
     """
     scale = np.sqrt(spectrum(dimension, decay).numpy())
-    stream = np.random.Philox(key=[int(seed), int(split == "validation")])
-    return _unlabelled("gaussian", split, np.random.Generator(stream).standard_normal((n, dimension)) * scale)
+    drawn = runtime.normals(int(seed), f"gaussian, {split}", range(n), (dimension,), torch.float64)
+    return _unlabelled("gaussian", split, drawn.numpy() * scale)
 
 
 def spectrum(dimension: int, decay: float) -> Float[Tensor, "d"]:
@@ -213,8 +215,22 @@ def cifar10(split: str = "train") -> Dataset:
         read = reader(data_folder(), train=split == "train", download=False)
     except RuntimeError as error:
         raise UserError(_what_is_wrong(reader)) from error
-    values = torch.from_numpy(np.ascontiguousarray(read.data.transpose(0, 3, 1, 2)))
-    return Dataset("cifar10", split, values, torch.tensor(read.targets, dtype=torch.int64))
+    return _from_rows("cifar10", split, read.data, read.targets)
+
+
+def specimens(split: str = "train") -> Dataset:
+    """2,080 made-up images [n, 3, 32, 32] of 10 classes in each split: see `diffnotes.specimens`.
+
+    They take the way of CIFAR-10 from bytes on, so that code for it can be tried without a download.
+    """
+    rows = made_up.rows(split)
+    return _from_rows("specimens", split, rows, made_up.labels(len(rows)).tolist())
+
+
+def _from_rows(name: str, split: str, rows: UInt8[Array, "n h w c"], labels: list[int]) -> Dataset:
+    """Images whose colours come last, as CIFAR-10's reader gives them."""
+    values = torch.from_numpy(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
+    return Dataset(name, split, values, torch.tensor(labels, dtype=torch.int64))
 
 
 def _what_is_wrong(reader: Any) -> str:
@@ -239,9 +255,25 @@ def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200") -> Datas
     folder `.diffnotes-cache` of the data folder, or in the user's cache folder where that is read-only.
     """
     path = data_folder() / folder  # an absolute `folder` replaces the left side
-    listing = images.list_split(path, split)
-    values = torch.from_numpy(images.pixels(listing, _cache_folder(), f"{path.name}-{split}"))
-    return Dataset("imagenet64", split, values, torch.tensor(listing.labels, dtype=torch.int64))
+    return _from_folder("imagenet64", split, path, _cache_folder())
+
+
+def specimens64(split: str = "train") -> Dataset:
+    """Made-up image files as [n, 3, 64, 64], 40 for training, 520 held out: see `diffnotes.specimens`.
+
+    They are written to a temporary folder and take the way of `imagenet64` from there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made_up.write_folder(Path(folder), split)
+        read = _from_folder("specimens64", split, Path(folder), Path(folder))
+        return Dataset(read.name, split, read.values.clone(), read.labels)  # the folder and its cache go
+
+
+def _from_folder(name: str, split: str, folder: Path, cache: Path) -> Dataset:
+    """A folder of images, decoded into a file in `cache` unless it is there."""
+    listing = images.list_split(folder, split)
+    values = torch.from_numpy(images.pixels(listing, cache, f"{folder.name}-{split}"))
+    return Dataset(name, split, values, torch.tensor(listing.labels, dtype=torch.int64))
 
 
 def data_folder() -> Path:
@@ -277,7 +309,10 @@ def fetch(name: str) -> Path:
 
 
 MADE: dict[str, Callable[..., Dataset]] = {"circle": circle, "gaussian": gaussian}
-STORED: dict[str, Callable[..., Dataset]] = {"digits": digits, "cifar10": cifar10, "imagenet64": imagenet64}
+STORED: dict[str, Callable[..., Dataset]] = {
+    "digits": digits, "cifar10": cifar10, "imagenet64": imagenet64,
+    "specimens": specimens, "specimens64": specimens64,
+}  # fmt: skip
 
 _declared: list[torch.library.Library] = []  # torch forgets the schemas of a Library that nobody holds
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffnotes import data, images
+from diffnotes import data, images, specimens
 from diffnotes.errors import UserError
 
 REAL = os.environ.get("DIFFNOTES_DATA", "")
@@ -165,6 +165,43 @@ def test_gaussian_draws_are_nested_and_splits_differ() -> None:
     assert torch.equal(data.load("gaussian", 50).x[:20], data.load("gaussian", 20).x)
     draws = [data.load("gaussian", 20, "val").x, data.load("gaussian", 20, seed=1).x]
     assert not any(torch.equal(data.load("gaussian", 20).x, other) for other in draws)
+
+
+# ------ specimens
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "shape", "fingerprint"),
+    [
+        ("specimens", "train", (2080, 3, 32, 32), "25a4273a331154ae"),
+        ("specimens", "val", (2080, 3, 32, 32), "3a4aacf52d3bd487"),
+        ("specimens64", "train", (40, 3, 64, 64), "a4f4d7e26440e0e4"),
+        ("specimens64", "val", (520, 3, 64, 64), "195acb461de94828"),
+    ],
+)
+def test_specimens_are_the_same_everywhere(name, split, shape, fingerprint) -> None:
+    made = data.load(name, split=split)
+    assert made.pixels is not None
+    assert tuple(made.pixels.shape) == shape
+    assert made.fingerprint.startswith(fingerprint)
+    assert torch.bincount(made.labels).tolist() == [shape[0] // 10] * 10
+    assert 0.4 < made.x.std() < 0.5
+    assert torch.unique(made.pixels.flatten(1), dim=0).shape[0] == shape[0]
+
+
+def test_specimens_do_not_need_a_data_folder(folder: Path) -> None:
+    folder.rmdir()
+    data.load("specimens64")
+    data.load("specimens")
+    assert not folder.exists()
+
+
+def test_specimen_files_are_of_many_kinds() -> None:
+    made = [specimens.file("validation", number) for number in range(40)]
+    assert {image.mode for image in made} == {"RGB", "L", "P"}
+    assert {image.size for image in made} == {(w, h) for h, w in specimens.SIZES}
+    larger = [image for image in made if image.size != (64, 64)]
+    assert {image.mode for image in larger} == {"RGB", "L", "P"}
 
 
 # ------ mistakes

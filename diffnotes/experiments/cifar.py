@@ -13,7 +13,7 @@ from diffnotes import runtime
 from diffnotes.experiments import memorization
 from diffnotes.experiments.features import extractor, weights_digest
 from diffnotes.experiments.memorization import MemorizationSpec
-from diffnotes.store import Arrays, Experiment, Tolerance, Work
+from diffnotes.store import Arrays, Experiment, Work
 
 
 def compute(spec: MemorizationSpec, work: Work) -> Arrays:
@@ -38,15 +38,33 @@ LAPTOP = MemorizationSpec(
     sampler_steps=16,
 )  # fmt: skip
 
+SMOKE = LAPTOP.replace(  # digits, so that there is something to see without a download
+    dataset="digits", side=0, n=16, width=8, batch=8, sizes=(16, 24), widths=(16,), batches=(4,),
+    rates=(3e-4,), epochs=6.0, first=4, snapshots=2, horizons=(4,), levels=2, images=16, samples=16,
+    sampler_steps=3, seeds=(0,),
+)  # fmt: skip
+PIXELS = SMOKE.replace(dataset="specimens", side=16)
+# A small network and so few images that some samples, but not all, are copies of them at the end.
+COPIED = PIXELS.replace(
+    network="mlp", side=4, n=4, sizes=(4,), width=128, widths=(32, 256), batch=16, batches=(8, 4),
+    rate=3e-3, rates=(1e-3, 4e-3), epochs=1600.0, most_steps=400, snapshots=3, samples=32,
+    sampler_steps=4, seeds=(0, 1),
+)  # fmt: skip
+SHORT = COPIED.replace(epochs=20.0, snapshots=2, samples=16)
+
 EXPERIMENT = Experiment(
     name="cifar",
     version=1,
     spec=MemorizationSpec,
     profiles={
-        "smoke": LAPTOP.replace(
-            dataset="digits", side=0, n=16, width=8, batch=8, sizes=(16, 24), widths=(16,), batches=(4,),
-            rates=(3e-4,), epochs=6.0, first=4, snapshots=2, horizons=(4,), levels=2, images=16, samples=16,
-            sampler_steps=3, seeds=(0,),
+        "smoke": SMOKE,
+        "smoke_pixels": PIXELS,
+        "smoke_width": COPIED.replace(sweep="width", seeds=(0,)),
+        "smoke_batch": SHORT.replace(sweep="batch"),
+        "smoke_rate": SHORT.replace(sweep="rate"),
+        # more images than a tile holds
+        "smoke_paper": PIXELS.replace(
+            side=0, conditional=True, blocks=2, n=2060, sizes=(2060,), most_steps=10, horizons=(4, 8)
         ),
         "laptop": LAPTOP,
         "paper": LAPTOP.replace(
@@ -59,11 +77,15 @@ EXPERIMENT = Experiment(
         ),
     },
     compute=compute,
-    seconds={"smoke": 5, "laptop": 1500, "paper": 7200},
+    seconds={
+        "smoke": 3, "smoke_pixels": 3, "smoke_width": 3, "smoke_batch": 2, "smoke_rate": 2, "smoke_paper": 4,
+        "laptop": 1500, "paper": 7200,
+    },
     machine={"paper": "one H200"},
     data=memorization.fingerprints,
     inputs=_features,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
     figures=("onset",),
-    tolerance=Tolerance(0.02),  # see digits
+    tolerance=memorization.TOLERANCE,
+    tolerances=memorization.TOLERANCES,
 )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffnotes.experiments import network_gap
 from diffnotes.experiments.network_gap import GapSpec
-from diffnotes.store import Arrays, Experiment, Tolerance, Work
+from diffnotes.store import Arrays, Experiment, Work
 
 
 def compute(spec: GapSpec, work: Work) -> Arrays:
@@ -18,16 +18,26 @@ LAPTOP = GapSpec(
     sampler_steps=16,
 )  # fmt: skip
 
+SMOKE = LAPTOP.replace(  # digits, so that there is something to see without a download
+    dataset="digits", side=0, n=40, held_out=40, width=8, steps=12, batch=8, horizon=4, first=4, snapshots=2,
+    levels=4, samples=20, sheet=2, sampler_steps=5, probes=(0.6,), seeds=(0, 1),
+)  # fmt: skip
+PIXELS = SMOKE.replace(
+    dataset="specimens", side=16, n=24, held_out=24, batch=4, probes=(0.6, 0.2), seeds=(0,)
+)
+
 EXPERIMENT = Experiment(
     name="cifar_gap",
     version=1,
     spec=GapSpec,
     profiles={
-        # on digits, so that anyone can check it without a download
-        "smoke": LAPTOP.replace(
-            dataset="digits", side=0, n=40, held_out=40, width=8, steps=12, batch=8, horizon=4, first=4,
-            snapshots=2, levels=4, samples=20, sheet=2, sampler_steps=5, probes=(0.6,), seeds=(0, 1),
+        "smoke": SMOKE,
+        "smoke_pixels": PIXELS,
+        # two blocks of samples, more steps than the warm-up has: a small network stands in
+        "smoke_blocks": PIXELS.replace(
+            network="mlp", side=8, n=260, held_out=260, width=16, steps=110, samples=260
         ),
+        "smoke_paper": PIXELS.replace(side=0, depth=2, multipliers=(1, 2, 2), steps=6),
         "laptop": LAPTOP,
         # sizes of 1,000, 5,000 and 50,000 images are worth a comparison: --set n=5000
         "paper": LAPTOP.replace(
@@ -37,9 +47,12 @@ EXPERIMENT = Experiment(
         ),
     },
     compute=compute,
-    seconds={"smoke": 3, "laptop": 600, "paper": 5400},
+    seconds={
+        "smoke": 2, "smoke_pixels": 2, "smoke_blocks": 2, "smoke_paper": 3, "laptop": 600, "paper": 5400,
+    },
     machine={"paper": "one H200"},
     data=network_gap.fingerprints,
     figures=("cifar_panels",),
-    tolerance=Tolerance(5e-3),  # see digits_gap
+    tolerance=network_gap.TOLERANCE,
+    tolerances=network_gap.TOLERANCES,
 )  # fmt: skip

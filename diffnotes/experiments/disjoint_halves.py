@@ -126,7 +126,7 @@ EXPERIMENT = Experiment(
     spec=HalvesSpec,
     profiles={
         "smoke": HalvesSpec(
-            sizes=(8, 12), width=16, blocks=1, batch=8, steps=12, horizon=4, samples=16, sampler_steps=4,
+            sizes=(8, 12), width=16, blocks=2, batch=8, steps=12, horizon=4, samples=16, sampler_steps=4,
             seeds=(0, 1),
         ),
         "laptop": HalvesSpec(),
@@ -135,5 +135,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "laptop": 500},
     data=_fingerprints,
     figures=("halves",),
-    tolerance=Tolerance(0.02),  # a few steps of training, then 4 of the sampler: rounding grows on the way
+    tolerance=Tolerance(5e-5, why="float32 steps and samples: rounding grows on the way"),
+    tolerances={"sheet": Tolerance(0.0, 1.0, "a byte may round the other way")},
 )  # fmt: skip

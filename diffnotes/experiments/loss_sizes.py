@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from diffnotes.experiments.loss_curve import SHARES, gaussian_sigma, images_of, spectrum
+from diffnotes.experiments.loss_curve import SHARES, SMALL, TOLERANCE, gaussian_sigma, images_of, spectrum
 from diffnotes.loss_sums import LossCurve, LossSums
 from diffnotes.optimal_loss import accumulate
-from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
+from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number, numbers
 
 SLICE = 1024  # draws between two saves
 
@@ -19,7 +19,9 @@ SLICE = 1024  # draws between two saves
 class SizeSpec(Spec):
     """Settings of the curves of parts; sigma is in units of pixels in [-1, 1]."""
 
-    dataset: str = choice("cifar10", "digits", "cifar10", "imagenet64", help="training set")
+    dataset: str = choice(
+        "cifar10", "digits", "cifar10", "imagenet64", "specimens", "specimens64", help="training set"
+    )
     sizes: tuple[int, ...] = numbers((500, 5000, 10000), low=2, help="images in each part, rising")
     levels: int = number(64, low=2, high=1000, help="noise levels, evenly spaced in ln sigma")
     sigma_min: float = number(0.01, low=1e-6, high=1e3, help="smallest noise level")
@@ -72,11 +74,14 @@ EXPERIMENT = Experiment(
     spec=SizeSpec,
     profiles={
         "smoke": SizeSpec(dataset="digits", sizes=(40, 300), levels=24, sources=400),
+        # two slices, the first of several batches; the larger part is more than a tile holds
+        "smoke_pixels": SizeSpec(dataset="specimens", sizes=(40, 2060), levels=24, sources=1030),
         "laptop": SizeSpec(),
     },
     compute=compute,
-    seconds={"smoke": 2, "laptop": 150},
+    seconds={"smoke": 2, "smoke_pixels": 6, "laptop": 150},
     data=_fingerprints,
     figures=("size_curves", "size_table"),
-    tolerance=Tolerance(1e-4),  # as in loss_curve
+    tolerance=TOLERANCE,
+    tolerances={"mean": SMALL, "stderr": SMALL},
 )

@@ -35,10 +35,12 @@ from diffnotes.metrics import (
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
-from diffnotes.store import Arrays, Spec, SpecError, Work, choice, flag, number, numbers
+from diffnotes.store import Arrays, Spec, SpecError, Tolerance, Work, choice, flag, number, numbers
 from diffnotes.train import Plan, Snapshot, log_spaced, train
 
 SWEEPS = {"n": "sizes", "width": "widths", "batch": "batches", "rate": "rates"}
+TOLERANCE = Tolerance(3e-4, 1e-6, "float32 steps and samples: rounding grows on the way, to 3e-5 in rho")
+TOLERANCES = dict.fromkeys(("sheet", "near"), Tolerance(0.0, 1.0, "a byte may round the other way"))
 HELD_OUT = 0  # the seed that picks held-out images: the same for every run
 CLASSES = 10  # of digits and of CIFAR-10
 SHEET = 6  # samples kept as pictures, at every snapshot
@@ -48,7 +50,7 @@ SHEET = 6  # samples kept as pictures, at every snapshot
 class MemorizationSpec(Spec):
     """Settings of a sweep over one factor; the default run is part of the sweep over n."""
 
-    dataset: str = choice("digits", "digits", "cifar10", help="training set")
+    dataset: str = choice("digits", "digits", "cifar10", "specimens", help="training set")
     side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
     sweep: str = choice("n", *SWEEPS, help="the factor that varies")
     n: int = number(64, low=4, help="training images of the default run")

@@ -24,9 +24,15 @@ from diffnotes.experiments.looks import looked
 from diffnotes.metrics import copy_similarity, denoising_error, frechet, neighbours, ratios, relative_gap
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
-from diffnotes.store import Arrays, Spec, Work, choice, number, numbers
+from diffnotes.store import Arrays, Spec, Tolerance, Work, choice, number, numbers
 from diffnotes.train import Plan, Snapshot, log_spaced, train
 
+TOLERANCE = Tolerance(5e-6, why="float32 steps and samples: rounding grows on the way, to 3e-7")
+TOLERANCES = {
+    "gap": Tolerance(5e-6, 1e-6, "a quotient near 1, less 1"),
+    "similarity*": Tolerance(5e-6, 5e-7, "cosines in float32"),
+    **dict.fromkeys(("sheet", "near"), Tolerance(0.0, 1.0, "a byte may round the other way")),
+}
 HELD_OUT = 0  # the seed that picks held-out images: the same for every run
 ROWS = 256  # samples solved at once
 WARMUP = 100  # steps over which the learning rate rises
@@ -37,7 +43,7 @@ FEATURES = 64  # Fréchet distances are taken between images averaged to at most
 class GapSpec(Spec):
     """Settings of one network and its training set; sigma is in units of pixels in [-1, 1]."""
 
-    dataset: str = choice("digits", "digits", "cifar10", help="images")
+    dataset: str = choice("digits", "digits", "cifar10", "specimens", help="images")
     side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
     n: int = number(600, low=4, help="training images")
     held_out: int = number(599, low=4, help="held-out images")

@@ -360,5 +360,12 @@ EXPERIMENT = Experiment(
         "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support",
         "autoguidance", "sampler_law", "spacing_law", "overlap",
     ),
-    tolerance=Tolerance(1e-6),
+    tolerance=Tolerance(1e-8, 1e-12, "float64; a gap near 0 is a quotient near 1, less 1"),
+    tolerances={
+        "law_share": Tolerance(1e-6, 3e-4, "one of 4,000 states on the other side of the edge of a bin"),
+        **dict.fromkeys(
+            ("band", "map_gap", "along_gap", "flow*", "random_spread", "law_states", "law_noise"),
+            Tolerance(1e-6, 1e-9, "kept as float32"),
+        ),
+    },
 )  # fmt: skip

@@ -51,7 +51,7 @@ class TrainingSpeedSpec(Spec):
     """What is timed, and how often."""
 
     question: str = choice("all", "all", *QUESTIONS, help="what is timed")
-    dataset: str = choice("noise", "noise", "cifar10", help="noise: made-up pixels, small")
+    dataset: str = choice("noise", "noise", "cifar10", "specimens", help="noise: made-up pixels, small")
     n: int = number(64, low=1, help="training images")
     peers: bool = flag(False, help="time diffusers and denoising-diffusion-pytorch too (`make bench`)")
     width: int = number(32, low=8, help="width of the U-Net")

@@ -9,8 +9,7 @@ Two questions, each in images per second of networks with nearly the same number
 What the networks and loops are: `training_methods`. Everything is timed in float32 and in bfloat16. Ratios
 are taken within a repeat, in which the methods run in turn, and between methods of one precision. All share a
 process, so the peers profit as well from what ours asks of the C library (`runtime.keep_memory`). Seconds
-never repeat: the tolerance of the twin is infinite, and checking it compares the names, kinds and shapes of
-arrays alone.
+never repeat: of them the twin compares names, kinds and shapes alone. Sizes and operations must come again.
 """
 
 from __future__ import annotations
@@ -149,14 +148,22 @@ EXPERIMENT = Experiment(
             width=8, multipliers=(1, 2), blocks=1, attention=(1,), batch=4, images=4, sampler_steps=4,
             repeats=2,
         ),
+        "smoke_pixels": TrainingSpeedSpec(
+            dataset="specimens", n=40, width=8, multipliers=(1, 2, 2), blocks=2, attention=(1, 2), batch=2,
+            images=2, sampler_steps=2, repeats=2,
+        ),
         "laptop": TrainingSpeedSpec(
             question="training", dataset="cifar10", n=2048, peers=True, steps=4, repeats=5
         ),
     },
     compute=compute,
-    seconds={"smoke": 3, "laptop": 400},
+    seconds={"smoke": 3, "smoke_pixels": 3, "laptop": 400},
     data=_fingerprints,
     shown=tuple({"question": question} for question in QUESTIONS),
     figures=("network_speed", "network_targets"),
-    tolerance=Tolerance(math.inf),
+    tolerance=Tolerance(0.0, why="counts of weights and operations"),
+    tolerances=dict.fromkeys(
+        ("*_seconds", "*_rate", "*_ratio", "threads", "versions"),
+        Tolerance(math.inf, why="what a clock or the machine gives"),
+    ),
 )  # fmt: skip

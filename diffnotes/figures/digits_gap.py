@@ -43,7 +43,7 @@ COPY = 1 / 3
 def title(record: Record) -> str:
     """'600 digits, 233,056 parameters'."""
     spec = record.spec
-    images = "digits" if spec["dataset"] == "digits" else "images of CIFAR-10"
+    images = {"digits": "digits", "cifar10": "images of CIFAR-10"}.get(spec["dataset"], spec["dataset"])
     return f"{spec['n']:,} {images}, {int(record['parameters'][0]):,} parameters"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from diffnotes.figures.style import BookTable, Finding, book_figure, plus_minus
 from diffnotes.store import Record
 
-NAMES = {"digits": "digits", "cifar10": "CIFAR-10"}
+NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "specimens": "specimens"}
 SETS = {
     "train": "other training images",
     "test": "held-out images",

@@ -21,7 +21,10 @@ from diffnotes.figures.style import (
 )
 from diffnotes.store import Record
 
-NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "imagenet64": "Tiny ImageNet"}
+NAMES = {
+    "digits": "digits", "cifar10": "CIFAR-10", "imagenet64": "Tiny ImageNet",
+    "specimens": "specimens", "specimens64": "specimens, 64 × 64",
+}  # fmt: skip
 
 
 def name(record: Record) -> str:

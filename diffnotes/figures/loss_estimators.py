@@ -23,7 +23,7 @@ from diffnotes.figures.style import (
 )
 from diffnotes.store import Record
 
-NAMES = {"digits": "digits", "cifar10": "CIFAR-10"}
+NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "specimens": "specimens"}
 PLAIN, MIDDLE = 4.0, 16  # the paper's correction, and the N/L that most figures show
 SIGMA = "noise level σ (pixels in [−1, 1])"
 
@@ -49,7 +49,7 @@ def _plain(record: Record) -> int:
 
 def _level(record: Record) -> int:
     """The level nearest to ln sigma = 1.25, or for digits the one where the optimum is nearest to 6 % too."""
-    if record.spec["dataset"] == "cifar10":
+    if record.spec["dataset"] != "digits":
         return int(np.argmin(np.abs(np.log(record["sigma"]) - 1.25)))
     return int(np.argmin(np.abs(record["full_mean"][_reading(record)] / record["variance"] - 0.06)))
 

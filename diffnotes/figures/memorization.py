@@ -31,11 +31,12 @@ LABELS = {
     "copies 0.1": "10 % copies",
     "copies 0.5": "50 % copies",
 }
+NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "specimens": "specimens"}
 
 
 def title(record: Record) -> str:
     """'digits' or 'CIFAR-10, 16 × 16', by the settings."""
-    name = {"digits": "digits", "cifar10": "CIFAR-10"}[record.spec["dataset"]]
+    name = NAMES[record.spec["dataset"]]
     side = record.spec["side"]
     return f"{name}, {side} × {side}" if side else name
 

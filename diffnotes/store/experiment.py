@@ -34,8 +34,9 @@ def _no_data(spec: Any) -> dict[str, str]:
 class Tolerance:
     """How far an entry of a recomputed twin may lie from the pinned one: absolute + relative |pinned entry|.
 
-    `why` says what makes them differ at all. The absolute part is in the unit of the array. With an infinite
-    relative part only the places of NaN and infinity are compared, with an infinite absolute part no entries.
+    `why` says what makes them differ at all. The absolute part is in the unit of the array. An infinite
+    relative part, for what a clock gives, leaves kind and shape, and that finite numbers stay finite. An
+    infinite absolute part, for what not every machine can tell, leaves kind and shape alone.
     """
 
     relative: float = 1e-6

@@ -1,15 +1,45 @@
-"""A twin, recomputed the hard way: stopped once and continued, so that what is saved is read back."""
+"""A twin as it is recomputed: stopped twice on its way and taken up again, as heavy runs are.
+
+What is pinned was computed in one go. So when the two are compared, equal numbers also say that partial
+results and checkpoints come back as they were saved.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
-from diffnotes.store.experiment import Arrays, Experiment, Work
+import numpy as np
+
+from diffnotes.store.experiment import Arrays, Experiment, Unfinished, Work
 from diffnotes.store.spec import Spec
 
 
 def recompute(experiment: Experiment, spec: Spec, folder: Path) -> Arrays:
-    work = Work(folder, title=f"twin of {experiment.name}")
+    """The arrays of `spec`, stopped twice where work is left and each time continued from `folder`.
+
+    The first stop is at the first step, where a training run has a checkpoint and nothing else yet; the
+    second is at the first step after a partial result was saved. An experiment that never steps is done at
+    once.
+    """
+    for work in (Work(folder, max_seconds=-1.0), _UntilSaved(folder)):
+        try:
+            return _computed(experiment, spec, work)
+        except Unfinished:
+            continue
+    return _computed(experiment, spec, Work(folder))
+
+
+class _UntilSaved(Work):
+    """Its time is over once it has saved something."""
+
+    def save(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        super().save(name, arrays)
+        self._deadline = -math.inf
+
+
+def _computed(experiment: Experiment, spec: Spec, work: Work) -> Arrays:
     try:
         return experiment.compute(spec, work)
     finally:
