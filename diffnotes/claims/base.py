@@ -122,7 +122,7 @@ def held(
 ) -> store.Record:
     """The pinned record, with a way to the records beside it; Unfit unless it is there and valid."""
     try:
-        found = store.best(experiment, settings, profile)
+        found = store.best(experiment, settings, profile or store.shared_profile(experiment))
     except (store.Lost, store.Tampered) as error:
         raise Unfit(str(error), "missing" if isinstance(error, store.Lost) else "tampered") from error
     if found is None:

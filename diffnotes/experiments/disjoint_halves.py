@@ -18,6 +18,7 @@ from torch import Tensor
 from diffnotes import data, runtime
 from diffnotes.denoising import DenoisingLoss, UniformTime
 from diffnotes.experiments.looks import looked
+from diffnotes.fingerprints import fingerprint
 from diffnotes.metrics import neighbours, ratios
 from diffnotes.networks import MLP, NetworkDenoiser, seeded
 from diffnotes.process import FlowMatching
@@ -117,7 +118,7 @@ def _rms(gap: Tensor) -> np.ndarray:
 
 
 def _fingerprints(spec: HalvesSpec) -> dict[str, str]:
-    return {"digits": data.load("digits").fingerprint}
+    return {"digits": fingerprint("digits")}
 
 
 EXPERIMENT = Experiment(

@@ -31,6 +31,7 @@ from diffnotes.features import (
     to_arrays,
     torchscript_file,
 )
+from diffnotes.fingerprints import fingerprint
 from diffnotes.metrics import (
     Estimate,
     bootstrap,
@@ -229,8 +230,7 @@ def _weights() -> Arrays:
 
 
 def _fingerprints(spec: FeatureSpec) -> dict[str, str]:
-    sets = {split: data.load(spec.dataset, split=split) for split in ("train", "test")}
-    return {f"{spec.dataset} {split}": images.fingerprint for split, images in sets.items()}
+    return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}
 
 
 SMOKE = FeatureSpec(

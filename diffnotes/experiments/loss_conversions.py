@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from diffnotes import data
+from diffnotes.fingerprints import fingerprint
 from diffnotes.posterior import ExactDenoiser
 from diffnotes.process import SIGMA_DATA, VE, VP, FlowMatching, Process
 from diffnotes.runtime import normals
@@ -104,7 +105,7 @@ def _loss(
 
 
 def _fingerprints(spec: ConversionSpec) -> dict[str, str]:
-    return {"digits": data.load("digits", n=spec.n, seed=spec.seed).fingerprint}
+    return {"digits": fingerprint("digits", spec.n, seed=spec.seed)}
 
 
 EXPERIMENT = Experiment(

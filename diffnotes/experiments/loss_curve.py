@@ -15,6 +15,7 @@ import torch
 from scipy.optimize import brentq
 
 from diffnotes import data, runtime
+from diffnotes.fingerprints import fingerprint
 from diffnotes.loss_sums import LossSums
 from diffnotes.optimal_loss import accumulate
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
@@ -119,7 +120,8 @@ def gaussian_sigma(eigenvalues: np.ndarray, n: int) -> float:
 
 
 def _fingerprints(spec: LossSpec) -> dict[str, str]:
-    return {spec.dataset: images_of(spec.dataset, spec.n, spec.seed).fingerprint}
+    split = SPLITS.get(spec.dataset, "train")
+    return {spec.dataset: fingerprint(spec.dataset, spec.n or None, split, spec.seed)}
 
 
 TOLERANCE = Tolerance(2e-6, why="means of float32 weights over many draws: 2e-7")

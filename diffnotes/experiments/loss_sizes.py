@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from diffnotes.experiments.loss_curve import SHARES, SMALL, TOLERANCE, gaussian_sigma, images_of, spectrum
+from diffnotes.experiments.loss_curve import (
+    SHARES,
+    SMALL,
+    TOLERANCE,
+    gaussian_sigma,
+    images_of,
+    spectrum,
+)
 from diffnotes.loss_sums import LossCurve, LossSums
 from diffnotes.optimal_loss import accumulate
 from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number, numbers

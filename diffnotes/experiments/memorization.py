@@ -24,6 +24,7 @@ from diffnotes import data, runtime
 from diffnotes.denoising import DenoisingLoss, UniformTime
 from diffnotes.experiments.looks import looked
 from diffnotes.experiments.onsets import DEFINITIONS, best_before, exponent, onsets, rate
+from diffnotes.fingerprints import fingerprint
 from diffnotes.metrics import (
     denoising_error,
     frechet,
@@ -310,5 +311,4 @@ def floors(spec: MemorizationSpec, features: Callable[[Tensor], Tensor]) -> Arra
 
 def fingerprints(spec: MemorizationSpec) -> dict[str, str]:
     """Of the training images, whole, and of the held-out ones."""
-    sets = {split: data.load(spec.dataset, split=split) for split in ("train", "test")}
-    return {f"{spec.dataset} {split}": images.fingerprint for split, images in sets.items()}
+    return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from diffnotes import data, runtime
 from diffnotes.denoising import DenoisingLoss, LogNormal
 from diffnotes.experiments.looks import looked
+from diffnotes.fingerprints import fingerprint
 from diffnotes.metrics import copy_similarity, denoising_error, frechet, neighbours, ratios, relative_gap
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
@@ -261,5 +262,4 @@ def _predicted(model: nn.Module, x: Tensor, sigma: float) -> Tensor:
 
 def fingerprints(spec: GapSpec) -> dict[str, str]:
     """Of both splits, whole."""
-    sets = {split: data.load(spec.dataset, split=split) for split in ("train", "test")}
-    return {f"{spec.dataset} {split}": images.fingerprint for split, images in sets.items()}
+    return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}

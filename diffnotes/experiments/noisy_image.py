@@ -10,6 +10,7 @@ import torch
 
 from diffnotes import data, runtime
 from diffnotes.experiments.loss_estimators import Draws, Problem, draws_of, problem_of
+from diffnotes.fingerprints import fingerprint
 from diffnotes.shapes import Tensor
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 
@@ -70,7 +71,7 @@ def _bytes(problem: Problem, index: Tensor, shape: tuple[int, ...]) -> np.ndarra
 
 
 def _fingerprints(spec: NoisySpec) -> dict[str, str]:
-    return {spec.dataset: data.load(spec.dataset).fingerprint}
+    return {spec.dataset: fingerprint(spec.dataset)}
 
 
 EXPERIMENT = Experiment(

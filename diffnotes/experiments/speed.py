@@ -41,6 +41,7 @@ from diffnotes.experiments.stopwatch import (
     timed,
     watched,
 )
+from diffnotes.fingerprints import fingerprint
 from diffnotes.loss_sums import NOISES
 from diffnotes.optimal_loss import accumulate
 from diffnotes.posterior import ExactDenoiser
@@ -317,7 +318,7 @@ def _growth_point(p: Problem, spec: SpeedSpec, sizes: list[int], turn: int) -> l
 def _fingerprints(spec: SpeedSpec) -> dict[str, str]:
     if spec.dataset == "noise":
         return {}
-    return {spec.dataset: data.load(spec.dataset, n=spec.n or None, seed=spec.seed).fingerprint}
+    return {spec.dataset: fingerprint(spec.dataset, spec.n or None, seed=spec.seed)}
 
 
 MEASURED = (

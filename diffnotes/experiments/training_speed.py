@@ -36,6 +36,7 @@ from diffnotes.experiments.training_methods import (
     Ours,
     TrainingSpeedSpec,
 )
+from diffnotes.fingerprints import fingerprint
 from diffnotes.networks import parameter_count
 from diffnotes.store import Arrays, Experiment, Tolerance, Work
 
@@ -136,7 +137,7 @@ def _warm_up(question: str, methods: Sequence[Method]) -> None:
 def _fingerprints(spec: TrainingSpeedSpec) -> dict[str, str]:
     if spec.dataset == "noise":
         return {}
-    return {spec.dataset: data.load(spec.dataset, n=spec.n, seed=spec.seed).fingerprint}
+    return {spec.dataset: fingerprint(spec.dataset, spec.n, seed=spec.seed)}
 
 
 EXPERIMENT = Experiment(

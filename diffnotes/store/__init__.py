@@ -48,7 +48,8 @@ __all__ = [
     "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Refused",
     "Request", "Spec", "SpecError", "State", "Tampered", "Tolerance", "Unfinished", "Work", "best", "checked",
     "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "load_all", "number",
-    "numbers", "parameters", "pin", "request", "results", "root", "run", "runs", "state", "verify",
+    "numbers", "parameters", "pin", "request", "results", "root", "run", "runs", "shared_profile", "state",
+    "verify",
 ]  # fmt: skip
 
 
@@ -113,6 +114,15 @@ def best(
                 if {**held, **settings} == held:
                     return record
     return None
+
+
+def shared_profile(name: str) -> str | None:
+    """The best profile that has all that any profile of the experiment is pinned for, so that what stands
+    side by side is of one profile; None where no profile has all.
+    """
+    pinned = {rank: [e.shown for e in index() if (e.experiment, e.profile) == (name, rank)] for rank in RANK}
+    every = [shown for slots in pinned.values() for shown in slots]
+    return next((rank for rank in RANK if every and all(shown in pinned[rank] for shown in every)), None)
 
 
 def _check_names(experiment: Experiment | str, settings: Mapping[str, Any], pinned: list[Entry]) -> None:

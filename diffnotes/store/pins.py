@@ -67,7 +67,7 @@ def _evidence(
     if record.meta["code"] == staleness.code_digest(experiment):
         holding = {t.profile: t for t in staleness.pinned_twins(experiment) if _holds(experiment, t)}
         return [holding.get(profile) or make_twin(profile) for profile in experiment.twins]
-    twins, missing = staleness.speakers(record, experiment)
+    twins, missing = staleness.of_the_same_code(record, experiment)
     if missing:
         raise Refused(
             f"{record.key} was made by other code than today's, and no twin {missing[0]} of that code is "

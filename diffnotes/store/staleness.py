@@ -82,6 +82,11 @@ def speakers(record: Record, experiment: Experiment) -> tuple[list[Record], list
         wanted = entries[0].twins
         found = [t for t in pinned_twins(experiment) if wanted.get(t.profile) == t.meta["digest"]]
         return found, sorted((wanted.keys() or {"smoke"}) - {twin.profile for twin in found})
+    return of_the_same_code(record, experiment)
+
+
+def of_the_same_code(record: Record, experiment: Experiment) -> tuple[list[Record], list[str]]:
+    """The twins here, pinned or not, that the code of a record made, and the profiles of those missing."""
     made = {t.profile: t for t in _all_twins(experiment) if t.meta["code"] == record.meta["code"]}
     return list(made.values()), sorted(experiment.twins.keys() - made.keys())
 
@@ -255,4 +260,7 @@ def _difference(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> str:
     )
 
 
-__all__ = ["State", "checked", "code_digest", "compare", "pinned_twins", "speakers", "state", "verify"]
+__all__ = [
+    "State", "checked", "code_digest", "compare", "of_the_same_code", "pinned_twins", "speakers", "state",
+    "verify",
+]  # fmt: skip
