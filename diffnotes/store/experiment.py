@@ -37,7 +37,7 @@ class Tolerance:
     """How far an entry of a recomputed twin may lie from the pinned one: absolute + relative |pinned entry|.
 
     `why` says what makes them differ at all. The absolute part is in the unit of the array. An infinite
-    relative part, for what a clock gives, leaves kind and shape, and that finite numbers stay finite.
+    relative part, for what a clock or the machine gives, leaves nothing but kind and shape.
     """
 
     relative: float = 1e-6
