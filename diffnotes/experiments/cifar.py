@@ -64,7 +64,8 @@ EXPERIMENT = Experiment(
         "smoke_rate": SHORT.replace(sweep="rate"),
         # more images than a tile holds
         "smoke_paper": PIXELS.replace(
-            side=0, conditional=True, blocks=2, n=2060, sizes=(2060,), most_steps=10, horizons=(4, 8)
+            side=0, conditional=True, blocks=2, n=2060, sizes=(2060,), most_steps=10, horizons=(4, 8),
+            precision="bfloat16",
         ),
         "laptop": LAPTOP,
         "paper": LAPTOP.replace(

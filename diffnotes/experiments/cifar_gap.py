@@ -37,7 +37,9 @@ EXPERIMENT = Experiment(
         "smoke_blocks": PIXELS.replace(
             network="mlp", side=8, n=260, held_out=260, width=16, steps=110, samples=260
         ),
-        "smoke_paper": PIXELS.replace(side=0, depth=2, multipliers=(1, 2, 2), steps=6),
+        "smoke_paper": PIXELS.replace(
+            side=0, depth=2, multipliers=(1, 2, 2), steps=6, precision="bfloat16"
+        ),
         "laptop": LAPTOP,
         # sizes of 1,000, 5,000 and 50,000 images are worth a comparison: --set n=5000
         "paper": LAPTOP.replace(

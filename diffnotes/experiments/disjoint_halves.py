@@ -121,19 +121,21 @@ def _fingerprints(spec: HalvesSpec) -> dict[str, str]:
     return {"digits": fingerprint("digits")}
 
 
+SMOKE = HalvesSpec(
+    sizes=(8, 12), width=16, blocks=1, batch=8, steps=12, horizon=4, samples=16, sampler_steps=4, seeds=(0, 1)
+)
+
 EXPERIMENT = Experiment(
     name="disjoint_halves",
     version=1,
     spec=HalvesSpec,
     profiles={
-        "smoke": HalvesSpec(
-            sizes=(8, 12), width=16, blocks=2, batch=8, steps=12, horizon=4, samples=16, sampler_steps=4,
-            seeds=(0, 1),
-        ),
+        "smoke": SMOKE,
+        "smoke_blocks": SMOKE.replace(sizes=(8,), blocks=2),
         "laptop": HalvesSpec(),
     },
     compute=compute,
-    seconds={"smoke": 2, "laptop": 500},
+    seconds={"smoke": 2, "smoke_blocks": 1, "laptop": 500},
     data=_fingerprints,
     figures=("halves",),
     tolerance=Tolerance(5e-5, why="float32 steps and samples: rounding grows on the way"),
