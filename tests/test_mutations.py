@@ -85,9 +85,9 @@ def equal(checkout: Path, experiment: store.Experiment) -> bool:
 
 def _equal(path: Path, twin: store.Record, experiment: store.Experiment) -> bool:
     with np.load(path, allow_pickle=False) as found:
-        return set(found.files) == set(twin.arrays) and all(
-            _close(twin[name], found[name], experiment.tolerance_of(name)) for name in found.files
-        )
+        tolerances = {name: experiment.tolerance_of(name, twin.profile) for name in twin.arrays}
+        alike = (_close(twin[name], found[name], tolerances[name]) for name in found.files)
+        return set(found.files) == set(twin.arrays) and all(alike)
 
 
 def _close(a: np.ndarray, b: np.ndarray, tolerance: store.Tolerance) -> bool:

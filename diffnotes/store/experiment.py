@@ -88,10 +88,12 @@ class Experiment:
         """The seconds-long specs that stand for the heavy ones: "smoke", and all named "smoke_..."."""
         return {name: spec for name, spec in self.profiles.items() if is_twin(name)}
 
-    def tolerance_of(self, array: str) -> Tolerance:
-        """How far a recomputed twin may differ in this array."""
-        fits = (t for pattern, t in self.tolerances.items() if fnmatchcase(array, pattern))
-        return next(fits, self.tolerance)
+    def tolerance_of(self, array: str, twin: str = "smoke") -> Tolerance:
+        """How far this array of a recomputed twin may differ; `smoke_x/*` are patterns for one twin alone."""
+        for pattern, tolerance in self.tolerances.items():
+            if fnmatchcase(f"{twin}/{array}" if "/" in pattern else array, pattern):
+                return tolerance
+        return self.tolerance
 
     def cheap(self, profile: str) -> bool:
         """Whether a page may compute this profile on the spot."""

@@ -199,7 +199,7 @@ def _recomputed(experiment: Experiment, twin: Record) -> State:
         expected = twin.arrays
         with tempfile.TemporaryDirectory() as folder:
             found = recompute(experiment, experiment.spec.restored(twin.spec), Path(folder))
-        difference = compare(expected, found, experiment)
+        difference = compare(expected, found, experiment, twin.profile)
     except Tampered as error:
         return State("stale", f"the twin {twin.profile} is damaged: {error}")
     except Exception as error:  # whatever it is, it must not hide the state of the others
@@ -219,7 +219,7 @@ def _first_line(error: Exception) -> str:
 # ------------------------------------------------------------------------------------------------- comparison
 
 
-def compare(expected: Arrays, found: Arrays, experiment: Experiment) -> str:
+def compare(expected: Arrays, found: Arrays, experiment: Experiment, twin: str = "smoke") -> str:
     """Empty when equal: the same names, kinds and shapes, and every entry within the experiment's tolerance
     for its array; else what differs.
     """
@@ -229,7 +229,7 @@ def compare(expected: Arrays, found: Arrays, experiment: Experiment) -> str:
         b = found[name]
         if a.shape != b.shape or a.dtype.kind != b.dtype.kind:
             return f"{name} was {a.dtype}{list(a.shape)} and is {b.dtype}{list(b.shape)}"
-        if difference := _difference(a, b, experiment.tolerance_of(name)):
+        if difference := _difference(a, b, experiment.tolerance_of(name, twin)):
             return f"{name} {difference}"
     return ""
 
