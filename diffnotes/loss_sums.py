@@ -50,6 +50,7 @@ class LossSums:
     total: Array  # [l+1]
     cross: Array  # [l+1, l+1]
     noise: Array  # [l, l]
+    origin: str = ""  # which estimator, with what settings and seed
 
     @property
     def draws(self) -> int:
@@ -58,8 +59,13 @@ class LossSums:
     def __add__(self, other: LossSums) -> LossSums:
         same = (self.points, self.sigma.shape) == (other.points, other.sigma.shape)
         same = same and np.array_equal(self.sigma, other.sigma)
-        if not (same and math.isclose(self.variance, other.variance)):
+        # Variances come from float32 sums, whose order differs between machines.
+        if not (same and math.isclose(self.variance, other.variance, rel_tol=1e-5)):
             raise UserError("Only sums over the same data and noise levels add; use the same for both.")
+        if self.origin != other.origin:
+            raise UserError(
+                f"Sums of ({self.origin}) and of ({other.origin}) do not add; use one estimator and one seed."
+            )
         return LossSums(
             self.sigma,
             self.points,
@@ -68,6 +74,7 @@ class LossSums:
             self.total + other.total,
             self.cross + other.cross,
             self.noise + other.noise,
+            self.origin,
         )
 
     def to_arrays(self) -> dict[str, Array]:
@@ -82,7 +89,9 @@ class LossSums:
         if missing:
             raise UserError(f"No loss sums: {', '.join(missing)} missing; save them with to_arrays().")
         sigma, drawn, total, cross, noise = (np.asarray(arrays[name]) for name in names)
-        return LossSums(sigma, int(arrays["points"]), float(arrays["variance"]), drawn, total, cross, noise)
+        origin = str(arrays.get("origin", ""))
+        points, variance = int(arrays["points"]), float(arrays["variance"])
+        return LossSums(sigma, points, variance, drawn, total, cross, noise, origin)
 
     def curve(self, bounded: bool = True) -> LossCurve:
         """Means and standard errors; see `_estimate`. `bounded` clips means to the bounds of J*."""

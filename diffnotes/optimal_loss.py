@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from tqdm import tqdm
@@ -118,7 +118,8 @@ def accumulate(
         data, _ = _part(data, None, _whole(subset, "subset", most=set_.count), seed)
         set_, subset = points(data), None
     losses = _estimator(estimator, subset, correction, set_.count, seed)
-    return _accumulate(set_, sigmas, draws, losses, seed, progress)[0]
+    origin = f"{estimator}, subset {subset}, correction {correction}, seed {seed}"
+    return replace(_accumulate(set_, sigmas, draws, losses, seed, progress)[0], origin=origin)
 
 
 def accumulate_corrections(
@@ -143,7 +144,9 @@ def accumulate_corrections(
         raise UserError(f'Unknown readout "{readout}"; choose one of {", ".join(READOUTS)}.')
     chosen = [_correction(value) for value in corrections]
     losses = _corrected(_size(subset, set_.count), chosen, readout, shared, seed)
-    return _accumulate(set_, sigmas, draws, losses, seed, progress)
+    origin = f"cdol, subset {subset}, readout {readout}, shared {shared}, seed {seed}, correction"
+    sums = _accumulate(set_, sigmas, draws, losses, seed, progress)
+    return [replace(one, origin=f"{origin} {value}") for one, value in zip(sums, chosen, strict=True)]
 
 
 def _accumulate(

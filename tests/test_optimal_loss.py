@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -287,6 +288,17 @@ def test_each_mistake_gets_one_sentence(change: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence) as caught:
         optimal_loss(**{"data": DATA, "sigmas": LEVELS, **change})
     assert "\n" not in str(caught.value)
+
+
+def test_sums_of_another_seed_or_estimator_do_not_add() -> None:
+    sums = accumulate(DATA, LEVELS, range(4))
+    for change in ({"seed": 1}, {"estimator": "full"}):
+        with pytest.raises(UserError, match="one estimator and one seed"):
+            sums + accumulate(DATA, LEVELS, range(4, 6), **change)
+    back = type(sums).from_arrays(sums.to_arrays())
+    assert back.origin == sums.origin == "pairwise, subset None, correction None, seed 0"
+    elsewhere = replace(back, variance=back.variance * (1 + 1e-7))  # another order of float32 additions
+    assert (elsewhere + accumulate(DATA, LEVELS, range(4, 6))).draws == 6
 
 
 def test_sums_that_do_not_belong_together_do_not_add() -> None:

@@ -17,7 +17,7 @@ BETWEEN = re.compile(r"(<!-- claims:start -->\n).*?\n?(<!-- claims:end -->)", re
 
 def with_claims(text: str) -> str:
     """The README's text with what `python -m diffnotes claims --short` prints between its two marks."""
-    table = claims_in_short(checked.as_dict() for checked in check_all(status.checked))
+    table = claims_in_short([checked.as_dict() for checked in check_all(status.checked)])
     return BETWEEN.sub(lambda marks: f"{marks[1]}{table}\n{marks[2]}", text)
 
 

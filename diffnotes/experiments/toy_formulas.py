@@ -12,8 +12,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 
 from diffnotes.errors import UserError
+from diffnotes.runtime import normals
 from diffnotes.shapes import Array, Float, Tensor
 
 RADIUS = 10.0
@@ -66,7 +68,7 @@ def edm_grid(steps: int, low: float = 0.002, high: float = 80.0, rho: float = 7.
 
 def normal(seed: int, stream: str, count: int, dim: int = 2) -> Float[Array, "count dim"]:
     """Standard normal draws. Row i depends on (seed, stream, i) alone: asking for more rows changes none."""
-    return np.random.default_rng([seed, *stream.encode()]).standard_normal((count, dim))
+    return normals(seed, f"toy, {stream}", range(count), (dim,), torch.float64).numpy()
 
 
 def quadrature(radial: int = 32, angular: int = 48) -> tuple[Float[Array, "k 2"], Float[Array, "k"]]:

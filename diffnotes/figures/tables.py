@@ -66,11 +66,15 @@ def verdicts_table(claims: Iterable[Mapping[str, str]]) -> BookTable:
     return BookTable(header=header, rows=rows)
 
 
-def claims_in_short(claims: Iterable[Mapping[str, str]]) -> str:
-    """How many claims of each paper met each verdict, in Markdown for the README."""
+def claims_in_short(claims: Sequence[Mapping[str, str]]) -> str:
+    """How many claims of each paper met each verdict, in Markdown for the README; and how many have none
+    because a record does not hold.
+    """
     header, rows = verdicts(claims)
     lines = [header, ["---", *["---:"] * len(VERDICTS)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    without = sum(claim["state"] not in ("", "valid") for claim in claims)
+    return f"{table}\n\n{without} of these are pending because a record does not hold." if without else table
 
 
 def records_table(records: Iterable[Record]) -> BookTable:
