@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffnotes import download, images, runtime
+from diffnotes import data_part, download, images, runtime
 from diffnotes import specimens as made_up
 from diffnotes.errors import UserError
 from diffnotes.shapes import Array, Float, Int, Tensor, UInt8
@@ -67,6 +67,42 @@ class Dataset:
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 
+    def taken(self, index: Int[Array, "m"]) -> Dataset:
+        """The samples of these numbers, in this order."""
+        chosen = torch.from_numpy(index)
+        return Dataset(self.name, self.split, self.values[chosen], self.labels[chosen])
+
+
+class _InPart(Dataset):
+    """A stored set of which only a part is here (`data_part`): its length, its fingerprint, and the samples
+    that are here. Whatever needs others raises UserError."""
+
+    part: data_part.Part
+
+    def __init__(self, name: str, split: str, part: data_part.Part) -> None:
+        vars(self).update(name=name, split=split, fingerprint=part.fingerprint, part=part)
+
+    def __len__(self) -> int:
+        return self.part.total
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name in ("values", "labels"):  # of the whole set; they are never set here
+            raise UserError(self._lacking(len(self) - len(self.part.places)))
+        raise AttributeError(name)
+
+    def taken(self, index: Int[Array, "m"]) -> Dataset:
+        found = self.part.at(index)
+        if lacking := int((found < 0).sum()):
+            raise UserError(self._lacking(lacking))
+        values, labels = (torch.from_numpy(array[found]) for array in (self.part.values, self.part.labels))
+        return Dataset(self.name, self.split, values, labels)
+
+    def _lacking(self, count: int) -> str:
+        return (
+            f"{count:,} of the samples asked for are not in the part of {self.name} ({self.split}) that was "
+            f"brought here ({len(self.part.places):,} of {len(self):,}); bring a part for this run, or all."
+        )
+
 
 def as_floats(values: UInt8[Tensor, "n *d"] | Float[Tensor, "n *d"]) -> Float[Tensor, "n *d"]:
     """Pixels p as p/127.5 - 1, float32; numbers as they are."""
@@ -103,8 +139,13 @@ def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, *
     if name in MADE:
         size = {} if n is None else {"n": n}
         return MADE[name](split=SPLITS[split], seed=seed, **size, **_checked(MADE[name], name, settings))
-    whole = STORED[name](split=SPLITS[split], **_checked(STORED[name], name, settings))
-    return _subset(whole, n, seed)
+    return _subset(_stored(name, SPLITS[split], _checked(STORED[name], name, settings)), n, seed)
+
+
+def _stored(name: str, split: str, settings: dict[str, Any]) -> Dataset:
+    """A stored set, whole, or as far as it was brought to this machine."""
+    part = data_part.find(data_folder(), name, split)
+    return STORED[name](split=split, **settings) if part is None else _InPart(name, split, part)
 
 
 def _checked(make: Callable[..., Dataset], name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -123,8 +164,7 @@ def _subset(data: Dataset, n: int | None, seed: int) -> Dataset:
         raise UserError(
             f"n = {n} is more than the {len(data)} samples of {data.name} ({data.split}); choose a smaller n."
         )
-    chosen = torch.from_numpy(permutation(len(data), seed)[:n])
-    return Dataset(data.name, data.split, data.values[chosen], data.labels[chosen])
+    return data.taken(permutation(len(data), seed)[:n])
 
 
 def shrunk(data: Dataset, side: int) -> Dataset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from diffnotes import data, images
+from diffnotes import data, data_part, images
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "imagenet64": "tiny-imagenet-200"}
 Files = tuple[tuple[str, int, int, int, int], ...]
@@ -30,7 +30,8 @@ def _files(name: str, split: str) -> Files:
     folder = data.data_folder() / FOLDERS[name]
     if name == "imagenet64":
         return tuple(map(_stat, images.list_split(folder, data.SPLITS[split]).paths))
-    return tuple(map(_stat, sorted(folder.iterdir()))) if folder.is_dir() else ()
+    part = data_part.file_of(data.data_folder(), name)
+    return tuple(map(_stat, sorted(folder.iterdir()) if folder.is_dir() else [part]))
 
 
 def _stat(path: Path) -> tuple[str, int, int, int, int]:

@@ -1,0 +1,479 @@
+"""A session on a GPU, dry: what comes back can be taken in, whatever happened to it on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import gpu_checks
+import gpu_pack
+import gpu_session
+import gpu_take_in
+import gpu_work
+import numpy as np
+import pytest
+import small
+import torch
+
+from diffnotes import experiments, files, store
+from diffnotes.errors import UserError
+from diffnotes.store import records, staleness
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCKED = ("jaxtyping", "beartype", "pytest", "hypothesis", "matplotlib", "IPython", "papermill", "pandas")
+KEY = "0123456789abcdef"
+pytestmark = pytest.mark.usefixtures("committed")
+
+
+def slow(spec: small.SmallSpec, work: store.Work) -> store.Arrays:
+    """As `small.compute`, with half a second for each number beyond the first few."""
+    saved = work.load("sums")
+    values = list(saved["values"]) if saved else []
+    for i in range(len(values), spec.n):
+        time.sleep(0.5 if spec.n > 20 else 0.0)
+        values.append(spec.factor * i)
+        work.save("sums", {"values": np.array(values)})
+        work.step(i + 1, spec.n)
+    return {"values": np.array(values), "name": np.array([spec.kind])}
+
+
+SMALL = replace(
+    small.EXPERIMENT,
+    compute=slow,
+    profiles={"smoke": small.SmallSpec(), "laptop": small.SmallSpec(n=7), "paper": small.SmallSpec(n=22)},
+)
+
+
+def passing(where: torch.device) -> list[gpu_checks.Deviation]:
+    return [gpu_checks.Deviation("a thing", 0.5, 1.0)]
+
+
+def failing(where: torch.device) -> list[gpu_checks.Deviation]:
+    return [gpu_checks.Deviation("a thing", 1.5, 1.0)]
+
+
+def raising(where: torch.device) -> list[gpu_checks.Deviation]:
+    raise RuntimeError("no compiler\nand more")
+
+
+@pytest.fixture(autouse=True)
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The machine with the GPU; its one experiment is small."""
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "there"))
+    monkeypatch.setattr(experiments, "find", lambda name: SMALL)
+    monkeypatch.setattr(experiments, "NAMES", ("small",))
+    monkeypatch.setattr(gpu_work, "RECORDS", (("small", {"kind": "x"}), ("small", {"kind": "y"})))
+    return tmp_path / "there"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+def session(
+    out: Path, profile: str = "laptop", seconds: float = 60.0, limit: int = gpu_pack.MIB, **checks
+) -> int:  # type: ignore[no-untyped-def]
+    return gpu_work.Session(out, profile, seconds, None, limit).run(checks or {"one": passing})
+
+
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """From here on this is the machine without a GPU."""
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_what_is_finished_is_pinned_with_its_twin(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert session(out) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        "partial.zip",
+        "records.zip",
+        "report.json",
+        "report.txt",
+    ]
+    at_home(tmp_path, monkeypatch)
+    taken = gpu_take_in.take_in(out)
+    assert not taken.refused
+    assert not taken.unfinished
+    assert sum(line.startswith("pinned: small, profile laptop") for line in taken.lines) == 2
+    assert sorted((e.profile, e.shown.get("kind")) for e in store.index()) == [
+        ("laptop", "x"), ("laptop", "y"), ("smoke", None),
+    ]  # fmt: skip
+    assert all(staleness.state(e.read(), SMALL).name == "valid" for e in store.index())
+
+
+def test_a_report_says_what_was_measured_and_made(out: Path) -> None:
+    session(out, one=passing, two=failing)
+    report = json.loads((out / "report.json").read_text())
+    assert [(c["name"], c["state"]) for c in report["checks"]] == [("one", "passed"), ("two", "failed")]
+    assert report["checks"][0]["deviations"] == [{"what": "a thing", "value": 0.5, "tolerance": 1.0}]
+    assert [r["state"] for r in report["records"]] == ["finished"] * 3
+    assert {r["code"] for r in report["records"]} == {store.code_digest(SMALL)}
+    assert report["machine"]["commit"] == "0" * 40
+    assert report["machine"]["packages"]["torch"] == torch.__version__
+    text = (out / "report.txt").read_text()
+    assert "failed     two: a thing 1.5e+00 (at most 1)" in text
+    assert "all that was asked for was tried" in text
+
+
+# ------------------------------------------------------------------------------------ time and interruption
+
+
+def test_the_next_session_goes_on(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert session(out, "paper", seconds=2.0) == 3
+    states = [r["state"] for r in json.loads((out / "report.json").read_text())["records"]]
+    assert states == ["finished", "unfinished", "waiting"]
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "another"))
+    assert not gpu_take_in.resume(out).refused
+    (partial,) = (tmp_path / "another" / "runs").glob("small/*/partial-*")
+    done = len(store.Work(partial).load("sums")["values"])  # type: ignore[index]
+    assert done >= 2
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    assert session(tmp_path / "out2", "paper") == 0
+    at_home(tmp_path, monkeypatch)
+    assert not gpu_take_in.take_in(tmp_path / "out2").refused
+    assert len(store.load(SMALL, kind="x")["values"]) == 22
+
+
+def test_what_is_unfinished_is_said_with_its_command(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session(out, "paper", seconds=1.5)
+    at_home(tmp_path, monkeypatch)
+    taken = gpu_take_in.take_in(out)
+    assert taken.unfinished
+    assert not taken.refused
+    (line,) = [line for line in taken.lines if line.startswith("unfinished")]
+    assert "Continue with `python -m diffnotes run small --profile paper`" in line
+    assert not store.index()
+
+
+HELPER = """
+import sys
+sys.path[:0] = [{tools!r}, {tests!r}]
+import test_gpu_session as t
+from diffnotes import experiments
+from diffnotes.store import records
+records.commit = lambda: {{"commit": "0" * 40, "dirty": False}}
+experiments.find, experiments.NAMES = (lambda name: t.SMALL), ("small",)
+t.gpu_work.RECORDS = (("small", {{"kind": "x"}}),)
+t.gpu_work.PACK_SECONDS = 0.2
+sys.exit(t.session(t.Path({out!r}), "paper"))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_session_leaves_what_was_finished(
+    number: int, out: Path, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = HELPER.format(tools=str(ROOT / "tools"), tests=str(ROOT / "tests"), out=str(out))
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: any(b"sums.npz" in p.read_bytes() for p in out.glob("partial.zip")))
+        process.send_signal(number)
+        ended = process.wait(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert ended == (3 if number == signal.SIGTERM else -signal.SIGKILL)
+    report = gpu_take_in.read_report(out)
+    assert report["ended"] == ("it was stopped by signal 15" if ended == 3 else "it was killed")
+    at_home(tmp_path, monkeypatch)
+    taken = gpu_take_in.take_in(out)
+    assert not taken.refused
+    assert taken.unfinished
+    folders = sorted(path.name for path in (tmp_path / "home" / "runs" / "small").glob("*/*"))
+    assert [name.split("-")[0] for name in folders] == ["arrays.npz", "partial", "record.json"]
+
+
+def wait_for(reached) -> None:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + 120
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# ------------------------------------------------------------------------------------------------- what fails
+
+
+def test_a_failed_check_pins_nothing(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert session(out, one=failing) == 4
+    at_home(tmp_path, monkeypatch)
+    taken = gpu_take_in.take_in(out)
+    assert taken.refused
+    assert any("the check one failed on that machine" in line for line in taken.lines)
+    assert not store.index()
+    assert list(store.runs().glob("small/*/record.json"))  # for whoever has looked at the report
+
+
+def test_what_cannot_be_compiled_runs_as_it_is(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._dynamo.config, "disable", False)
+    assert session(out, compiled=raising, other=passing) == 4
+    assert torch._dynamo.config.disable
+    text = (out / "report.txt").read_text()
+    assert "failed     compiled: RuntimeError: no compiler (test_gpu_session.py, line" in text
+    assert "passed     other" in text
+    assert "they ran as they are" in text
+    torch._dynamo.config.disable = False
+
+
+def test_no_check_is_begun_late(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_work, "CHECKS", 0.0)
+    assert session(out) == 3
+    assert "not run    one: no time was left." in (out / "report.txt").read_text()
+
+
+def test_a_record_that_fails_does_not_keep_the_others(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(spec: small.SmallSpec, work: store.Work) -> store.Arrays:
+        if spec.kind == "x" and spec.n == 7:
+            raise MemoryError("out of memory")
+        return slow(spec, work)
+
+    monkeypatch.setattr(experiments, "find", lambda name: replace(SMALL, compute=broken))
+    assert session(out) == 4
+    rows = json.loads((out / "report.json").read_text())["records"]
+    assert [r["state"] for r in rows] == ["finished", "failed", "finished"]
+    assert rows[1]["text"].startswith("MemoryError: out of memory (test_gpu_session.py")
+
+
+def test_what_does_not_fit_is_said(out: Path) -> None:
+    session(out, "paper", seconds=1.5, limit=2500)
+    report = json.loads((out / "report.json").read_text())
+    assert any("did not fit into what goes back" in line for line in report["left_out"])
+    assert all((out / name).stat().st_size <= 2500 for name in ("records.zip", "partial.zip"))
+
+
+def test_the_newest_checkpoint_goes_first(tmp_path: Path) -> None:
+    folder = tmp_path / "cifar" / KEY / f"partial-{KEY}"
+    for place, name in enumerate(("old", "new")):
+        files.write_atomic(folder / name / "checkpoint.pt", bytes(5000))
+        os.utime(folder / name / "checkpoint.pt", (place, place))
+        files.write_atomic(folder / name / "checkpoint-before.pt", bytes(5000))
+        files.write_atomic(folder / f"{name}-5.npz", bytes(100))
+    content, left = gpu_pack.packed(gpu_work._partial_files([folder]), tmp_path, 8000)
+    assert [path.parent.name for path in left] == ["old"]
+    files.write_atomic(tmp_path / "partial.zip", content)
+    names = [m["file"] for m, _ in gpu_pack.unpacked(tmp_path / "partial.zip", gpu_pack.PARTIAL)]
+    assert names == ["new-5.npz", "old-5.npz", "new/checkpoint.pt"]
+
+
+# ------------------------------------------------------------------------------------------------- taking in
+
+UNSAFE = (
+    "../x", "/etc/x", f"small/{KEY}/../../x", f"small/{KEY}/record.json/", f"small/{KEY[:-1]}/record.json",
+    f"small/{KEY.upper()}/record.json", f"small/{KEY}/other.json", f"small\\{KEY}\\record.json",
+    f"small/{KEY}/partial-{KEY}/../seconds", f"small/{KEY}/partial-{KEY}/.hidden.npz",
+    f"small/{KEY}/partial-{KEY}/a/b/checkpoint.pt", f"small/{KEY}/partial-{KEY}/a/checkpoint-before.pt",
+    f"small/{KEY}/record.json\n", f"./small/{KEY}/record.json", f"small/{KEY}/partial-{KEY}/run.py",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+@pytest.mark.parametrize("file", ["records.zip", "partial.zip"])
+def test_names_that_no_run_has_are_refused(
+    name: str, file: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session(out)
+    good = zipfile.ZipFile(out / "records.zip").namelist()[0]
+    with zipfile.ZipFile(out / file, "w") as target:
+        target.writestr(good if file == "records.zip" else f"small/{KEY}/partial-{KEY}/seconds", b"1.0")
+        target.writestr(name, b"1.0")
+    home = at_home(tmp_path, monkeypatch)
+    before = sorted(tmp_path.rglob("*"))
+    taken = gpu_take_in.resume(out)
+    assert taken.refused
+    assert any(f"refused: {file} holds" in line for line in taken.lines)
+    new = [path for path in sorted(tmp_path.rglob("*")) if path not in before]
+    assert all(path.is_relative_to(home / "runs") or path in (home, home / "runs") for path in new)
+    if file == "records.zip":
+        assert not list(home.rglob("*.json"))
+
+
+def test_other_zips_are_refused(out: Path) -> None:
+    session(out)
+    path = out / "records.zip"
+    names = zipfile.ZipFile(path).namelist()
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr(names[0], bytes(10**6))
+    assert "is compressed" in refusal(out)
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr(names[0], b"1")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            target.writestr(names[0], b"2")
+    assert "holds a file twice" in refusal(out)
+    with zipfile.ZipFile(path, "w") as target:
+        target.writestr(names[0].replace("small", "another"), b"1")
+    assert "which is no experiment" in refusal(out)
+    path.write_bytes(b"nothing of the kind")
+    assert "is damaged" in refusal(out)
+    path.unlink()
+    assert "There is no records.zip" in refusal(out)
+
+
+def refusal(out: Path) -> str:
+    taken = gpu_take_in.resume(out)
+    assert taken.refused
+    return "\n".join(taken.lines)
+
+
+@pytest.mark.parametrize("file", ["records.zip", "partial.zip", "report.json"])
+def test_a_flipped_bit_never_makes_another_record(
+    file: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session(out, "paper", seconds=1.5)
+    home = at_home(tmp_path, monkeypatch)
+    good = out / file
+    content = good.read_bytes()
+    gpu_take_in.resume(out)
+    right = {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    assert len(right) >= 4
+    for place in range(0, len(content), max(1, len(content) // 60)):
+        shutil.rmtree(home, ignore_errors=True)
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        good.write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            gpu_take_in.take_in(out)
+        for path in home.glob("runs/**/*"):
+            if path.is_file() and path.name != "verified.json":
+                assert path.read_bytes() == right[path.relative_to(home)], place
+
+
+def test_a_partial_result_that_is_damaged_is_refused_alone(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = f"small/{KEY}/partial-{KEY}"
+    sealed = files.sealed(files.npz_bytes({"a": np.arange(3)}), "good")
+    session(out)
+    with zipfile.ZipFile(out / "partial.zip", "w") as target:
+        for name in ("good.npz", "bad.npz"):  # the second holds what was sealed under another name
+            target.writestr(f"{folder}/{name}", sealed)
+        target.writestr(f"{folder}/run/checkpoint.pt", b"x" * 100)
+        target.writestr(f"{folder}/seconds", b"ten")
+    home = at_home(tmp_path, monkeypatch)
+    taken = gpu_take_in.resume(out)
+    assert sum("is damaged; it is made again" in line for line in taken.lines) == 3
+    assert [path.name for path in (home / "runs" / folder).rglob("*")] == ["good.npz"]
+
+
+def test_the_further_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffnotes.checkpoints import Checkpoints
+
+    taken, name = gpu_take_in.Taken(), Path("small") / KEY / f"partial-{KEY}" / "run"
+    for step, end in ((5, 5), (3, 5), (8, 8)):
+        Checkpoints(tmp_path / name, {}).save({"step": step})
+        gpu_take_in._place_partial(tmp_path / name / "checkpoint.pt", tmp_path, taken)
+        assert gpu_take_in._step(store.runs() / name) == end
+    assert not taken.refused
+
+
+def test_a_record_of_the_same_code_is_kept(out: Path) -> None:
+    session(out)
+    taken = gpu_take_in.take_in(out)
+    assert sum("is here already, by the same code; kept" in line for line in taken.lines) == 3
+    assert not taken.refused
+
+
+def test_a_damaged_record_here_is_replaced(out: Path) -> None:
+    session(out)
+    for path in store.runs().glob("small/*/arrays.npz"):
+        path.write_bytes(b"")
+    assert sum("in place of the one here" in line for line in gpu_take_in.take_in(out).lines) == 3
+
+
+def test_other_code_is_told(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session(out)
+    at_home(tmp_path, monkeypatch)
+
+    def doubled(spec: small.SmallSpec, work: store.Work) -> store.Arrays:
+        return {k: 2 * v if v.dtype.kind == "f" else v for k, v in slow(spec, work).items()}
+
+    monkeypatch.setattr(experiments, "find", lambda name: replace(SMALL, compute=doubled))
+    for module in (staleness, store):
+        monkeypatch.setattr(module, "code_digest", lambda experiment: KEY)
+    taken = gpu_take_in.take_in(out)
+    assert taken.refused
+    (line, _) = [line for line in taken.lines if line.startswith("not pinned")]
+    assert "its twin smoke no longer holds" in line
+    assert f"the code here is {KEY}" in line
+    assert f"`git checkout {'0' * 40}` and take it in again" in line
+
+
+def test_no_report_is_told(out: Path) -> None:
+    with pytest.raises(UserError, match="There is no report.json"):
+        gpu_take_in.take_in(out)
+    files.write_atomic(out / "report.json", b'{"format": 2}')
+    with pytest.raises(UserError, match="is no report of a session"):
+        gpu_take_in.take_in(out)
+    session(out)
+    content = json.loads((out / "report.json").read_text()) | {"format": 2}
+    files.write_atomic(out / "report.json", json.dumps(content).encode())
+    with pytest.raises(UserError, match="has format 2"):
+        gpu_take_in.take_in(out)
+
+
+# ---------------------------------------------------------------------------------------------- command line
+
+
+def test_which_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    everything = gpu_work.wanted("paper")
+    assert everything[0] == ("cifar", {"sweep": "n"})
+    assert gpu_work.wanted("paper", ["cifar_gap", "cifar sweep=n"]) == [("cifar_gap", {}), everything[0]]
+    assert len(gpu_work.wanted("paper", ["cifar"])) == 4
+    assert gpu_work.wanted("smoke") == [("cifar", {}), ("cifar_gap", {})]
+    for words in (("paper", ["cif"]), ("gigantic", None)):
+        with pytest.raises(UserError, match="There is no record 'cif'|No record has a profile 'gigantic'"):
+            gpu_work.wanted(*words)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_no_gpu_is_told(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert gpu_session.main(["run", "--out", str(out)]) == 2
+    assert capsys.readouterr().err == "gpu_session: There is no GPU here; `--device cpu` makes a dry run.\n"
+    assert not out.exists()
+
+
+def test_a_bare_machine_makes_what_is_pinned_here(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The script as it stands, without git and without what a bare node lacks, on the CPU."""
+    monkeypatch.undo()
+    for name in ("bare", "home"):
+        shutil.copytree(ROOT / "results", tmp_path / name / "results")
+    block = f"import sys\nsys.modules.update(dict.fromkeys({BLOCKED!r}))\n"
+    files.write_atomic(tmp_path / "site" / "sitecustomize.py", block.encode())
+    env = {
+        "PATH": "", "HOME": str(tmp_path), "PYTHONPATH": str(tmp_path / "site"), "OMP_NUM_THREADS": "1",
+        "DIFFNOTES_ROOT": str(tmp_path / "bare"), "DIFFNOTES_COMMIT": "1" * 40,
+    }  # fmt: skip
+    words = ["run", "--profile", "smoke", "--device", "cpu", "--seconds", "300", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "gpu_session.py", *words],
+        env=env, capture_output=True, text=True, timeout=600, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = gpu_take_in.read_report(out)
+    assert {check["state"] for check in report["checks"]} == {"passed"}
+    assert (report["machine"]["commit"], report["machine"]["dirty"]) == ("1" * 40, None)
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "home"))
+    monkeypatch.setattr(records, "commit", lambda: {"commit": "1" * 40, "dirty": False})
+    before = {(e.experiment, e.profile, e.key) for e in store.index()}
+    taken = gpu_take_in.take_in(out)
+    assert not taken.refused, taken.lines
+    assert sum(line.startswith("pinned: ") for line in taken.lines) == len(report["records"])
+    made = {(r["experiment"], r["profile"], r["key"]) for r in report["records"]}
+    assert made <= {(e.experiment, e.profile, e.key) for e in store.index()}
+    assert {row[:2] for row in before} <= {(e.experiment, e.profile) for e in store.index()}
