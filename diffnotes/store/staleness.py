@@ -153,8 +153,16 @@ def _by_code(record: Record, experiment: Experiment) -> State:
         return State("valid", "the code is the one that made it")
     if missing:
         return State("stale", f"{_changed(same)}, and no twin {missing[0]} speaks for it; run it again")
-    found = _worst([one or _recomputed(experiment, twin) for one, twin in zip(said, twins, strict=True)])
+    known = (one or _own(experiment, twin) for one, twin in zip(said, twins, strict=True))
+    found = _worst([one or _recomputed(experiment, twin) for one, twin in zip(known, twins, strict=True)])
     return State(found.name, f"{_changed(same)}; {found.reason}")
+
+
+def _own(experiment: Experiment, twin: Record) -> State | None:
+    """A twin of the very code and packages of today needs no second computation."""
+    if twin.meta["code"] == code_digest(experiment) and _same_packages(twin):
+        return State("valid", "its twin is of today's code")
+    return None
 
 
 def _changed(same: bool) -> str:
