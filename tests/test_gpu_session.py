@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import gpu_data
 import gpu_dry
 import gpu_pack
 import gpu_session
@@ -22,8 +23,9 @@ import small
 import torch
 from gpu_dry import SMALL, at_home, failing, passing, raising, session, slow
 
-from diffnotes import experiments, files, store
+from diffnotes import experiments, files, store, train
 from diffnotes.errors import UserError
+from diffnotes.experiments import cifar_gap
 from diffnotes.store import records, staleness
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,6 +96,31 @@ def test_the_next_session_goes_on(out: Path, tmp_path: Path, monkeypatch: pytest
     at_home(tmp_path, monkeypatch)
     assert not gpu_take_in.take_in(tmp_path / "out2").refused
     assert len(store.load(SMALL, kind="x")["values"]) == 22
+
+
+def test_a_training_run_goes_on_from_its_checkpoint(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(train, "_GLANCE_SECONDS", 0.0)
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "one piece"))
+    right = store.run(cifar_gap.EXPERIMENT, "smoke")
+
+    def stop(work: store.Work, done: float, total: float, text: str = "") -> None:
+        if done / total > 0.8:  # in the middle of the second of two training runs
+            raise store.Unfinished("80% is done.")
+
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "there"))
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Work, "step", stop)
+        assert gpu_work.Session(out, "smoke", 60.0, ["cifar_gap"], gpu_work.LIMIT).run({}) == 3
+    at_home(tmp_path, monkeypatch)
+    assert not gpu_take_in.resume(out).refused
+    (partial,) = store.runs().glob("cifar_gap/*/partial-*")
+    steps = [gpu_take_in._step(partial / name) for name in ("seed-0", "seed-1")]
+    assert 0 < steps[1] < steps[0] == cifar_gap.EXPERIMENT.twin.steps
+    ours = store.run(cifar_gap.EXPERIMENT, "smoke")
+    assert (ours.folder / "arrays.npz").read_bytes() == (right.folder / "arrays.npz").read_bytes()
 
 
 def test_what_is_unfinished_is_said_with_its_command(
@@ -225,6 +252,7 @@ def test_the_newest_checkpoint_goes_first(tmp_path: Path) -> None:
 def test_which_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     everything = gpu_work.wanted("paper")
+    assert {name for name, _ in everything} == gpu_data.USES.keys()
     assert everything[0] == ("cifar", {"sweep": "n"})
     assert gpu_work.wanted("paper", ["cifar_gap", "cifar sweep=n"]) == [("cifar_gap", {}), everything[0]]
     assert len(gpu_work.wanted("paper", ["cifar"])) == 4
@@ -232,6 +260,18 @@ def test_which_records(monkeypatch: pytest.MonkeyPatch) -> None:
     for words in (("paper", ["cif"]), ("gigantic", None)):
         with pytest.raises(UserError, match="There is no record 'cif'|No record has a profile 'gigantic'"):
             gpu_work.wanted(*words)
+
+
+def test_data_that_lack_are_told_before_anything_runs(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    words = ["run", "--device", "cpu", "--only", "cifar_gap", "--out", str(out)]
+    assert gpu_session.main(words) == 2
+    assert capsys.readouterr().err.startswith("gpu_session: CIFAR-10 is not in ")
+    assert not out.exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
