@@ -333,7 +333,8 @@ def test_a_file_takes_the_place_of_the_pinned_features(
 @pytest.fixture(scope="module")
 def record(arrays: store.Arrays, tmp_path_factory: pytest.TempPathFactory) -> store.Record:
     folder = tmp_path_factory.mktemp("record")
-    made = {"key": "0", "data": {}, "device": "cpu", "seconds": 1.0, "code": ""}
+    made = {"key": "0", "data": {}, "device": "cpu", "seconds": 1.0, "code": "", "commit": None}
+    made |= {"dirty": None}
     return records.write(folder, experiment.EXPERIMENT, SMOKE, "smoke", arrays, **made)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -10,22 +9,23 @@ import signal
 import subprocess
 import sys
 import time
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import gpu_checks
+import gpu_data
+import gpu_dry
 import gpu_pack
 import gpu_session
 import gpu_take_in
 import gpu_work
-import numpy as np
 import pytest
 import small
 import torch
+from gpu_dry import SMALL, at_home, failing, passing, raising, session, slow
 
-from diffnotes import experiments, files, store
+from diffnotes import experiments, files, store, train
 from diffnotes.errors import UserError
+from diffnotes.experiments import cifar_gap
 from diffnotes.store import records, staleness
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,62 +34,14 @@ KEY = "0123456789abcdef"
 pytestmark = pytest.mark.usefixtures("committed")
 
 
-def slow(spec: small.SmallSpec, work: store.Work) -> store.Arrays:
-    """As `small.compute`, with half a second for each number beyond the first few."""
-    saved = work.load("sums")
-    values = list(saved["values"]) if saved else []
-    for i in range(len(values), spec.n):
-        time.sleep(0.5 if spec.n > 20 else 0.0)
-        values.append(spec.factor * i)
-        work.save("sums", {"values": np.array(values)})
-        work.step(i + 1, spec.n)
-    return {"values": np.array(values), "name": np.array([spec.kind])}
-
-
-SMALL = replace(
-    small.EXPERIMENT,
-    compute=slow,
-    profiles={"smoke": small.SmallSpec(), "laptop": small.SmallSpec(n=7), "paper": small.SmallSpec(n=22)},
-)
-
-
-def passing(where: torch.device) -> list[gpu_checks.Deviation]:
-    return [gpu_checks.Deviation("a thing", 0.5, 1.0)]
-
-
-def failing(where: torch.device) -> list[gpu_checks.Deviation]:
-    return [gpu_checks.Deviation("a thing", 1.5, 1.0)]
-
-
-def raising(where: torch.device) -> list[gpu_checks.Deviation]:
-    raise RuntimeError("no compiler\nand more")
-
-
 @pytest.fixture(autouse=True)
 def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The machine with the GPU; its one experiment is small."""
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "there"))
-    monkeypatch.setattr(experiments, "find", lambda name: SMALL)
-    monkeypatch.setattr(experiments, "NAMES", ("small",))
-    monkeypatch.setattr(gpu_work, "RECORDS", (("small", {"kind": "x"}), ("small", {"kind": "y"})))
-    return tmp_path / "there"
+    return gpu_dry.set_up(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-def session(
-    out: Path, profile: str = "laptop", seconds: float = 60.0, limit: int = gpu_pack.MIB, **checks
-) -> int:  # type: ignore[no-untyped-def]
-    return gpu_work.Session(out, profile, seconds, None, limit).run(checks or {"one": passing})
-
-
-def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """From here on this is the machine without a GPU."""
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "home"))
-    return tmp_path / "home"
 
 
 def test_what_is_finished_is_pinned_with_its_twin(
@@ -146,6 +98,31 @@ def test_the_next_session_goes_on(out: Path, tmp_path: Path, monkeypatch: pytest
     assert len(store.load(SMALL, kind="x")["values"]) == 22
 
 
+def test_a_training_run_goes_on_from_its_checkpoint(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(train, "_GLANCE_SECONDS", 0.0)
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "one piece"))
+    right = store.run(cifar_gap.EXPERIMENT, "smoke")
+
+    def stop(work: store.Work, done: float, total: float, text: str = "") -> None:
+        if done / total > 0.8:  # in the middle of the second of two training runs
+            raise store.Unfinished("80% is done.")
+
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "there"))
+    with monkeypatch.context() as patch:
+        patch.setattr(store.Work, "step", stop)
+        assert gpu_work.Session(out, "smoke", 60.0, ["cifar_gap"], gpu_work.LIMIT).run({}) == 3
+    at_home(tmp_path, monkeypatch)
+    assert not gpu_take_in.resume(out).refused
+    (partial,) = store.runs().glob("cifar_gap/*/partial-*")
+    steps = [gpu_take_in._step(partial / name) for name in ("seed-0", "seed-1")]
+    assert 0 < steps[1] < steps[0] == cifar_gap.EXPERIMENT.twin.steps
+    ours = store.run(cifar_gap.EXPERIMENT, "smoke")
+    assert (ours.folder / "arrays.npz").read_bytes() == (right.folder / "arrays.npz").read_bytes()
+
+
 def test_what_is_unfinished_is_said_with_its_command(
     out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,7 +139,7 @@ def test_what_is_unfinished_is_said_with_its_command(
 HELPER = """
 import sys
 sys.path[:0] = [{tools!r}, {tests!r}]
-import test_gpu_session as t
+import gpu_dry as t
 from diffnotes import experiments
 from diffnotes.store import records
 records.commit = lambda: {{"commit": "0" * 40, "dirty": False}}
@@ -223,7 +200,7 @@ def test_what_cannot_be_compiled_runs_as_it_is(out: Path, monkeypatch: pytest.Mo
     assert session(out, compiled=raising, other=passing) == 4
     assert torch._dynamo.config.disable
     text = (out / "report.txt").read_text()
-    assert "failed     compiled: RuntimeError: no compiler (test_gpu_session.py, line" in text
+    assert "failed     compiled: RuntimeError: no compiler (gpu_dry.py, line" in text
     assert "passed     other" in text
     assert "they ran as they are" in text
     torch._dynamo.config.disable = False
@@ -269,174 +246,32 @@ def test_the_newest_checkpoint_goes_first(tmp_path: Path) -> None:
     assert names == ["new-5.npz", "old-5.npz", "new/checkpoint.pt"]
 
 
-# ------------------------------------------------------------------------------------------------- taking in
-
-UNSAFE = (
-    "../x", "/etc/x", f"small/{KEY}/../../x", f"small/{KEY}/record.json/", f"small/{KEY[:-1]}/record.json",
-    f"small/{KEY.upper()}/record.json", f"small/{KEY}/other.json", f"small\\{KEY}\\record.json",
-    f"small/{KEY}/partial-{KEY}/../seconds", f"small/{KEY}/partial-{KEY}/.hidden.npz",
-    f"small/{KEY}/partial-{KEY}/a/b/checkpoint.pt", f"small/{KEY}/partial-{KEY}/a/checkpoint-before.pt",
-    f"small/{KEY}/record.json\n", f"./small/{KEY}/record.json", f"small/{KEY}/partial-{KEY}/run.py",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("name", UNSAFE)
-@pytest.mark.parametrize("file", ["records.zip", "partial.zip"])
-def test_names_that_no_run_has_are_refused(
-    name: str, file: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session(out)
-    good = zipfile.ZipFile(out / "records.zip").namelist()[0]
-    with zipfile.ZipFile(out / file, "w") as target:
-        target.writestr(good if file == "records.zip" else f"small/{KEY}/partial-{KEY}/seconds", b"1.0")
-        target.writestr(name, b"1.0")
-    home = at_home(tmp_path, monkeypatch)
-    before = sorted(tmp_path.rglob("*"))
-    taken = gpu_take_in.resume(out)
-    assert taken.refused
-    assert any(f"refused: {file} holds" in line for line in taken.lines)
-    new = [path for path in sorted(tmp_path.rglob("*")) if path not in before]
-    assert all(path.is_relative_to(home / "runs") or path in (home, home / "runs") for path in new)
-    if file == "records.zip":
-        assert not list(home.rglob("*.json"))
-
-
-def test_other_zips_are_refused(out: Path) -> None:
-    session(out)
-    path = out / "records.zip"
-    names = zipfile.ZipFile(path).namelist()
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as target:
-        target.writestr(names[0], bytes(10**6))
-    assert "is compressed" in refusal(out)
-    with zipfile.ZipFile(path, "w") as target:
-        target.writestr(names[0], b"1")
-        with pytest.warns(UserWarning, match="Duplicate"):
-            target.writestr(names[0], b"2")
-    assert "holds a file twice" in refusal(out)
-    with zipfile.ZipFile(path, "w") as target:
-        target.writestr(names[0].replace("small", "another"), b"1")
-    assert "which is no experiment" in refusal(out)
-    path.write_bytes(b"nothing of the kind")
-    assert "is damaged" in refusal(out)
-    path.unlink()
-    assert "There is no records.zip" in refusal(out)
-
-
-def refusal(out: Path) -> str:
-    taken = gpu_take_in.resume(out)
-    assert taken.refused
-    return "\n".join(taken.lines)
-
-
-@pytest.mark.parametrize("file", ["records.zip", "partial.zip", "report.json"])
-def test_a_flipped_bit_never_makes_another_record(
-    file: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session(out, "paper", seconds=1.5)
-    home = at_home(tmp_path, monkeypatch)
-    good = out / file
-    content = good.read_bytes()
-    gpu_take_in.resume(out)
-    right = {path.relative_to(home): path.read_bytes() for path in home.rglob("*") if path.is_file()}
-    assert len(right) >= 4
-    for place in range(0, len(content), max(1, len(content) // 60)):
-        shutil.rmtree(home, ignore_errors=True)
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << place % 8
-        good.write_bytes(damaged)
-        with contextlib.suppress(UserError):
-            gpu_take_in.take_in(out)
-        for path in home.glob("runs/**/*"):
-            if path.is_file() and path.name != "verified.json":
-                assert path.read_bytes() == right[path.relative_to(home)], place
-
-
-def test_a_partial_result_that_is_damaged_is_refused_alone(
-    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = f"small/{KEY}/partial-{KEY}"
-    sealed = files.sealed(files.npz_bytes({"a": np.arange(3)}), "good")
-    session(out)
-    with zipfile.ZipFile(out / "partial.zip", "w") as target:
-        for name in ("good.npz", "bad.npz"):  # the second holds what was sealed under another name
-            target.writestr(f"{folder}/{name}", sealed)
-        target.writestr(f"{folder}/run/checkpoint.pt", b"x" * 100)
-        target.writestr(f"{folder}/seconds", b"ten")
-    home = at_home(tmp_path, monkeypatch)
-    taken = gpu_take_in.resume(out)
-    assert sum("is damaged; it is made again" in line for line in taken.lines) == 3
-    assert [path.name for path in (home / "runs" / folder).rglob("*")] == ["good.npz"]
-
-
-def test_the_further_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from diffnotes.checkpoints import Checkpoints
-
-    taken, name = gpu_take_in.Taken(), Path("small") / KEY / f"partial-{KEY}" / "run"
-    for step, end in ((5, 5), (3, 5), (8, 8)):
-        Checkpoints(tmp_path / name, {}).save({"step": step})
-        gpu_take_in._place_partial(tmp_path / name / "checkpoint.pt", tmp_path, taken)
-        assert gpu_take_in._step(store.runs() / name) == end
-    assert not taken.refused
-
-
-def test_a_record_of_the_same_code_is_kept(out: Path) -> None:
-    session(out)
-    taken = gpu_take_in.take_in(out)
-    assert sum("is here already, by the same code; kept" in line for line in taken.lines) == 3
-    assert not taken.refused
-
-
-def test_a_damaged_record_here_is_replaced(out: Path) -> None:
-    session(out)
-    for path in store.runs().glob("small/*/arrays.npz"):
-        path.write_bytes(b"")
-    assert sum("in place of the one here" in line for line in gpu_take_in.take_in(out).lines) == 3
-
-
-def test_other_code_is_told(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    session(out)
-    at_home(tmp_path, monkeypatch)
-
-    def doubled(spec: small.SmallSpec, work: store.Work) -> store.Arrays:
-        return {k: 2 * v if v.dtype.kind == "f" else v for k, v in slow(spec, work).items()}
-
-    monkeypatch.setattr(experiments, "find", lambda name: replace(SMALL, compute=doubled))
-    for module in (staleness, store):
-        monkeypatch.setattr(module, "code_digest", lambda experiment: KEY)
-    taken = gpu_take_in.take_in(out)
-    assert taken.refused
-    (line, _) = [line for line in taken.lines if line.startswith("not pinned")]
-    assert "its twin smoke no longer holds" in line
-    assert f"the code here is {KEY}" in line
-    assert f"`git checkout {'0' * 40}` and take it in again" in line
-
-
-def test_no_report_is_told(out: Path) -> None:
-    with pytest.raises(UserError, match="There is no report.json"):
-        gpu_take_in.take_in(out)
-    files.write_atomic(out / "report.json", b'{"format": 2}')
-    with pytest.raises(UserError, match="is no report of a session"):
-        gpu_take_in.take_in(out)
-    session(out)
-    content = json.loads((out / "report.json").read_text()) | {"format": 2}
-    files.write_atomic(out / "report.json", json.dumps(content).encode())
-    with pytest.raises(UserError, match="has format 2"):
-        gpu_take_in.take_in(out)
-
-
 # ---------------------------------------------------------------------------------------------- command line
 
 
 def test_which_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     everything = gpu_work.wanted("paper")
+    assert {name for name, _ in everything} == gpu_data.USES.keys()
     assert everything[0] == ("cifar", {"sweep": "n"})
-    assert gpu_work.wanted("paper", ["cifar_gap", "cifar sweep=n"]) == [("cifar_gap", {}), everything[0]]
+    assert gpu_work.wanted("paper", ["cifar_gap", "cifar sweep=n"]) == [everything[0], ("cifar", {"sweep": "n"})]
     assert len(gpu_work.wanted("paper", ["cifar"])) == 4
     assert gpu_work.wanted("smoke") == [("cifar", {}), ("cifar_gap", {})]
     for words in (("paper", ["cif"]), ("gigantic", None)):
         with pytest.raises(UserError, match="There is no record 'cif'|No record has a profile 'gigantic'"):
             gpu_work.wanted(*words)
+
+
+def test_data_that_lack_are_told_before_anything_runs(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    words = ["run", "--device", "cpu", "--only", "cifar_gap", "--out", str(out)]
+    assert gpu_session.main(words) == 2
+    assert capsys.readouterr().err.startswith("gpu_session: CIFAR-10 is not in ")
+    assert not out.exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

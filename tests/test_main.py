@@ -33,7 +33,11 @@ def test_run_pin_status_verify(capsys, root):
     assert command.main(["status"]) == 4  # nothing is pinned
     assert "missing  toy_model" in capsys.readouterr().out
     assert command.main(["pin", key]) == 0
-    assert command.main(["verify", "loss_curve"]) == 4  # the twin holds, and the heavy records are missing
+    assert command.main(["verify", "loss_curve"]) == 4
+    assert "missing  loss_curve: no twin smoke_pixels is pinned" in capsys.readouterr().out
+    for twin in ("smoke_pixels", "smoke_files"):
+        assert command.main(["run", "loss_curve", "--profile", twin, "--pin"]) == 0
+    assert command.main(["verify", "loss_curve"]) == 4  # the twins hold, and the heavy records are missing
     out = capsys.readouterr().out
     assert "valid    loss_curve: the recomputed twin is equal" in out
     assert "missing  loss_curve dataset=cifar10" in out

@@ -267,4 +267,5 @@ def test_precision_changes_numbers_and_is_part_of_a_key_unless_it_is_that_of_old
         assert spec.replace(precision="bfloat16").identity()["precision"] == "bfloat16"
     for experiment in (cifar.EXPERIMENT, cifar_gap.EXPERIMENT):
         found = {name: spec.precision for name, spec in experiment.profiles.items()}
-        assert found == {"smoke": "float32", "laptop": "float32", "paper": "bfloat16"}
+        half = {name for name, precision in found.items() if precision == "bfloat16"}
+        assert half == {"smoke_paper", "paper"}

@@ -7,7 +7,6 @@ finished records, and what is unfinished as far as it fits.
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 import threading
@@ -29,11 +28,14 @@ from diffnotes.store import records
 
 # What the paper-size records are worth, best first.
 RECORDS: tuple[tuple[str, dict[str, Any]], ...] = (
+    # Chapter 1's gap on whole CIFAR-10 images: the laptop record is of 200 images of 16 x 16 pixels. It comes
+    # first because it can end in a quarter of an hour now and then, one seed at a time.
+    ("cifar_gap", {}),
     # Chapter 3's question, how the onset of memorization grows with N, at the paper's own network. The laptop
     # record has it for 128 images of 16 x 16 pixels at most, so nothing else that a GPU can do adds as much.
+    # By its count of operations it takes hours, and its checkpoints are too large for a small way back: it is
+    # for who has a GPU for an afternoon.
     ("cifar", {"sweep": "n"}),
-    # Chapter 1's gap on whole CIFAR-10 images: the laptop record is of 200 images of 16 x 16 pixels.
-    ("cifar_gap", {}),
     # The other sweeps of chapter 3: the same claims from other sides. Batch first, which the paper stresses.
     ("cifar", {"sweep": "batch"}),
     ("cifar", {"sweep": "rate"}),
@@ -87,13 +89,14 @@ class Report:
         m = self.machine
         lines = [
             f"{m['device']}, torch {m['packages'].get('torch')}, CUDA {m['cuda']}, Python {m['python']}",
-            f"commit {m['commit'] or 'unknown'}{' with changes' if m['dirty'] else ''}"
-            f"{' (no git there to ask)' if m['dirty'] is None else ''}",
+            f"commit {m['commit'] or 'unknown: DIFFNOTES_COMMIT names it where there is no git'}"
+            f"{' with uncommitted changes, so nothing of it can be pinned' if m['dirty'] else ''}",
             f"{self.seconds:.0f} of {self.budget:.0f} s; {self.ended}",
             "",
             *(_check_text(check) for check in self.checks),
             "",
-            *(f"{r.state:10s} {r.title} [{r.key or '-'}] {r.seconds:.0f} s  {r.text}" for r in self.records),
+            *(f"{r.state:10s} {r.title} [{r.key}, code {r.code}] {r.seconds:.0f} s" for r in self.records),
+            *(f"{r.title}: {r.text}" for r in self.records if r.text),
             *self.left_out,
         ]
         return "\n".join(line.rstrip() for line in lines) + "\n"
@@ -144,12 +147,10 @@ class Session:
         self.report = Report(profile, machine(self.where), seconds)
         self.lock = threading.Lock()
         for name, settings in wanted(profile, only):
-            experiment = experiments.find(name)
-            twins = [(twin, {}) for twin in experiment.twins if twin != profile]
-            for row in [*twins, (profile, settings)]:
-                line = Line(name, *row)
-                if line not in self.report.records:
-                    self.report.records.append(line)
+            twins = [(twin, {}) for twin in experiments.find(name).twins if twin != profile]
+            for line in [Line(name, *row) for row in [*twins, (profile, settings)]]:
+                if line.title not in [other.title for other in self.report.records]:
+                    self.report.records.append(_described(line))  # now: data that lack are told at once
 
     @property
     def left(self) -> float:
@@ -169,8 +170,8 @@ class Session:
         except TimeUp as error:
             self.report.ended = str(error)
         finally:
-            for line in self.report.records:
-                line.state = "unfinished" if line.state == "running" else line.state
+            for line in [line for line in self.report.records if line.state == "running"]:
+                line.state, line.text = "unfinished", "stopped in the middle; what was saved by then goes on."
             self.pack()
         return self.exit_code()
 
@@ -216,9 +217,6 @@ class Session:
         began, line.state = time.monotonic(), "running"
         try:
             experiment = experiments.find(line.experiment)
-            line.command = experiment.command(line.profile, line.settings)
-            line.code = store.code_digest(experiment)
-            line.key = _key(experiment, line)
             with _every(PACK_SECONDS, self.pack):
                 made = store.run(experiment, line.profile, max_seconds=self.left, **line.settings)
             line.state, line.text = "finished", f"in all {made.meta['seconds']:.0f} s of computing"
@@ -253,7 +251,7 @@ class Session:
         return [_left_out(path, "a finished record is lost") for path in left]
 
     def _pack_partial(self) -> list[str]:
-        lines = [line for line in self.report.records if line.key and line.state != "finished"]
+        lines = [line for line in self.report.records if line.state != "finished"]
         folders = [self._folder(line) / f"partial-{line.code}" for line in lines]
         content, left = gpu_pack.packed(_partial_files(folders), store.runs(), self.limit)
         files.write_atomic(self.out / "partial.zip", content)
@@ -284,9 +282,14 @@ def _left_out(path: Path, cost: str) -> str:
     return f"{name} ({size:,.0f} MiB) did not fit into what goes back, so {cost}; a larger --limit takes it."
 
 
-def _key(experiment: store.Experiment, line: Line) -> str:
+def _described(line: Line) -> Line:
+    """With its key, its command and the digest of its code. UserError where its data are not here."""
+    experiment = experiments.find(line.experiment)
     spec = experiment.profiles[line.profile].replace(**line.settings)
-    return store.key(experiment, spec, {**experiment.data(spec), **experiment.inputs(spec)})
+    line.key = store.key(experiment, spec, {**experiment.data(spec), **experiment.inputs(spec)})
+    line.command = experiment.command(line.profile, line.settings)
+    line.code = store.code_digest(experiment)
+    return line
 
 
 def _told(error: Exception) -> str:
@@ -337,5 +340,4 @@ def _every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
 
 def start(out: Path, profile: str, seconds: float, only: list[str] | None, limit: int) -> int:
     """A session from its first second to its last; the exit code."""
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "8")
     return Session(out, profile, seconds, only, limit).run(gpu_checks.CHECKS)
