@@ -1,4 +1,4 @@
-"""A twin as it is recomputed: stopped twice on its way and taken up again, as heavy runs are.
+"""A twin as it is recomputed: stopped three times on its way and taken up again, as heavy runs are.
 
 What is pinned was computed in one go. So when the two are compared, equal numbers also say that partial
 results and checkpoints come back as they were saved.
@@ -17,13 +17,13 @@ from diffnotes.store.spec import Spec
 
 
 def recompute(experiment: Experiment, spec: Spec, folder: Path) -> Arrays:
-    """The arrays of `spec`, stopped twice where work is left and each time continued from `folder`.
+    """The arrays of `spec`, stopped three times where work is left and each time continued from `folder`.
 
     The first stop is at the first step, where a training run has a checkpoint and nothing else yet; the
-    second is at the first step after a partial result was saved. An experiment that never steps is done at
+    others are at the first step after a partial result was saved. An experiment that never steps is done at
     once.
     """
-    for work in (Work(folder, max_seconds=-1.0), _UntilSaved(folder)):
+    for work in (Work(folder, max_seconds=-1.0), _UntilSaved(folder), _UntilSaved(folder)):
         try:
             return _computed(experiment, spec, work)
         except Unfinished:
