@@ -11,6 +11,7 @@ by other code, cannot.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def verify(experiment: Experiment) -> State:
             return State("missing", f"no twin {name} is pinned; {_pinning(experiment, name)}")
         if experiment.spec.completed(there[name].spec) != spec.as_dict():
             return State("stale", f"the twin {name} has changed; {_pinning(experiment, name)}")
-    return _worst([_recomputed(experiment, twin) for twin in there.values()])
+    return _worst(_recomputed(experiment, twin) for twin in there.values())
 
 
 def code_digest(experiment: Experiment) -> str:
@@ -154,7 +155,7 @@ def _by_code(record: Record, experiment: Experiment) -> State:
     if missing:
         return State("stale", f"{_changed(same)}, and no twin {missing[0]} speaks for it; run it again")
     known = (one or _own(experiment, twin) for one, twin in zip(said, twins, strict=True))
-    found = _worst([one or _recomputed(experiment, twin) for one, twin in zip(known, twins, strict=True)])
+    found = _worst(one or _recomputed(experiment, twin) for one, twin in zip(known, twins, strict=True))
     return State(found.name, f"{_changed(same)}; {found.reason}")
 
 
@@ -180,8 +181,12 @@ def _same_packages(record: Record) -> bool:
     return all(here.get(k, v).split("+")[0] == v.split("+")[0] for k, v in then.items())
 
 
-def _worst(found: list[State]) -> State:
-    return next((one for one in found if one.name != "valid"), found[0])
+def _worst(found: Iterable[State]) -> State:
+    """The first that is not valid, and the last where all are; what comes after the first is not asked."""
+    for one in found:
+        if one.name != "valid":
+            return one
+    return one
 
 
 def _line(experiment: Experiment, twin: Record) -> str:
