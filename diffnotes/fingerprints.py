@@ -1,4 +1,4 @@
-"""The fingerprint of a data set, worked out once in a process for as long as its files stay as they are."""
+"""The fingerprint of a data set, worked out once in a process while what it comes from stays as it is."""
 
 from __future__ import annotations
 
@@ -8,30 +8,34 @@ from pathlib import Path
 from diffnotes import data, data_part, images
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "imagenet64": "tiny-imagenet-200"}
-Files = tuple[tuple[str, int, int, int, int], ...]
-_known: dict[tuple[str, int | None, str, int, Files], str] = {}
+_known: dict[tuple[object, ...], str] = {}
 
 
 def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int = 0) -> str:
     """`data.load(name, n, split, seed).fingerprint`.
 
-    Sets without files of their own are made anew. The others are read again when path, size, inode or a time
-    of any of their files has changed; the time of the last change of an inode cannot be set by hand.
+    It is worked out anew when path, size, inode or a time of any file behind the set has changed (the time of
+    the last change of an inode cannot be set by hand), or when scikit-learn's function for digits is another.
     """
-    if name not in FOLDERS:
-        return data.load(name, n, split, seed).fingerprint
-    key = (name, n, split, seed, _files(name, split))
+    key = (name, n, split, seed, _source(name, split))
     if key not in _known:
         _known[key] = data.load(name, n, split, seed).fingerprint
     return _known[key]
 
 
-def _files(name: str, split: str) -> Files:
-    folder = data.data_folder() / FOLDERS[name]
+def _source(name: str, split: str) -> object:
+    """What the set comes from: states of files, or the function that makes it."""
+    if name == "digits":
+        from sklearn import datasets  # slow to import, needed only here
+
+        return datasets.load_digits
+    folder = data.data_folder() / FOLDERS.get(name, "")
     if name == "imagenet64":
         return tuple(map(_stat, images.list_split(folder, data.SPLITS[split]).paths))
-    part = data_part.file_of(data.data_folder(), name)
-    return tuple(map(_stat, sorted(folder.iterdir()) if folder.is_dir() else [part]))
+    if name == "cifar10":
+        part = data_part.file_of(data.data_folder(), name)
+        return tuple(map(_stat, sorted(folder.iterdir()) if folder.is_dir() else [part]))
+    return None  # made by the code of this process alone
 
 
 def _stat(path: Path) -> tuple[str, int, int, int, int]:

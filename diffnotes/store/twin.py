@@ -6,8 +6,10 @@ results and checkpoints come back as they were saved.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +43,23 @@ class _UntilSaved(Work):
 
 def _computed(experiment: Experiment, spec: Spec, work: Work) -> Arrays:
     try:
-        return experiment.compute(spec, work)
+        with _one_thread():
+            return experiment.compute(spec, work)
     finally:
         work.close()
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """torch on one thread, where an experiment has loaded it: a twin is so small that on a busy machine more
+    threads only wait for each other."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
