@@ -94,6 +94,8 @@ def verify(options: argparse.Namespace) -> int:
         found = store.verify(experiment)
         bad += found.name != "valid"
         print(f"{found.name:8s} {experiment.name}: {found.reason}", flush=True)
+    if options.ship:
+        store.ship(experiments.every())
     stale = [row for row in overview.rows(options.experiment) if row.state != "valid"]
     for row in stale:
         print(f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}")
@@ -187,6 +189,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="for programs")
     made = command(verify, "recompute the twins of all records, whatever the digests say")
     made.add_argument("experiment", nargs="?", help="only this one")
+    made.add_argument("--ship", action="store_true", help="keep what was found in results/, for fresh clones")
     command(pin, "make a finished record what the pages show").add_argument("key")
     command(fetch, "download a data set, verified and resumable").add_argument("name", help="cifar10")
     made = command(claims, "check every claim of the papers")

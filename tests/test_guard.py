@@ -271,7 +271,8 @@ def test_a_file_in_the_place_of_runs(pinned, other_code, root):
 
 def test_lines_that_are_shipped_serve_a_fresh_clone(pinned, other_code, monkeypatch):
     assert store.verify(EXPERIMENT).name == "valid"
-    (store.runs() / "verified.json").rename(store.results() / "verified.json")
+    store.ship([EXPERIMENT])
+    (store.runs() / "verified.json").unlink()
     monkeypatch.setattr(staleness, "recompute", lambda *_: pytest.fail("recomputed"))
     assert store.state(pinned, EXPERIMENT).name == "valid"
 

@@ -42,14 +42,14 @@ from diffnotes.store.spec import (
     numbers,
     request,
 )
-from diffnotes.store.staleness import State, checked, code_digest, state, verify
+from diffnotes.store.staleness import State, checked, code_digest, ship, state, verify
 
 __all__ = [
     "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Refused",
     "Request", "Spec", "SpecError", "State", "Tampered", "Tolerance", "Unfinished", "Work", "best", "checked",
     "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "load_all", "number",
-    "numbers", "parameters", "pin", "request", "results", "root", "run", "runs", "shared_profile", "state",
-    "verify",
+    "numbers", "parameters", "pin", "request", "results", "root", "run", "runs", "shared_profile", "ship",
+    "state", "verify",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from diffnotes import files
@@ -44,15 +44,22 @@ def recall(name: str) -> Said | None:
     return None
 
 
-def keep(name: str, said: Said, folder: Path | None = None) -> None:
-    """Remember, in runs/ unless told otherwise."""
-    where = folder or records.runs()
+def keep(name: str, said: Said) -> None:
+    """Remember, in runs/."""
+    where = records.runs()
     if said[0] not in KEPT:
         return
     lines = {k: v for k, v in _read(where).items() if k != name} | {name: said}
     newest = dict(list(lines.items())[-MOST:])
     with contextlib.suppress(UserError):
         files.write_atomic(_path(where), (json.dumps(newest, indent=0) + "\n").encode())
+
+
+def ship(names: Iterable[str]) -> None:
+    """Write what is remembered under these names into results/, in place of what was shipped before."""
+    lines = {name: said for name in sorted(names) if (said := _read(records.runs()).get(name)) is not None}
+    valid = {name: said for name, said in lines.items() if said[0] == "valid"}
+    files.write_atomic(_path(records.results()), (json.dumps(valid, indent=0) + "\n").encode())
 
 
 def _path(folder: Path) -> Path:

@@ -59,6 +59,11 @@ def verify(experiment: Experiment) -> State:
     return _worst(_recomputed(experiment, twin) for twin in there.values())
 
 
+def ship(experiments: Iterable[Experiment]) -> None:
+    """Let fresh clones know what `verify` found of the pinned twins of these experiments."""
+    memory.ship(_line(experiment, twin) for experiment in experiments for twin in pinned_twins(experiment))
+
+
 def code_digest(experiment: Experiment) -> str:
     """The digest of the code that computes an experiment."""
     return code.digest(experiment.module)
@@ -274,6 +279,6 @@ def _difference(a: np.ndarray, b: np.ndarray, tolerance: Tolerance) -> str:
 
 
 __all__ = [
-    "State", "checked", "code_digest", "compare", "of_the_same_code", "pinned_twins", "speakers", "state",
-    "verify",
+    "State", "checked", "code_digest", "compare", "of_the_same_code", "pinned_twins", "ship", "speakers",
+    "state", "verify",
 ]  # fmt: skip
