@@ -38,11 +38,19 @@ def run_parts(model: nn.Module, objective: object, settings: Mapping[str, object
         "plan": {name: described(value, name) for name, value in settings.items()},
         "network": {
             "shapes": described({name: tuple(w.shape) for name, w in weights.items()}, "network"),
+            "layers": described({name: _layer(part) for name, part in model.named_modules()}, "network"),
+            "trained": described([n for n, w in model.named_parameters() if w.requires_grad], "network"),
             INITIAL: described(weights, "network"),
         },
         "data": {name: words[name] for name in fields if name in data},
         "objective": {"class": _name(objective)} | {name: words[name] for name in fields if name not in data},
     }  # fmt: skip
+
+
+def _layer(part: nn.Module) -> dict[str, object]:
+    """The class of a module, and its settings that are plain numbers and words."""
+    plain = {k: v for k, v in vars(part).items() if isinstance(v, int | float | str) and k[0] != "_"}
+    return {"class": type(part).__qualname__, **{k: v for k, v in plain.items() if k != "training"}}
 
 
 def differences(ours: Parts, other: Parts) -> list[str]:

@@ -6,7 +6,12 @@ the file on disk would speak of code that never ran. This module is the first th
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -26,4 +31,22 @@ def _all() -> dict[str, bytes]:
     return {name: data for name in names if (data := on_disk(name)) is not None}
 
 
+class _Unchanged(MetaPathFinder):
+    """Lets no module of the package be loaded whose file is not the one that this process began with."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if not name.startswith(f"{PACKAGE.name}."):
+            return None
+        spec = PathFinder.find_spec(name, path)
+        origin = Path(spec.origin) if spec is not None and spec.origin else None
+        if origin is not None and origin.is_relative_to(PACKAGE):
+            file = origin.relative_to(PACKAGE).as_posix()
+            if on_disk(file) != SOURCES.get(file):
+                raise ImportError(f"{file} has changed since this process began; start it again.")
+        return None
+
+
 SOURCES = _all()
+sys.meta_path.insert(0, _Unchanged())

@@ -177,3 +177,30 @@ def test_peaks_that_nobody_stored_have_no_verdict():
     unknown = Fake(delta=[9.0], repeat_peaks=np.ones((1, 3, 4)))
     with pytest.raises(base.Nothing):
         claims.CHECKS["kaiser-toy-peaks"](unknown)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ('id = "kaiser-toy-bump"', 'id = "kaiser-toy-flow"', "stands there twice"),
+        ('id = "kaiser-toy-bump"', 'id = "kaiser-toy-bmp"', "has no check, so its verdict is"),
+        ('id = "kaiser-toy-bump"', 'id = "kaiser-toy-bump"\nverdict = "reproduced"', "has a check"),
+        ('id = "kaiser-toy-bump"', 'id = "kaiser-toy-bump"\nfixed = "later"', "it is before or after"),
+        ('id = "kaiser-toy-bump"', 'idea = "kaiser-toy-bump"', "cannot be read"),
+        ('id = "kaiser-toy-bump"', "id = ", "cannot be read"),
+    ],
+)
+def test_a_mistake_in_the_list_of_claims_gets_a_sentence(old, new, sentence, monkeypatch, capsys):
+    text = (BOOK / "diffnotes" / "claims" / "claims.toml").read_text(encoding="utf-8")
+    assert old in text
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text.replace(old, new, 1))
+    assert command.main(["claims", "--json"]) == 2
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert len(printed.strip().splitlines()) == 1
+
+
+def test_settings_that_fit_several_records_are_an_error():
+    claim = next(claim for claim in claims.claims() if claim.id == "kaiser-net-growth")
+    with pytest.raises(store.SpecError, match="4 records of digits_gap fit"):
+        base.judge(replace(claim, settings={}), claims.CHECKS[claim.id], valid)

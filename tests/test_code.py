@@ -37,7 +37,7 @@ def package(monkeypatch):
         forget()
 
     def forget() -> None:
-        for cached in (code._closure, code._modules, code._data, code._beside, code._package_of):
+        for cached in (code._closure, code._modules, code._data, code._read_by_all):
             cached.cache_clear()
         code._digest.cache_clear()
         code._file.cache_clear()
@@ -76,6 +76,13 @@ def changes(package, text: str, other: str, content: bytes) -> bool:
         ("import importlib\ndef f(x): return importlib.import_module(x)", "formulas.py"),
         ("def f(x): return __import__(x)", "formulas.py"),
         ("NAME = 'diffnotes.formulas'", "formulas.py"),
+        ("from importlib import import_module as load\ndef f(x): return load(x)", "formulas.py"),
+        ("import importlib\ndef f(xs): return map(importlib.import_module, xs)", "formulas.py"),
+        ("import runpy\nf = runpy.run_path('formulas.py')", "formulas.py"),
+        ("exec('from diffnotes import formulas')", "formulas.py"),
+        ("f = __import__('diffnotes', fromlist=['formulas'])", "formulas.py"),
+        ("from importlib import util\nf = util.spec_from_file_location('x', 'y')", "formulas.py"),
+        ("from importlib.machinery import SourceFileLoader\nf = SourceFileLoader('x', 'y')", "formulas.py"),
         ("from diffnotes.errors import SIZE", "errors.py"),
         ("from diffnotes.tables.numbers import ROWS", "tables/__init__.py"),
         ("", "experiments/__init__.py"),
@@ -92,6 +99,8 @@ def test_a_change_is_seen_through_every_form_of_import(package, text, other):
         "from diffnotes.tables import numbers",
         "from importlib import resources\nf = resources.files('diffnotes.tables') / 'rows.csv'",
         "from pathlib import Path\nf = Path(__file__).parents[1] / 'tables' / 'rows.csv'",
+        "from pathlib import Path\ndef f(x): return Path(__file__).parents[1] / f'tables/{x}.csv'",
+        "from pathlib import Path\nf = list(Path(__file__).parents[1].glob('*/*.csv'))",
     ],
 )
 def test_a_changed_data_file_is_seen(package, text):
@@ -102,13 +111,39 @@ def test_a_changed_data_file_is_seen(package, text):
     ("text", "other", "content"),
     [
         ("import math", "formulas.py", b"FACTOR = 3.0\n"),
-        ("import math", "tables/rows.csv", b"1,3\n"),
         ("from diffnotes import formulas", "formulas.py", b"# more words\nFACTOR = (2.0)\n"),
         ("", "experiments/__init__.py", b'NAMES = ("one", "two")\nSEED = 0\n'),
     ],
 )
 def test_what_cannot_matter_is_no_change(package, text, other, content):
     assert not changes(package, text, other, content)
+
+
+def test_what_runs_when_a_package_is_loaded_counts(package):
+    init = "def setup():\n    from diffnotes import formulas\n"
+    for call, seen in (("setup()\n", True), ("", False)):
+        package(experiments__one="")
+        sources.SOURCES["experiments/__init__.py"] = (init + call).encode()
+        assert ("formulas.py" in code.reached(ONE)) is seen
+
+
+def test_a_package_goes_before_a_module_of_its_name(package):
+    package(experiments__one="from diffnotes import formulas")
+    sources.SOURCES["formulas/__init__.py"] = b"FACTOR = 4.0"
+    assert "formulas/__init__.py" in code.reached(ONE)
+
+
+def test_words_count_where_they_are_read(package):
+    text = '"""Two."""\nfrom diffnotes import formulas\n'
+    package(experiments__one=text)
+    plain = code.digest(ONE)
+    package(experiments__one=text.replace("Two", "Three"))
+    assert code.digest(ONE) == plain
+    digests = []
+    for word in ("Two", "Three"):
+        package(experiments__one=text.replace("Two", word) + "COUNT = __doc__\n")
+        digests.append(code.digest(ONE))
+    assert digests[0] != digests[1]
 
 
 def test_a_module_whose_name_begins_like_another_counts(package):
@@ -143,7 +178,7 @@ def computed_in_the_package(spec, work):
 
 def test_a_process_whose_files_changed_stores_nothing(edited, tmp_path):
     before = sorted(tmp_path.rglob("record.json"))
-    with pytest.raises(code.Edited, match=r"diffnotes/runtime\.py has changed since this process began"):
+    with pytest.raises(code.Edited, match=r"runtime\.py has changed since this process began"):
         store.run(edited, "laptop", kind="y")
     assert sorted(tmp_path.rglob("record.json")) == before
 
@@ -168,6 +203,42 @@ def test_a_process_whose_files_changed_remembers_nothing_and_says_so(edited, mon
     assert (found.name, "since this process began" in found.reason) == ("stale", True)
     assert store.verify(edited).name == "stale"
     assert staleness.pinned_twins(edited)
+
+
+def test_a_changed_file_is_not_loaded_late(monkeypatch):
+    """Python would take it from the disk, and the digest from what was there when the process began."""
+    monkeypatch.setitem(sources.SOURCES, "experiments/stopwatch.py", b"# another text")
+    monkeypatch.delitem(sys.modules, "diffnotes.experiments.stopwatch", raising=False)
+    folder = str(sources.PACKAGE / "experiments")
+    with pytest.raises(ImportError, match="stopwatch.py has changed since this process began"):
+        sources._Unchanged().find_spec("diffnotes.experiments.stopwatch", [folder])
+
+
+def test_an_experiment_in_no_file_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+
+    def compute(spec, work):
+        return small.compute(spec, work)
+
+    compute.__module__ = "typed_into_a_cell"
+    with pytest.raises(code.Edited, match="is in no file, so its code has no digest"):
+        store.run(replace(small.EXPERIMENT, compute=compute), "smoke")
+
+
+def test_an_experiment_outside_the_package_is_the_one_that_was_loaded(tmp_path, monkeypatch):
+    import importlib.util
+
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+    path = tmp_path / "beside.py"
+    path.write_text("import small\nfrom dataclasses import replace\ndef compute(spec, work):\n"
+                    "    return small.compute(spec, work)\nE = replace(small.EXPERIMENT, compute=compute)\n")
+    spec = importlib.util.spec_from_file_location("beside", path)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "beside", module)
+    spec.loader.exec_module(module)
+    path.write_text(path.read_text() + "# and more\n")
+    with pytest.raises(code.Edited, match=r"beside\.py has changed"):
+        store.run(module.E, "smoke")
 
 
 KERNEL = """

@@ -118,6 +118,16 @@ def test_an_unpinned_record_of_other_code_is_computed_again(monkeypatch):
     np.testing.assert_array_equal(again["values"], 2 * first)
 
 
+def test_a_twin_that_the_index_no_longer_names_is_missed(pinned, other_code):
+    index = store.results() / "index.json"
+    content = json.loads(index.read_text())
+    for line in content["records"]:
+        line["twins"] = {}
+    index.write_text(json.dumps(content))
+    found = store.state(store.best(EXPERIMENT, {"kind": "x"}), EXPERIMENT)
+    assert (found.name, "no twin smoke speaks for it" in found.reason) == ("stale", True)
+
+
 # --- data, records and packages ---
 
 
@@ -158,7 +168,7 @@ def test_a_record_it_stands_on_that_is_gone_makes_stale(pinned):
     standing = replace(EXPERIMENT, inputs=lambda spec: {"features": "weights 1"})
     record = store.pin(standing, store.run(standing, "laptop", kind="x").key)
     found = store.state(record, replace(standing, inputs=missing))
-    assert (found.name, "stands on is not here: CIFAR-10 is not here." in found.reason) == ("stale", True)
+    assert (found.name, "stands on does not hold: CIFAR-10 is not here." in found.reason) == ("stale", True)
 
 
 def test_other_packages_are_settled_by_the_twin(monkeypatch):
@@ -171,6 +181,34 @@ def test_other_packages_are_settled_by_the_twin(monkeypatch):
     assert store.state(pinned, replace(EXPERIMENT, compute=doubled)).name == "valid"  # remembered by digest
     monkeypatch.setattr(records, "packages", lambda: {**pinned.meta["packages"], "numpy": "99.1"})
     assert store.state(pinned, replace(EXPERIMENT, compute=doubled)).name == "stale"
+
+
+def packages_of_another_machine(monkeypatch):
+    versions = {**records.packages(), "torch": "99.0"}
+    monkeypatch.setattr(records, "packages", lambda: versions)
+
+
+def test_a_record_of_other_packages_needs_a_twin_of_the_same(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        packages_of_another_machine(elsewhere)
+        record = store.run(EXPERIMENT, "laptop", kind="x")
+    store.pin(EXPERIMENT, store.run(EXPERIMENT, "smoke").key)
+    with pytest.raises(store.Refused, match="no twin smoke of that code is here"):
+        store.pin(EXPERIMENT, record.key)
+
+
+def test_no_run_is_continued_with_other_packages(monkeypatch):
+    with monkeypatch.context() as elsewhere:
+        packages_of_another_machine(elsewhere)
+        with pytest.raises(store.Unfinished):
+            store.run(replace(EXPERIMENT, compute=doubled), "laptop", max_seconds=1e-9)
+
+    def spent(work):
+        assert not work.folder.exists(), "continued"
+        return 0.0
+
+    monkeypatch.setattr(store, "_spent", spent)
+    store.run(replace(EXPERIMENT, compute=doubled), "laptop")
 
 
 def test_precision_is_part_of_record_and_key():
@@ -239,6 +277,11 @@ def test_the_memory_is_of_one_choice_of_features(pinned, other_code, monkeypatch
 def test_a_damaged_memory_is_none(pinned, other_code, content):
     files.write_atomic(store.runs() / "verified.json", content.encode())
     assert store.state(pinned, EXPERIMENT).name == "valid"
+    assert memory.recall("a") is None
+
+
+def test_a_line_that_contradicts_itself_is_none():
+    files.write_atomic(store.runs() / "verified.json", b'{"a": ["valid", "the recomputed twin differs"]}')
     assert memory.recall("a") is None
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from diffnotes import identity, runtime, train
 from diffnotes.denoising import DenoisingLoss, LogNormal, NoiseLaw, UniformTime
 from diffnotes.errors import UserError
+from diffnotes.identity import differences, run_parts
 from diffnotes.process import VE, VP, FlowMatching
 from diffnotes.train import Batch, Objective, Plan, Snapshot
 
@@ -96,7 +97,7 @@ def test_another_objective_is_refused_in_a_used_folder(
 
 
 def test_another_network_is_refused_in_a_used_folder(stopped: Path) -> None:
-    with pytest.raises(UserError, match=r"other network \(shapes, initial weights\); delete"):
+    with pytest.raises(UserError, match=r"other network \(shapes, layers, initial weights\); delete"):
         run(stopped, model=Toy(2))
     other = Toy()
     other.linear.bias.data[0] += 1e-3
@@ -105,6 +106,21 @@ def test_another_network_is_refused_in_a_used_folder(stopped: Path) -> None:
             UserError, match="began with other weights; build the network as that run did, not"
         ):
             run(stopped, model=unlike)
+
+
+def test_networks_of_equal_shapes_and_other_layers_are_other_runs() -> None:
+    objective = Other(torch.zeros(3, 2))
+    made = []
+    for layer in (torch.nn.ReLU(), torch.nn.Tanh(), torch.nn.ReLU()):
+        torch.manual_seed(0)
+        made.append(run_parts(torch.nn.Sequential(torch.nn.Linear(2, 2), layer), objective, {}))
+    assert made[0] == made[2]
+    assert differences(made[0], made[1]) == ["network (layers)"]
+    frozen = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+    frozen.load_state_dict({k: torch.zeros_like(v) for k, v in frozen.state_dict().items()})
+    before = run_parts(frozen, objective, {})
+    frozen[0].bias.requires_grad_(False)
+    assert differences(before, run_parts(frozen, objective, {})) == ["network (trained)"]
 
 
 @dataclass(frozen=True)

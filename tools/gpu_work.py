@@ -252,7 +252,8 @@ class Session:
 
     def _pack_partial(self) -> list[str]:
         lines = [line for line in self.report.records if line.state != "finished"]
-        folders = [self._folder(line) / f"partial-{line.code}" for line in lines]
+        names = [store.partial_name(experiments.find(line.experiment)) for line in lines]
+        folders = [self._folder(line) / name for line, name in zip(lines, names, strict=True)]
         content, left = gpu_pack.packed(_partial_files(folders), store.runs(), self.limit)
         files.write_atomic(self.out / "partial.zip", content)
         return [_left_out(path, "that training run starts over") for path in left]

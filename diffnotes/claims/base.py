@@ -127,6 +127,7 @@ def held(
         raise Unfit(str(error), "missing" if isinstance(error, store.Lost) else "tampered") from error
     if found is None:
         raise Unfit(_none(experiment, settings, profile) if profile else "no record yet", "missing")
+    _only_one(found, settings)
     record = look(found)
     if record.state != "valid":
         raise Unfit(f"its record is {record.state}: {record.reason}", record.state)
@@ -135,6 +136,16 @@ def held(
         return held(other, settings, look, record.profile)
 
     return replace(record, beside=beside)
+
+
+def _only_one(found: store.Record, settings: Mapping[str, Any]) -> None:
+    """SpecError where the settings of a claim fit other pinned records as well."""
+    mine = (found.experiment, found.profile)
+    shown = [entry.shown for entry in store.index() if (entry.experiment, entry.profile) == mine]
+    fitting = [one for one in shown if all(one.get(name, value) == value for name, value in settings.items())]
+    if len(fitting) > 1:
+        names = ", ".join(fitting[0])
+        raise store.SpecError(f"{len(fitting)} records of {mine[0]} fit {dict(settings)}; say {names}.")
 
 
 def companion(record: store.Record, experiment: str, settings: Mapping[str, Any]) -> store.Record:

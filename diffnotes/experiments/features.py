@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from diffnotes import data, files, runtime, store
+from diffnotes.errors import UserError
 from diffnotes.experiments.looks import looked
 from diffnotes.features import (
     SIDE,
@@ -225,7 +226,10 @@ def weights_digest() -> str:
 
 
 def _weights() -> Arrays:
-    arrays = store.load(EXPERIMENT).arrays
+    record = store.load(EXPERIMENT)
+    if record.state != "valid":
+        raise UserError(f"The features are {record.state} ({record.reason}); run and pin them again.")
+    arrays = record.arrays
     return {name.removeprefix(PREFIX): w for name, w in arrays.items() if name.startswith(PREFIX)}
 
 

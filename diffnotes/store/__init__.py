@@ -42,13 +42,14 @@ from diffnotes.store.spec import (
     numbers,
     request,
 )
-from diffnotes.store.staleness import State, checked, code_digest, ship, state, verify
+from diffnotes.store.staleness import State, checked, code_digest, partial_name, ship, state, verify
 
 __all__ = [
     "PINNED", "RANK", "Arrays", "Entry", "Experiment", "Lost", "MissingRecord", "Record", "Refused",
     "Request", "Spec", "SpecError", "State", "Tampered", "Tolerance", "Unfinished", "Work", "best", "checked",
     "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "load_all", "number",
-    "numbers", "parameters", "pin", "request", "results", "root", "run", "runs", "shared_profile", "ship",
+    "numbers", "parameters", "partial_name", "pin", "request", "results", "root", "run", "runs",
+    "shared_profile", "ship",
     "state", "verify",
 ]  # fmt: skip
 
@@ -219,9 +220,9 @@ def run(experiment: Experiment, profile: str, max_seconds: float | None = None, 
     code.refuse_if_edited(experiment.module)
     origin = records.commit()
     digest = code_digest(experiment)
-    arrays, made = _computed(
-        experiment, spec, Work(folder / f"partial-{digest}", max_seconds, f"{experiment.name} ({profile})")
-    )
+    title = f"{experiment.name} ({profile})"
+    work = Work(folder / partial_name(experiment), max_seconds, title)
+    arrays, made = _computed(experiment, spec, work)
     code.refuse_if_edited(experiment.module)
     made |= {"key": name, "data": data, "inputs": inputs, "code": digest, **origin}
     record = records.write(folder, experiment, spec, profile, arrays, **made)
@@ -237,7 +238,7 @@ def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
     folder = runs() / experiment.name / name
     done = records.read_own(folder)
     if done is None or state(done, experiment).name != "valid":  # as `run` decides
-        experiment.compute(spec, Follower(folder / f"partial-{code_digest(experiment)}"))
+        experiment.compute(spec, Follower(folder / partial_name(experiment)))
 
 
 def pin(experiment: Experiment, record_key: str) -> Record:

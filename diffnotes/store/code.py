@@ -3,7 +3,7 @@
 Reached is what Python would load, and more where that cannot be told from the text: every module named by an
 import of any form (`import a`, `from a import b`, `from . import b`, in functions too) or by a string; the
 `__init__` of every package on the way; the whole package from a module that imports by a name which it only
-computes. Data files count with the modules beside them, and wherever a string ends with their name.
+computes. Data files count always; the texts of claims only where they are named.
 
 Digests are over syntax trees, without comments, docstrings and layout, and over the bytes of data files. They
 are of the code that this process runs (`sources.SOURCES`), not of what is on disk by now: `edited` compares.
@@ -25,7 +25,10 @@ from diffnotes.errors import UserError
 NAME = sources.PACKAGE.name
 DIGITS = 16
 # Calls that import by name: with a literal one the string tells, with any other the whole package counts.
-DYNAMIC = {"import_module", "__import__", "run_module", "run_path", "exec", "eval", "spec_from_file_location"}
+LITERAL = {"import_module", "__import__", "run_module"}
+DYNAMIC = LITERAL | {"run_path", "spec_from_file_location", "SourceFileLoader", "iter_modules", "get_data"}
+BUILT_IN = {"exec", "eval"}  # as names, not as methods of something
+NOT_READ = {"claims/claims.toml"}  # a data file that computations do not read, unless they name it
 REGISTRIES = {"experiments/__init__.py": "NAMES"}  # a list of names, which says nothing of what they do
 
 
@@ -42,26 +45,36 @@ class _File:
     named: set[str] = field(default_factory=set)  # all modules that it names anywhere
     data: set[str] = field(default_factory=set)
     dynamic: bool = False
+    reads_itself: bool = False  # its docstrings or its text, so that these count
+    raw: str = ""  # the digest of its bytes
 
 
 def digest(module: str) -> str:
     """The digest of the code behind a module, 16 hexadecimal digits."""
-    parts = [f"{name} {_digest(name)}" for name in sorted(reached(module))]
+    names = sorted(reached(module))
     outside = _outside(module)
-    parts += [f"{module} {_scan(outside, module, False).digest}"] if outside is not None else []
+    own = [_scan(outside, module, False)] if outside is not None else []
+    every = [*map(_file, (name for name in names if name.endswith(".py"))), *own]
+    raw = any(file.reads_itself for file in every)
+    parts = [f"{name} {_digest(name, raw)}" for name in names]
+    parts += [f"{module} {file.raw if raw else file.digest}" for file in own]
     return files.sha256_bytes("\n".join(parts).encode())[:DIGITS]
 
 
 def edited(module: str) -> list[str]:
     """The files behind a module that are not on disk as this process began with them."""
-    return [name for name in sorted(reached(module)) if sources.on_disk(name) != sources.SOURCES[name]]
+    names = [name for name in sorted(reached(module)) if sources.on_disk(name) != sources.SOURCES[name]]
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    if _outside(module) is not None and loaded and Path(loaded).read_bytes() != _outside(module):
+        names.append(Path(loaded).name)
+    return names
 
 
 def refuse_if_edited(module: str) -> None:
     """Raise Edited when files behind a module have changed since this process began."""
     if names := edited(module):
         raise Edited(
-            f"{NAME}/{names[0]} has changed since this process began, so its numbers would be booked on code "
+            f"{names[0]} has changed since this process began, so its numbers would be booked on code "
             "that did not make them; start again (a notebook: restart the kernel). Finished parts are kept."
         )
 
@@ -90,7 +103,7 @@ def _closure(start: frozenset[str]) -> frozenset[str]:
         file = _file(path)
         if wholly and file.dynamic:
             return frozenset(sources.SOURCES)
-        found |= {path, *_beside(path), *(file.data if wholly else ())}
+        found |= {path, *_read_by_all(), *(file.data if wholly else ())}
         waiting += [(other, True) for other in (file.named if wholly else file.top)]
         waiting += [(parent, False) for parent in _parents(name)]
     return frozenset(found)
@@ -106,7 +119,7 @@ def _path(module: str) -> str | None:
     if module.split(".")[0] != NAME:
         return None
     base = "/".join(module.split(".")[1:])
-    candidates = [f"{base}.py", f"{base}/__init__.py"] if base else ["__init__.py"]
+    candidates = [f"{base}/__init__.py", f"{base}.py"] if base else ["__init__.py"]  # as Python looks for it
     return next((name for name in candidates if name in sources.SOURCES), None)
 
 
@@ -125,27 +138,19 @@ def _data() -> tuple[str, ...]:
 
 
 @cache
-def _beside(path: str) -> tuple[str, ...]:
-    """Data files in the folder of a source file, and in folders below it that are no packages."""
-    here = path.rpartition("/")[0]
-    return tuple(name for name in _data() if _package_of(name) == here)
-
-
-@cache
-def _package_of(name: str) -> str:
-    """The innermost package folder around a file; "" is the package itself."""
-    folder = name.rpartition("/")[0]
-    while folder and f"{folder}/__init__.py" not in sources.SOURCES:
-        folder = folder.rpartition("/")[0]
-    return folder
+def _read_by_all() -> tuple[str, ...]:
+    """Data files that any computation may read, by a name that no text shows."""
+    return tuple(name for name in _data() if name not in NOT_READ)
 
 
 # ---------------------------------------------------------------------------------------------- single files
 
 
 @cache
-def _digest(path: str) -> str:
-    return _file(path).digest if path.endswith(".py") else files.sha256_bytes(sources.SOURCES[path])
+def _digest(path: str, raw: bool) -> str:
+    if not path.endswith(".py"):
+        return files.sha256_bytes(sources.SOURCES[path])
+    return _file(path).raw if raw else _file(path).digest
 
 
 @cache
@@ -156,12 +161,28 @@ def _file(path: str) -> _File:
     return _scan(sources.SOURCES[path], module, package, REGISTRIES.get(path, ""))
 
 
+_seen: dict[int, tuple[object, bytes]] = {}  # modules outside the package with their source when first seen
+
+
 def _outside(module: str) -> bytes | None:
-    """The source of an experiment that is defined outside the package, such as in a test."""
+    """The source of an experiment that is defined outside the package, such as in a test, as it was when the
+    experiment was made. Raises Edited for one that is in no file, whose code nobody could compare.
+    """
     if module.split(".")[0] == NAME:
         return None
-    loaded = getattr(sys.modules.get(module), "__file__", None)
-    return Path(loaded).read_bytes() if loaded else b""
+    found = sys.modules.get(module)
+    loaded = getattr(found, "__file__", None)
+    if found is None or loaded is None:
+        raise Edited(f"The experiment of {module} is in no file, so its code has no digest; put it into one.")
+    if id(found) not in _seen:
+        _seen[id(found)] = (found, Path(loaded).read_bytes())
+    return _seen[id(found)][1]
+
+
+def see(module: str) -> None:
+    """Remember the source of a module outside the package, while it is the one that runs."""
+    if getattr(sys.modules.get(module), "__file__", None):
+        _outside(module)
 
 
 def _scan(text: bytes, module: str, package: bool, registry: str = "") -> _File:
@@ -169,16 +190,29 @@ def _scan(text: bytes, module: str, package: bool, registry: str = "") -> _File:
     tree = ast.parse(text)
     here = module if package else module.rpartition(".")[0]
     tree.body = [node for node in tree.body if not (registry and _assigns(node, registry))]
-    found = _File(files.sha256_bytes(_dump(_without_docstrings(tree)).encode()))
+    names = {word for node in ast.walk(tree) for word in _words(node)}
+    found = _File("", dynamic=_is_dynamic(tree), raw=files.sha256_bytes(text))
+    found.reads_itself = bool(names & {"__doc__", "getsource", "getsourcelines", "getdoc"})
+    own = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
     for node in _at_load(tree):
         found.top |= set(_imports(node, here))
+    runs_own = own & {word for node in _at_load(tree) for word in _words(node)}
     for node in ast.walk(tree):
         found.named |= set(_imports(node, here))
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             found.named |= _named_modules(node.value, here)
             found.data |= {name for name in _data() if node.value.endswith(name.rpartition("/")[2])}
-        found.dynamic |= isinstance(node, ast.Call) and _is_dynamic(node)
+    found.top |= found.named if runs_own else set()
+    found.digest = files.sha256_bytes(_dump(_without_docstrings(tree)).encode())
     return found
+
+
+def _words(node: ast.AST) -> Iterator[str]:
+    """The names that a node uses."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    elif isinstance(node, ast.Attribute):
+        yield node.attr
 
 
 def _assigns(node: ast.stmt, name: str) -> bool:
@@ -227,18 +261,31 @@ def _named_modules(text: str, here: str) -> set[str]:
     return {name} & _modules()
 
 
-def _is_dynamic(call: ast.Call) -> bool:
-    """Whether a call imports by a name that is not written there."""
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-    if name not in DYNAMIC or (name in ("exec", "eval") and isinstance(call.func, ast.Attribute)):
+def _is_dynamic(tree: ast.Module) -> bool:
+    """Whether a file imports by a name that is not written there, or may do so."""
+    told = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call) and _tells(node)}
+    for node in ast.walk(tree):
+        word = next(_words(node), "")
+        if word in DYNAMIC and id(node) not in told:
+            return True
+        if isinstance(node, ast.Name) and word in BUILT_IN:
+            return True
+        if isinstance(node, ast.ImportFrom) and any(a.asname and a.name in DYNAMIC for a in node.names):
+            return True
+    return False
+
+
+def _tells(call: ast.Call) -> bool:
+    """Whether a call that imports says what, by a literal or by the beginning of one."""
+    if next(_words(call.func), "") not in LITERAL or not call.args:
         return False
-    first = call.args[0] if call.args else None
-    literal = isinstance(first, ast.Constant) or (
-        isinstance(first, ast.JoinedStr)
-        and isinstance(first.values[0], ast.Constant)
-        and str(first.values[0].value).startswith(f"{NAME}.")
-    )
-    return not literal
+    if any(word.arg == "fromlist" for word in call.keywords) or len(call.args) > 2:
+        return False
+    first = call.args[0]
+    if isinstance(first, ast.JoinedStr):
+        first = first.values[0]
+        return isinstance(first, ast.Constant) and str(first.value).startswith(f"{NAME}.")
+    return isinstance(first, ast.Constant)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

@@ -14,6 +14,7 @@ import numpy as np
 
 from diffnotes import files
 from diffnotes.errors import UserError
+from diffnotes.store import code
 from diffnotes.store.spec import Spec
 
 Arrays = dict[str, np.ndarray]
@@ -72,6 +73,9 @@ class Experiment:
     precision: str = "float32"
     tolerance: Tolerance = Tolerance()
     tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        code.see(self.module)
 
     @property
     def module(self) -> str:

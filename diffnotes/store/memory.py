@@ -20,6 +20,7 @@ from diffnotes.errors import UserError
 from diffnotes.store import records
 
 KEPT = ("valid", "stale")
+EQUAL = "the recomputed twin is equal"
 MOST = 400  # lines; the oldest go first
 VARIABLES = ("DIFFNOTES_FEATURES",)  # of the environment, that change what code computes
 
@@ -82,4 +83,5 @@ def _is_said(value: object) -> bool:
         and len(value) == 2
         and value[0] in KEPT
         and isinstance(value[1], str)
+        and (value[0] == "valid") == (value[1] == EQUAL)
     )

@@ -64,7 +64,7 @@ def _evidence(
     Of today's code: the pinned ones that hold, and new ones for the rest. Of other code: those that it made,
     all of which must hold today.
     """
-    if record.meta["code"] == staleness.code_digest(experiment):
+    if record.meta["code"] == staleness.code_digest(experiment) and staleness.same_packages(record):
         holding = {t.profile: t for t in staleness.pinned_twins(experiment) if _holds(experiment, t)}
         return [holding.get(profile) or make_twin(profile) for profile in experiment.twins]
     twins, missing = staleness.of_the_same_code(record, experiment)
@@ -150,10 +150,15 @@ def _pin_twin(experiment: Experiment, twin: Record) -> Record:
     if (found := staleness.state(twin, experiment)).name != "valid":
         raise Refused(f"{twin.key} is no longer what the code computes ({found.reason}); run it again.")
     pinned = [e for e in index() if e.experiment == experiment.name and not is_twin(e.profile)]
-    holding = [e for e in pinned if e.readable() and staleness.state(e.read(), experiment).name == "valid"]
+    holding = [e for e in pinned if e.readable() and _still_holds(experiment, e)]
     written = _write(twin, {}, {})
     records.write_index([_with_twin(e, twin) if e in holding else e for e in index()])
     return written
+
+
+def _still_holds(experiment: Experiment, entry: Entry) -> bool:
+    """By the twins that the index names for it; one that is being pinned may be new."""
+    return staleness.state(entry.read(), experiment, by_all=False).name == "valid"
 
 
 def _with_twin(entry: Entry, twin: Record) -> Entry:

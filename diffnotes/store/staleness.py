@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from diffnotes import files
 from diffnotes.errors import UserError
 from diffnotes.store import code, memory, records
 from diffnotes.store.experiment import Arrays, Experiment, Tolerance, is_twin
@@ -32,12 +33,15 @@ class State:
     reason: str
 
 
-def state(record: Record, experiment: Experiment) -> State:
-    """The state of a record under the code that this process runs."""
+def state(record: Record, experiment: Experiment, *, by_all: bool = True) -> State:
+    """The state of a record under the code that this process runs.
+
+    All twins of the experiment must speak for it; with `by_all` False only those that the index names for it.
+    """
     try:
         record.check_bytes()
         drift = _drift(record, experiment)
-        return State("stale", drift) if drift else _by_code(record, experiment)
+        return State("stale", drift) if drift else _by_code(record, experiment, by_all)
     except Tampered as error:
         return State("tampered", str(error))
 
@@ -69,6 +73,12 @@ def code_digest(experiment: Experiment) -> str:
     return code.digest(experiment.module)
 
 
+def partial_name(experiment: Experiment) -> str:
+    """The folder of partial results: of one code and one set of packages; no other continues them."""
+    made_by = f"{code_digest(experiment)} {sorted(records.packages().items())}"
+    return f"partial-{files.sha256_bytes(made_by.encode())[: code.DIGITS]}"
+
+
 def pinned_twins(experiment: Experiment) -> list[Record]:
     """The pinned twins that can be read."""
     entries = [e for e in records.index() if e.experiment == experiment.name and is_twin(e.profile)]
@@ -92,8 +102,11 @@ def speakers(record: Record, experiment: Experiment) -> tuple[list[Record], list
 
 
 def of_the_same_code(record: Record, experiment: Experiment) -> tuple[list[Record], list[str]]:
-    """The twins here, pinned or not, that the code of a record made, and the profiles of those missing."""
-    made = {t.profile: t for t in _all_twins(experiment) if t.meta["code"] == record.meta["code"]}
+    """The twins here, pinned or not, that the code of a record made with the same packages, and the profiles
+    of those missing."""
+    origin = (record.meta["code"], record.meta["packages"])
+    twins = _all_twins(experiment)
+    made = {t.profile: t for t in twins if (t.meta["code"], t.meta["packages"]) == origin}
     return list(made.values()), sorted(experiment.twins.keys() - made.keys())
 
 
@@ -116,7 +129,7 @@ def _drift(record: Record, experiment: Experiment) -> str:
     try:
         here = stands_on(experiment, record)
     except UserError as error:
-        return f"a record that it stands on is not here: {error}"
+        return f"a record that it stands on does not hold: {error}"
     differ = [name for name, now in here.items() if record.stands_on.get(name) != now]
     return f"{', '.join(differ)}: other data than those it was computed from" if differ else ""
 
@@ -146,17 +159,19 @@ def stands_on(experiment: Experiment, record: Record) -> dict[str, str]:
 # --------------------------------------------------------------------------------------------- code and twins
 
 
-def _by_code(record: Record, experiment: Experiment) -> State:
+def _by_code(record: Record, experiment: Experiment, by_all: bool) -> State:
     """By digests where nothing has changed, else by twins."""
     if names := code.edited(experiment.module):
-        return State("stale", f"diffnotes/{names[0]} has changed since this process began; start it again")
+        return State("stale", f"{names[0]} has changed since this process began; start it again")
     twins, missing = speakers(record, experiment)
     said = [_remembered(experiment, twin) for twin in twins]
     if worse := [one for one in said if one is not None and one.name != "valid"]:
         return worse[0]  # `verify` may know better than any digest
     same = record.meta["code"] == code_digest(experiment)
-    if same and _same_packages(record):
+    if same and same_packages(record):
         return State("valid", "the code is the one that made it")
+    if by_all and not is_twin(record.profile):
+        missing = missing or sorted(experiment.twins.keys() - {twin.profile for twin in twins})
     if missing:
         return State("stale", f"{_changed(same)}, and no twin {missing[0]} speaks for it; run it again")
     known = (one or _own(experiment, twin) for one, twin in zip(said, twins, strict=True))
@@ -166,7 +181,7 @@ def _by_code(record: Record, experiment: Experiment) -> State:
 
 def _own(experiment: Experiment, twin: Record) -> State | None:
     """A twin of the very code and packages of today needs no second computation."""
-    if twin.meta["code"] == code_digest(experiment) and _same_packages(twin):
+    if twin.meta["code"] == code_digest(experiment) and same_packages(twin):
         return State("valid", "its twin is of today's code")
     return None
 
@@ -179,7 +194,7 @@ def _pinning(experiment: Experiment, twin: str) -> str:
     return f"`python -m diffnotes run {experiment.name} --profile {twin} --pin` pins it"
 
 
-def _same_packages(record: Record) -> bool:
+def same_packages(record: Record) -> bool:
     """Whether the versions of the record's packages are those here; a local part such as +cpu is ignored."""
     here = records.packages()
     then = record.meta["packages"]
@@ -212,7 +227,7 @@ def _remembered(experiment: Experiment, twin: Record) -> State | None:
 def _recomputed(experiment: Experiment, twin: Record) -> State:
     """Recompute the twin, compare, and remember. One that cannot be recomputed is stale, for now."""
     if names := code.edited(experiment.module):
-        return State("stale", f"diffnotes/{names[0]} has changed since this process began; start it again")
+        return State("stale", f"{names[0]} has changed since this process began; start it again")
     try:
         expected = twin.arrays
         with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +239,7 @@ def _recomputed(experiment: Experiment, twin: Record) -> State:
         name = f"{type(error).__name__}: {_first_line(error)}"
         return State("stale", f"the twin {twin.profile} cannot be recomputed ({name})")
     differs = State("stale", f"the recomputed twin differs: {difference}")
-    said = differs if difference else State("valid", "the recomputed twin is equal")
+    said = differs if difference else State("valid", memory.EQUAL)
     if not code.edited(experiment.module):
         memory.keep(_line(experiment, twin), (said.name, said.reason))
     return said
