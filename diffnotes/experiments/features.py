@@ -227,7 +227,7 @@ def weights_digest() -> str:
 
 def _weights() -> Arrays:
     record = store.load(EXPERIMENT)
-    if record.state != "valid":
+    if record.state in ("stale", "tampered", "missing"):
         raise UserError(f"The features are {record.state} ({record.reason}); run and pin them again.")
     arrays = record.arrays
     return {name.removeprefix(PREFIX): w for name, w in arrays.items() if name.startswith(PREFIX)}
