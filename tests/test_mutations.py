@@ -26,14 +26,15 @@ import json, sys, tempfile
 from pathlib import Path
 from diffnotes import experiments, files, store
 from diffnotes.experiments import status
+from diffnotes.store import staleness
 experiment = experiments.find(sys.argv[1])
 found = [[row.state, row.reason] for row in status.rows(sys.argv[1])]
 print(json.dumps(found))
 valid = any(state == "valid" for state, _ in found)  # else nothing is claimed
-for name, spec in experiment.twins.items() if valid else ():
+for twin in staleness.pinned_twins(experiment) if valid else ():  # each with the settings it was pinned with
     with tempfile.TemporaryDirectory() as folder:
-        found = experiment.compute(spec, store.Work(Path(folder)))
-    files.save_npz_atomic(Path(sys.argv[2]) / f"{name}.npz", found)
+        found = experiment.compute(experiment.spec.restored(twin.spec), store.Work(Path(folder)))
+    files.save_npz_atomic(Path(sys.argv[2]) / f"{twin.profile}.npz", found)
 print("computed")
 """
 
