@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,15 @@ from diffnotes import experiments
 from diffnotes.errors import UserError
 from diffnotes.store import Arrays, Experiment, Spec, Work
 from diffnotes.store.twin import recompute
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As a twin is recomputed: bits are equal only with as many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def plain(name: str, folder: Path) -> Arrays:
