@@ -8,12 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from diffnotes import store
-from diffnotes.errors import UserError
-from diffnotes.experiments import speed, training_speed
-from diffnotes.figures.speed import speed_targets, timings
-from diffnotes.figures.style import BookTable
-from diffnotes.figures.training_speed import network_targets
-from diffnotes.figures.training_speed import timings as network_timings
+from diffnotes.base.errors import UserError
+from diffnotes.chapters.speed import experiment as speed
+from diffnotes.chapters.speed import training as training_speed
+from diffnotes.chapters.speed.figures import speed_targets, timings
+from diffnotes.chapters.speed.training_figures import network_targets
+from diffnotes.chapters.speed.training_figures import timings as network_timings
+from diffnotes.show.style import BookTable
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Import the part you need, as in ``from diffnotes.posterior import posterior``. T
 package's own files, so ``import diffnotes`` is fast and works without torch.
 """
 
-from diffnotes import sources as _sources  # before any other module of the package
+from diffnotes.base import sources as _sources
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "_sources"]

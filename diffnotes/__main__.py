@@ -14,9 +14,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from diffnotes import experiments, store
-from diffnotes.errors import UserError
-from diffnotes.experiments import status as overview
+from diffnotes import chapters as experiments
+from diffnotes import store
+from diffnotes.base.errors import UserError
+from diffnotes.chapters import status as overview
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -88,7 +89,7 @@ def status(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Recompute every twin and compare it with what is pinned."""
-    names = [options.experiment] if options.experiment else list(experiments.NAMES)
+    names = [options.experiment] if options.experiment else list(experiments.names())
     bad = 0
     for experiment in map(experiments.find, names):
         found = store.verify(experiment)
@@ -111,14 +112,14 @@ def fetch(options: argparse.Namespace) -> None:
 
 def claims(options: argparse.Namespace) -> int:
     """Check every claim of the papers against the pinned records; 4 when one of those does not hold."""
-    from diffnotes.claims import check_all
+    from diffnotes.chapters.checks import check_all
 
     checked = check_all(overview.checked)
     found = [claim.as_dict() for claim in checked]
     if options.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     elif options.short:
-        from diffnotes.figures.tables import claims_in_short
+        from diffnotes.show.tables import claims_in_short
 
         print(claims_in_short(found))
     else:
@@ -163,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     made = command(run, "compute a record, in slices if --max-seconds is given; prints its key and folder")
-    made.add_argument("experiment", help=", ".join(experiments.NAMES))
+    made.add_argument("experiment", help=", ".join(experiments.names()))
     made.add_argument(
         "--profile",
         default="laptop",

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from diffnotes.errors import UserError
-from diffnotes.points import Data, Points, half_squares, points, squared_distances
-from diffnotes.runtime import MEBIBYTE, blocks, full_precision, memory_budget, normals, rows_within, uniforms
-from diffnotes.shapes import Float, Int, Num, Tensor
+from diffnotes.base.errors import UserError
+from diffnotes.base.runtime import (
+    MEBIBYTE,
+    blocks,
+    full_precision,
+    memory_budget,
+    normals,
+    rows_within,
+    uniforms,
+)
+from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.posterior import Data, Points, half_squares, points, squared_distances
 
 _CANDIDATES = 8  # points per row that the first search keeps
 _Z = 1.959963984540054  # 97.5 % of a standard normal lies below

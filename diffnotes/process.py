@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
-from diffnotes.errors import UserError
-from diffnotes.shapes import Float, Tensor
+from diffnotes.base.errors import UserError
+from diffnotes.base.shapes import Float, Tensor
 
 TARGETS = ("x0", "eps", "score", "velocity", "v", "F")
 SIGMA_DATA = 0.5  # EDM's standard deviation of the data (Karras et al. 2022, Table 1)

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 import torch
 
-from diffnotes.errors import UserError
+from diffnotes.base.errors import UserError
+from diffnotes.base.runtime import blocks, normals
+from diffnotes.base.shapes import Float, Int, Tensor
 from diffnotes.process import VE, FlowMatching, Process
-from diffnotes.runtime import blocks, normals
-from diffnotes.shapes import Float, Int, Tensor
 
 Denoiser = Callable[..., Tensor]  # (x [b, ...], sigma scalar or [b]) -> E[x0|x] [b, ...]
 SOLVERS = ("euler", "heun")

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "diffnotes"
 SHAPED = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
     for path in PACKAGE.rglob("*.py")
-    if "from diffnotes.shapes import" in path.read_text()
+    if "from diffnotes.base.shapes import" in path.read_text()
 ]
 install_import_hook(SHAPED, "beartype.beartype")
 

@@ -21,53 +21,35 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "diffnotes"
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
-# Module or subpackage -> what lies directly below it. It may import these and all that lies below them.
-# A new module gets a line here: that is the moment to think about where it belongs.
+# Room -> the rooms directly below it. A room may import these and all that lies below them. A new room gets a
+# line here: that is the moment to think about where it belongs. A chapter has a room of its own, "chapters.toy".
 BELOW = {
-    "sources": "",
-    "errors": "",
-    "shapes": "",
-    "files": "errors",
-    "runtime": "files shapes",
-    "process": "runtime",
-    "download": "files",
-    "images": "files shapes",
-    "specimens": "runtime",
-    "data_part": "files shapes",
-    "data": "process download images specimens data_part",
-    "shards": "errors shapes",
-    "points": "runtime shards",
-    "posterior": "data points",
-    "loss_sums": "files shapes",
-    "integer_products": "runtime",
-    "pairwise": "points integer_products",
-    "pruning": "posterior integer_products",
-    "subset_loss": "pairwise",
-    "optimal_loss": "pruning subset_loss loss_sums",
-    "metrics": "data points",
-    "layers": "errors shapes",
-    "networks": "process layers",
-    "identity": "errors shapes",
-    "checkpoints": "files identity",
-    "train": "networks checkpoints",
-    "features": "train data",
-    "denoising": "train",
-    "sample": "denoising",
-    "store": "files sources",
-    "fingerprints": "data",
-    "experiments": "optimal_loss metrics sample store features fingerprints",
-    "figures": "store",
-    "widgets": "store",
-    "claims": "store",
-    "__main__": "experiments figures widgets claims",
+    "base": "",
+    "process": "base",
+    "data": "process",
+    "posterior": "data",
+    "optimal_loss": "posterior",
+    "networks": "data",
+    "store": "base",
+    "train": "networks store",
+    "sample": "train",
+    "metrics": "posterior",
+    "show": "store",
+    "chapters": "store",
+    "chapters.toy": "chapters optimal_loss sample metrics show",
+    "experiments": "chapters.toy",
+    "__main__": "chapters data show",
 }
-TORCH_FREE = ("errors", "files", "store", "figures", "widgets", "claims")
+CHAPTER = BELOW["chapters.toy"]  # every chapter's room may import the same, and no other chapter's room
+# What a chapter's page needs does without torch: its modules of these names.
+FREE = re.compile(r"(.*_)?(readings|figures|tables|findings|slider|claims)")
+TORCH_FREE = ("base.errors", "base.files", "base.sources", "base.statistics", "store", "show", "chapters")
 HEAVY = {"torch", "torchvision", "sklearn"}
 # Other packages. The core runs on a bare GPU node. No torchvision: data.py loads it by name, with a guard.
 CORE_PACKAGES = {"numpy", "torch", "sklearn", "tqdm", "PIL", "jaxtyping"}
 BOOK_PACKAGES = {"numpy", "tqdm", "PIL", "matplotlib", "seaborn", "ipywidgets", "IPython"}
-PACKAGES = dict.fromkeys(["store", "figures", "widgets", "claims", "__main__"], BOOK_PACKAGES)
-PACKAGES["experiments"] = CORE_PACKAGES | {"scipy"}  # comes with scikit-learn
+PACKAGES = dict.fromkeys(["store", "show", "chapters", "__main__"], BOOK_PACKAGES)
+SCIENCE = CORE_PACKAGES | {"scipy"}  # comes with scikit-learn
 
 
 # --- imports ---
@@ -94,51 +76,74 @@ def imports(path: Path) -> set[str]:
     return names
 
 
-def part(name: str) -> str:
-    """The module or subpackage of diffnotes that a dotted name belongs to; "" for the package itself."""
-    return name.split(".")[1] if "." in name else ""
-
-
-def own_parts(path: Path) -> set[str]:
-    """The parts of diffnotes that a file imports."""
-    return {part(name) for name in imports(path) if name.startswith("diffnotes.")} & set(BELOW)
+def room(name: str, package: Path) -> str:
+    """The room that a dotted name belongs to, such as "chapters.toy" for what is in that folder; else ""."""
+    words = name.split(".")[1:] or [""]
+    inner = ".".join(words[:2])
+    if words[0] == "chapters" and len(words) > 1 and (package / "chapters" / words[1]).is_dir():
+        return inner
+    exists = (package / words[0]).is_dir() or (package / f"{words[0]}.py").exists()
+    return words[0] if words[0] and exists else ""
 
 
 def below(name: str) -> set[str]:
-    """Everything a part may import."""
-    direct = BELOW[name].split()
+    """Everything a room may import."""
+    direct = (CHAPTER if name.startswith("chapters.") else BELOW[name]).split()
     return set(direct).union(*map(below, direct))
 
 
+def arrows(package: Path) -> set[tuple[str, str]]:
+    """Which room imports which other."""
+    pairs = {
+        (room(name, package), room(other, package))
+        for name, path in modules(package).items()
+        for other in imports(path)
+        if other.startswith("diffnotes.")
+    }
+    return {(here, there) for here, there in pairs if here and there and here != there}
+
+
 def wrong_arrows(package: Path) -> list[str]:
-    """Imports that lead upwards or sideways, and modules without a place in the order."""
-    faults = []
-    for name, path in modules(package).items():
-        here = part(name)
-        if here and here not in BELOW:
-            faults.append(f"{name} has no line in BELOW")
-        elif here:
-            faults += [f"{name} imports {other}" for other in own_parts(path) - below(here) - {here}]
-    return faults
+    """Imports that lead upwards or sideways, and rooms without a place in the order."""
+    known = {room(name, package) for name in modules(package)} - {""}
+    unknown = {name for name in known if not name.startswith("chapters.")} - set(BELOW)
+    found = sorted(arrows(package))
+    return [f"{name} has no line in BELOW" for name in sorted(unknown)] + [
+        f"{here} imports {there}" for here, there in found if here not in unknown and there not in below(here)
+    ]
 
 
 def foreign_packages(package: Path) -> list[str]:
-    """Imports of packages that a part must not need."""
+    """Imports of packages that a room must not need."""
     faults = []
     for name, path in modules(package).items():
-        allowed = PACKAGES.get(part(name), CORE_PACKAGES)
+        here = room(name, package)
+        allowed = PACKAGES.get(here, SCIENCE)
+        if here.startswith("chapters."):
+            allowed = BOOK_PACKAGES if FREE.fullmatch(name.split(".")[-1]) else SCIENCE
         tops = {other.split(".")[0] for other in imports(path)} - {"diffnotes", "__future__"}
         faults += [f"{name} imports {top}" for top in tops - set(sys.stdlib_module_names) - allowed]
     return faults
 
 
+def is_free(name: str, package: Path) -> bool:
+    """Whether a module promises to do without torch."""
+    here = room(name, package)
+    if here.startswith("chapters."):
+        return bool(FREE.fullmatch(name.split(".")[-1])) or name.count(".") == 2
+    return here in TORCH_FREE or name.removeprefix("diffnotes.") in TORCH_FREE
+
+
 def ways_to_torch(package: Path) -> list[str]:
-    """Parts that promise to do without torch and reach it, directly or through others."""
-    direct: dict[str, set[str]] = {}
-    for name, path in modules(package).items():
-        tops = {other.split(".")[0] for other in imports(path)} & HEAVY
-        direct[part(name)] = direct.get(part(name), set()) | own_parts(path) | tops
-    return [name for name in TORCH_FREE if reachable(name, direct) & HEAVY]
+    """Modules that promise to do without torch and reach it, directly or through others."""
+    known = modules(package)
+    direct = {}
+    for name, path in known.items():
+        words = name.split(".")
+        parents = {".".join(words[:k]) for k in range(1, len(words))}
+        found = imports(path)
+        direct[name] = (found & set(known)) | parents | {other.split(".")[0] for other in found} & HEAVY
+    return [name for name in known if is_free(name, package) and reachable(name, direct) & HEAVY]
 
 
 def reachable(start: str, arrows: Mapping[str, set[str]]) -> set[str]:
@@ -182,43 +187,52 @@ def loaders_of_torchvision(package: Path) -> list[str]:
 
 
 def test_only_data_loads_torchvision() -> None:
-    assert loaders_of_torchvision(PACKAGE) == ["diffnotes.data"]
+    assert loaders_of_torchvision(PACKAGE) == ["diffnotes.data.sets"]
 
 
 @pytest.mark.parametrize(
     ("files", "fault"),
     [
-        ({"process": "def f():\n    from diffnotes import train"}, "diffnotes.process imports train"),
-        ({"figures__toy": "import diffnotes.posterior"}, "diffnotes.figures.toy imports posterior"),
-        ({"novel": ""}, "diffnotes.novel has no line in BELOW"),
+        ({"process": "def f():\n    from diffnotes import train", "train": ""}, "process imports train"),
+        ({"show__toy": "import diffnotes.posterior", "posterior": ""}, "show imports posterior"),
+        ({"chapters__gap__a": "from diffnotes.chapters.toy import b", "chapters__toy__b": ""},
+         "chapters.gap imports chapters.toy"),
+        ({"novel": ""}, "novel has no line in BELOW"),
     ],
-)
+)  # fmt: skip
 def test_wrong_arrow_is_found(tmp_path: Path, files: dict[str, str], fault: str) -> None:
-    assert wrong_arrows(fake(tmp_path, **files, data="from diffnotes.runtime import f")) == [fault]
+    assert wrong_arrows(
+        fake(tmp_path, **files, base__runtime="", data="from diffnotes.base import runtime")
+    ) == [fault]
 
 
 def test_foreign_package_is_found(tmp_path: Path) -> None:
     package = fake(
-        tmp_path, runtime="import os\nimport matplotlib.pyplot", store__keys="import numpy\nimport torch"
+        tmp_path,
+        base__runtime="import os\nimport matplotlib.pyplot",
+        store__keys="import numpy\nimport torch",
+        chapters__toy__figures="import matplotlib\nimport scipy",
+        chapters__toy__experiment="import torch\nimport matplotlib",
     )
-    assert foreign_packages(package) == [
-        "diffnotes.runtime imports matplotlib",
+    assert sorted(foreign_packages(package)) == [
+        "diffnotes.base.runtime imports matplotlib",
+        "diffnotes.chapters.toy.experiment imports matplotlib",
+        "diffnotes.chapters.toy.figures imports scipy",
         "diffnotes.store.keys imports torch",
     ]
 
 
 def test_loader_of_torchvision_is_found(tmp_path: Path) -> None:
-    package = fake(tmp_path, images="import importlib\nimportlib.import_module('torchvision.io')")
-    assert loaders_of_torchvision(package) == ["diffnotes.images"]
+    package = fake(tmp_path, data__folders="import importlib\nimportlib.import_module('torchvision.io')")
+    assert loaders_of_torchvision(package) == ["diffnotes.data.folders"]
 
 
 def test_way_to_torch_is_found(tmp_path: Path) -> None:
-    package = fake(
-        tmp_path, claims="from diffnotes import helper, store", store="", shapes="import torch", files=""
-    )
+    room = {"chapters__toy__claims": "from diffnotes import helper, store", "store": ""}
+    package = fake(tmp_path, **room, base__shapes="import torch", base__files="")
     assert ways_to_torch(package) == []
-    fake(tmp_path, store__keys="def f():\n    from diffnotes.shapes import Float")
-    assert ways_to_torch(package) == ["store", "claims"]
+    fake(tmp_path, store="def f():\n    from diffnotes.base.shapes import Float")
+    assert sorted(ways_to_torch(package)) == ["diffnotes.chapters.toy.claims", "diffnotes.store"]
 
 
 # --- imports as they happen ---
@@ -249,8 +263,8 @@ def test_import_is_fast_and_light() -> None:
 
 
 def test_parts_without_torch_do_not_load_it() -> None:
-    names = [name for name in modules(PACKAGE) if part(name) in TORCH_FREE]
-    assert {part(name) for name in names} == set(TORCH_FREE)
+    names = [name for name in modules(PACKAGE) if is_free(name, PACKAGE)]
+    assert {"diffnotes.store", "diffnotes.show.style", "diffnotes.chapters.toy.figures"} <= set(names)
     assert heavy_after(names) == ""
 
 

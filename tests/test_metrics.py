@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffnotes import metrics
-from diffnotes.errors import UserError
+from diffnotes.base.errors import UserError
+from diffnotes.base.runtime import normals, uniforms
 from diffnotes.metrics import (
     Estimate,
     Neighbours,
@@ -27,7 +28,6 @@ from diffnotes.metrics import (
 )
 from diffnotes.optimal_loss import optimal_loss
 from diffnotes.posterior import ExactDenoiser
-from diffnotes.runtime import normals, uniforms
 
 NAN = math.nan
 

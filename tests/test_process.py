@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffnotes.errors import UserError
+from diffnotes.base.errors import UserError
+from diffnotes.base.runtime import normals
 from diffnotes.process import TARGETS, VE, VP, FlowMatching, Process, edm_scalings, noise_levels
-from diffnotes.runtime import normals
 
 PROCESSES = [VE(), VP(), FlowMatching()]
 RATIOS = st.floats(0.002, 80.0)

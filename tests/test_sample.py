@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diffnotes.errors import UserError
+from diffnotes.base.errors import UserError
 from diffnotes.process import VE, VP, FlowMatching
 from diffnotes.sample import (
     adaptive,

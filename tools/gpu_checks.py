@@ -20,12 +20,13 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from diffnotes import networks, optimal_loss, runtime
-from diffnotes.denoising import DenoisingLoss, UniformTime
+from diffnotes.base import runtime
+from diffnotes.networks import denoiser as networks
+from diffnotes.optimal_loss import estimate as optimal_loss
 from diffnotes.posterior import posterior
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
-from diffnotes.train import Plan, train
+from diffnotes.train import DenoisingLoss, Plan, UniformTime, train
 
 CPU = torch.device("cpu")
 SHAPE, CLASSES = (3, 8, 8), 10

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from diffnotes import data, data_part
-from diffnotes.experiments import memorization, network_gap
+from diffnotes import data
+from diffnotes.chapters.gap import experiment as network_gap
+from diffnotes.chapters.memorization import experiment as memorization
+from diffnotes.data import part as data_part
 
 Use = tuple[str, str, int, int]  # data set, split, how many, seed: as `data.load` is asked
 

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from diffnotes.errors import UserError
+from diffnotes.base.errors import UserError
 
 MIB = 1 << 20
 MOST = 64 << 30  # bytes that a folder may unpack to

@@ -25,7 +25,7 @@ def bring(options: argparse.Namespace) -> int:
     import gpu_data
     import gpu_work
 
-    from diffnotes import experiments
+    from diffnotes import chapters as experiments
 
     rows = gpu_work.wanted(options.profile, options.only)
     specs = [(name, experiments.find(name).profiles[options.profile].replace(**s)) for name, s in rows]
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     import gpu_work
     import torch
 
-    from diffnotes.errors import UserError
+    from diffnotes.base.errors import UserError
 
     if options.device != "cpu" and not torch.cuda.is_available():
         raise UserError("There is no GPU here; `--device cpu` makes a dry run.")
@@ -108,7 +108,7 @@ def main(words: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     if str(ROOT) not in sys.path:
         sys.path.insert(0, str(ROOT))
-    from diffnotes.errors import UserError
+    from diffnotes.base.errors import UserError
 
     try:
         return int(options.action(options))

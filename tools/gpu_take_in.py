@@ -15,9 +15,12 @@ import gpu_pack
 import torch
 from gpu_pack import Damaged
 
-from diffnotes import checkpoints, experiments, files, store
-from diffnotes.errors import UserError
+from diffnotes import chapters as experiments
+from diffnotes import store
+from diffnotes.base import files
+from diffnotes.base.errors import UserError
 from diffnotes.store import records
+from diffnotes.train import checkpoints
 
 PREFIX = 32  # bytes of SHA-256 before a checkpoint, see diffnotes.checkpoints
 
@@ -74,7 +77,7 @@ def _unpack(path: Path, pattern: re.Pattern[str], staged: Path, taken: Taken) ->
         return
     try:
         for match, content in gpu_pack.unpacked(path, pattern):
-            if match["experiment"] not in experiments.NAMES:
+            if match["experiment"] not in experiments.names():
                 raise Damaged(f"{path.name} holds files of {match['experiment']!r}, which is no experiment.")
             files.write_atomic(staged / match[0], content)
     except Damaged as error:
@@ -155,7 +158,7 @@ def pin_finished(report: dict[str, Any], taken: Taken) -> None:
     """Pin the records of the session's profile, each with its twins; say what is not pinned, and why."""
     bad = [c.get("name") for c in report["checks"] if isinstance(c, dict) and c.get("state") == "failed"]
     for row in report["records"]:
-        if not isinstance(row, dict) or row.get("experiment") not in experiments.NAMES:
+        if not isinstance(row, dict) or row.get("experiment") not in experiments.names():
             taken.say("refused: report.json speaks of a record that is none.", refused=True)
             continue
         if row.get("profile") == report["profile"]:

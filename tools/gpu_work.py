@@ -22,8 +22,10 @@ import gpu_checks
 import gpu_pack
 import torch
 
-from diffnotes import experiments, files, runtime, store
-from diffnotes.errors import UserError
+from diffnotes import chapters as experiments
+from diffnotes import store
+from diffnotes.base import files, runtime
+from diffnotes.base.errors import UserError
 from diffnotes.store import records
 
 # What the paper-size records are worth, best first.

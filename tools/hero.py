@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm
 
 from diffnotes import store
-from diffnotes.figures.style import BLUE, FADE, INK, ORANGE, STYLE, BookFigure, log_ticks
-from diffnotes.figures.toy_model import LEVELS, dots, field
+from diffnotes.chapters.toy.figures import LEVELS, dots, field
+from diffnotes.show.style import BLUE, FADE, INK, ORANGE, STYLE, BookFigure, log_ticks
 
 PATH = Path(__file__).resolve().parents[1] / "book" / "static" / "hero.svg"
 SIZE = (8.33, 2.8)  # inches: 800 pixels wide

@@ -6,10 +6,10 @@ import re
 
 import hero
 
-from diffnotes import files
-from diffnotes.claims import check_all
-from diffnotes.experiments import status
-from diffnotes.figures.tables import claims_in_short
+from diffnotes.base import files
+from diffnotes.chapters import status
+from diffnotes.chapters.checks import check_all
+from diffnotes.show.tables import claims_in_short
 
 README = hero.PATH.parents[2] / "README.md"
 BETWEEN = re.compile(r"(<!-- claims:start -->\n).*?\n?(<!-- claims:end -->)", re.DOTALL)

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from diffnotes import files
-from diffnotes.errors import UserError
+from diffnotes.base import files
+from diffnotes.base.errors import UserError
 from diffnotes.store import code, pins, records
 from diffnotes.store.experiment import (
     Arrays,

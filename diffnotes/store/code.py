@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from diffnotes import files, sources
-from diffnotes.errors import UserError
+from diffnotes.base import files, sources
+from diffnotes.base.errors import UserError
 
 NAME = sources.PACKAGE.name
 DIGITS = 16
@@ -28,8 +28,8 @@ DIGITS = 16
 LITERAL = {"import_module", "__import__", "run_module"}
 DYNAMIC = LITERAL | {"run_path", "spec_from_file_location", "SourceFileLoader", "iter_modules", "get_data"}
 BUILT_IN = {"exec", "eval"}  # as names, not as methods of something
-NOT_READ = {"claims/claims.toml"}  # a data file that computations do not read, unless they name it
-REGISTRIES = {"experiments/__init__.py": "NAMES"}  # a list of names, which says nothing of what they do
+NOT_READ = "claims.toml"  # the name of data files that computations do not read, unless they name them
+REGISTRY = ("chapters/__init__.py", "ROOMS")  # a list of names, which says nothing of what they do
 
 
 class Edited(UserError):
@@ -140,7 +140,7 @@ def _data() -> tuple[str, ...]:
 @cache
 def _read_by_all() -> tuple[str, ...]:
     """Data files that any computation may read, by a name that no text shows."""
-    return tuple(name for name in _data() if name not in NOT_READ)
+    return tuple(name for name in _data() if name.rpartition("/")[2] != NOT_READ)
 
 
 # ---------------------------------------------------------------------------------------------- single files
@@ -158,7 +158,7 @@ def _file(path: str) -> _File:
     words = path.removesuffix(".py").split("/")
     package = words[-1] == "__init__"
     module = ".".join([NAME, *(words[:-1] if package else words)])
-    return _scan(sources.SOURCES[path], module, package, REGISTRIES.get(path, ""))
+    return _scan(sources.SOURCES[path], module, package, REGISTRY[1] if path == REGISTRY[0] else "")
 
 
 _seen: dict[int, tuple[object, bytes]] = {}  # modules outside the package with their source when first seen
@@ -251,7 +251,7 @@ def _resolved(module: str, level: int, here: str) -> str:
 
 
 def _named_modules(text: str, here: str) -> set[str]:
-    """Modules that a string names: whole, relative, or by a beginning such as "diffnotes.experiments."."""
+    """Modules that a string names: whole, relative, or by a beginning such as "diffnotes.chapters."."""
     if len(text) > 200 or not re.fullmatch(rf"(\.+|{NAME}\.)\w[\w.]*|{NAME}\.?", text):
         return set()
     level = len(text) - len(text.lstrip("."))

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from diffnotes import files
-from diffnotes.errors import UserError
+from diffnotes.base import files
+from diffnotes.base.errors import UserError
 from diffnotes.store import records
 
 KEPT = ("valid", "stale")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from diffnotes import files
-from diffnotes.errors import UserError
+from diffnotes.base import files
+from diffnotes.base.errors import UserError
 from diffnotes.store import records, staleness
 from diffnotes.store.experiment import Experiment, is_twin
 from diffnotes.store.records import Entry, Record, index, results

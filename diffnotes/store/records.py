@@ -22,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from diffnotes import files
-from diffnotes.errors import UserError
+from diffnotes.base import files
+from diffnotes.base.errors import UserError
 from diffnotes.store.experiment import Arrays, Experiment
 from diffnotes.store.spec import Spec
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from diffnotes.errors import UserError
+from diffnotes.base.errors import UserError
 
 if TYPE_CHECKING:
     from diffnotes.store.experiment import Experiment

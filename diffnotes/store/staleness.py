@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diffnotes import files
-from diffnotes.errors import UserError
+from diffnotes.base import files
+from diffnotes.base.errors import UserError
 from diffnotes.store import code, memory, records
 from diffnotes.store.experiment import Arrays, Experiment, Tolerance, is_twin
 from diffnotes.store.records import Record, Tampered

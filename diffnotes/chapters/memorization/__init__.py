@@ -1,0 +1,8 @@
+"""Chapter 3: when samples become copies of training images (Marion & Wu)."""
+
+EXPERIMENTS = {
+    "features": "calibration",
+    "digits": "digits",
+    "cifar": "cifar",
+    "disjoint_halves": "halves",
+}  # name -> module

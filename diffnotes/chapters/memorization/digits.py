@@ -1,0 +1,55 @@
+"""Copies through training on 8 x 8 digits with a small residual network: chapter 3 in minutes."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from diffnotes.chapters.memorization import experiment as memorization
+from diffnotes.chapters.memorization.experiment import MemorizationSpec
+from diffnotes.store import Arrays, Experiment, Work
+
+
+def compute(spec: MemorizationSpec, work: Work) -> Arrays:
+    """See `memorization.compute`; distances are taken between pixels."""
+    floors = memorization.floors(spec, pixels)  # first: it tells of a held-out split that is too small
+    return memorization.compute(spec, work, pixels) | floors
+
+
+def pixels(x: Tensor) -> Tensor:
+    """Digits need no features: their 64 grey values."""
+    return x.flatten(1)
+
+
+SMOKE = MemorizationSpec(
+    n=16, width=16, batch=16, sizes=(16, 24), widths=(8,), batches=(8,), rates=(3e-4,), blocks=1, epochs=20.0,
+    first=5, snapshots=3, horizons=(4,), levels=4, images=32, samples=32, sampler_steps=4, seeds=(0, 1),
+)  # fmt: skip
+SWEPT = SMOKE.replace(
+    blocks=2, widths=(8, 24), batches=(8, 4), rates=(3e-4, 2e-3), snapshots=2, horizons=(4, 9), samples=16
+)
+
+EXPERIMENT = Experiment(
+    name="digits",
+    version=1,
+    spec=MemorizationSpec,
+    profiles={
+        "smoke": SMOKE,
+        # so few images that some samples, but not all, are copies of them at the end
+        "smoke_copies": SMOKE.replace(
+            n=4, sizes=(4,), width=128, rate=3e-3, epochs=1600.0, most_steps=400, seeds=(0,)
+        ),
+        "smoke_width": SWEPT.replace(sweep="width"),
+        "smoke_batch": SWEPT.replace(sweep="batch"),
+        "smoke_rate": SWEPT.replace(sweep="rate"),
+        "laptop": MemorizationSpec(),
+    },
+    compute=compute,
+    seconds={
+        "smoke": 3, "smoke_copies": 2, "smoke_width": 2, "smoke_batch": 2, "smoke_rate": 2, "laptop": 900,
+    },
+    data=memorization.fingerprints,
+    shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
+    figures=("onset",),
+    tolerance=memorization.TOLERANCE,
+    tolerances=memorization.TOLERANCES,
+)  # fmt: skip

@@ -1,0 +1,3 @@
+"""Chapter 3, the theory: gradient flow of random features (Bonnaire et al.)."""
+
+EXPERIMENTS = {"random_features": "experiment"}  # name -> module

@@ -1,0 +1,48 @@
+"""The fingerprint of a data set, worked out once in a process while what it comes from stays as it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from diffnotes.data import folders as images
+from diffnotes.data import part as data_part
+from diffnotes.data import sets as data
+
+FOLDERS = {"cifar10": "cifar-10-batches-py", "imagenet64": "tiny-imagenet-200"}
+_known: dict[tuple[object, ...], str] = {}
+
+
+def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int = 0) -> str:
+    """`data.load(name, n, split, seed).fingerprint`.
+
+    It is worked out anew when path, size, inode or a time of any file behind the set has changed (the time of
+    the last change of an inode cannot be set by hand), or when scikit-learn's function for digits is another.
+    """
+    key = (name, n, split, seed, _source(name, split))
+    if key not in _known:
+        _known[key] = data.load(name, n, split, seed).fingerprint
+    return _known[key]
+
+
+def _source(name: str, split: str) -> object:
+    """What the set comes from: states of files, or the function that makes it."""
+    if name == "digits":
+        from sklearn import datasets  # slow to import, needed only here
+
+        return datasets.load_digits
+    folder = data.data_folder() / FOLDERS.get(name, "")
+    if name == "imagenet64":
+        return tuple(map(_stat, images.list_split(folder, data.SPLITS[split]).paths))
+    if name == "cifar10":
+        part = data_part.file_of(data.data_folder(), name)
+        return tuple(map(_stat, sorted(folder.iterdir()) if folder.is_dir() else [part]))
+    return None  # made by the code of this process alone
+
+
+def _stat(path: Path) -> tuple[str, int, int, int, int]:
+    try:
+        found = os.stat(path)
+    except OSError:  # `load` says what is wrong with it
+        return (str(path), -1, 0, 0, 0)
+    return (str(path), found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)

@@ -1,0 +1,382 @@
+"""Datasets through one door, `load`: digits, toys, CIFAR-10, 64 x 64 images, our own. Only `fetch` downloads.
+
+Pixels p in 0..255 become p/127.5 - 1 in [-1, 1], layout [n, c, h, w]. Every dataset has a train split and a
+held-out one. Origin, terms and digests of each set: book/datasets.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffnotes.base import runtime
+from diffnotes.base.errors import UserError
+from diffnotes.base.shapes import Array, Float, Int, Tensor, UInt8
+from diffnotes.data import download
+from diffnotes.data import folders as images
+from diffnotes.data import part as data_part
+from diffnotes.data import specimens as made_up
+
+NAMES = ("digits", "circle", "gaussian", "cifar10", "imagenet64", "specimens", "specimens64")
+SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "validation"}
+CIRCLE_RADIUS = 10.0
+CIRCLE_OFFSET = 0.01  # of a turn; any value but 0 keeps the points off the axes
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples with labels; `values` are raw uint8 pixels or, where there are none, float32 samples.
+
+    `x` [n, ...] float32, `pixels` [n, c, h, w] uint8 or None, `labels` [n] int64; `x` and `fingerprint` are
+    computed when first read and then kept, so that a user of `pixels` never pays the fourfold memory of `x`.
+    """
+
+    name: str
+    split: str
+    values: UInt8[Tensor, "n *d"] | Float[Tensor, "n *d"] = field(repr=False)
+    labels: Int[Tensor, "n"] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def pixels(self) -> UInt8[Tensor, "n c h w"] | None:
+        """The raw pixels p behind x = p/127.5 - 1, or None for data that never were 8-bit pixels."""
+        return self.values if self.values.dtype == torch.uint8 else None
+
+    @cached_property
+    def x(self) -> Float[Tensor, "n *d"]:
+        """The samples as float32, images in [-1, 1]."""
+        return as_floats(self.values)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over type, shape and bytes of `values` and of `labels`, as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for array in (self.values.numpy(), self.labels.numpy()):
+            digest.update(f"{array.dtype.str} {array.shape} ".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def taken(self, index: Int[Array, "m"]) -> Dataset:
+        """The samples of these numbers, in this order."""
+        chosen = torch.from_numpy(index)
+        return Dataset(self.name, self.split, self.values[chosen], self.labels[chosen])
+
+
+class _InPart(Dataset):
+    """A stored set of which only a part is here (`data_part`): its length, its fingerprint, and the samples
+    that are here. Whatever needs others raises UserError."""
+
+    part: data_part.Part
+
+    def __init__(self, name: str, split: str, part: data_part.Part) -> None:
+        vars(self).update(name=name, split=split, fingerprint=part.fingerprint, part=part)
+
+    def __len__(self) -> int:
+        return self.part.total
+
+    def __getattr__(self, name: str) -> Tensor:
+        if name in ("values", "labels"):  # of the whole set; they are never set here
+            raise UserError(self._lacking(len(self) - len(self.part.places)))
+        raise AttributeError(name)
+
+    def taken(self, index: Int[Array, "m"]) -> Dataset:
+        found = self.part.at(index)
+        if lacking := int((found < 0).sum()):
+            raise UserError(self._lacking(lacking))
+        values, labels = (torch.from_numpy(array[found]) for array in (self.part.values, self.part.labels))
+        return Dataset(self.name, self.split, values, labels)
+
+    def _lacking(self, count: int) -> str:
+        return (
+            f"{count:,} of the samples asked for are not in the part of {self.name} ({self.split}) that was "
+            f"brought here ({len(self.part.places):,} of {len(self):,}); bring a part for this run, or all."
+        )
+
+
+def as_floats(values: UInt8[Tensor, "n *d"] | Float[Tensor, "n *d"]) -> Float[Tensor, "n *d"]:
+    """Pixels p as p/127.5 - 1, float32; numbers as they are."""
+    return values.float().div_(127.5).sub_(1.0) if values.dtype == torch.uint8 else values
+
+
+def as_bytes(x: Float[Tensor, "*n"]) -> UInt8[Array, "*n"]:
+    """Numbers in [-1, 1] as pixels 0..255, for pictures; what lies beyond is cut off."""
+    return ((x + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
+
+
+def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, **settings: Any) -> Dataset:
+    """The dataset `name`: one of NAMES.
+
+    Args:
+        n: how many. From a stored set, the first n of one permutation drawn from `seed`, so that a smaller n
+            is a part of a larger one; None: all, in the stored order. For "circle" and "gaussian", the number
+            of points to make; None: 10 and 100.
+        split: "train" or "validation" ("val" and "test" mean the same: each set has one held-out part).
+        seed: of the subset, or of the random points of a toy.
+        settings: passed to the function of that name: `circle(layout=...)`, `gaussian(dimension=, decay=)`,
+            `imagenet64(folder=...)`.
+
+    Errors: UserError for an unknown name, split or setting, too large an n, missing or damaged files.
+    """
+    if name not in NAMES:
+        raise UserError(f"There is no dataset {name!r}; choose one of {', '.join(NAMES)}.")
+    if split not in SPLITS:
+        raise UserError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
+        raise UserError(f"n must be a whole number of at least 1, or None for all; got {n!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+        raise UserError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}.")
+    if name in MADE:
+        size = {} if n is None else {"n": n}
+        return MADE[name](split=SPLITS[split], seed=seed, **size, **_checked(MADE[name], name, settings))
+    return _subset(_stored(name, SPLITS[split], _checked(STORED[name], name, settings)), n, seed)
+
+
+def _stored(name: str, split: str, settings: dict[str, Any]) -> Dataset:
+    """A stored set, whole, or as far as it was brought to this machine."""
+    part = data_part.find(data_folder(), name, split)
+    return STORED[name](split=split, **settings) if part is None else _InPart(name, split, part)
+
+
+def _checked(make: Callable[..., Dataset], name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    allowed = sorted(make.__annotations__.keys() - {"return", "n", "split", "seed"})
+    for key in settings:
+        if key not in allowed:
+            valid = f"choose from {', '.join(allowed)}" if allowed else "it has none"
+            raise UserError(f"The dataset {name!r} has no setting {key!r}; {valid}.")
+    return settings
+
+
+def _subset(data: Dataset, n: int | None, seed: int) -> Dataset:
+    if n is None:
+        return data
+    if n > len(data):
+        raise UserError(
+            f"n = {n} is more than the {len(data)} samples of {data.name} ({data.split}); choose a smaller n."
+        )
+    return data.taken(permutation(len(data), seed)[:n])
+
+
+def shrunk(data: Dataset, side: int) -> Dataset:
+    """Square images [n, c, h, h] averaged over boxes to [n, c, side, side] float32; side 0 or h: unchanged.
+
+    Raises UserError unless side divides h.
+    """
+    height = data.values.shape[-1]
+    if side in (0, height):
+        return data
+    if data.values.ndim != 4 or side < 1 or height % side:
+        raise UserError(f"side must divide the {height} pixels of {data.name}, or be 0; not {side}.")
+    return Dataset(data.name, data.split, torch.nn.functional.avg_pool2d(data.x, height // side), data.labels)
+
+
+def permutation(total: int, seed: int) -> Int[Array, "total"]:
+    """A permutation of 0..total-1 that depends on (total, seed) only.
+
+    Made of the ranks of Philox's raw output, which numpy promises never to change; its shuffling may change.
+    """
+    return np.argsort(np.random.Philox(key=int(seed)).random_raw(total), kind="stable")
+
+
+def digits(split: str = "train") -> Dataset:
+    """scikit-learn's 1,797 digits [n, 1, 8, 8], grey levels 0..16 as g/8 - 1; every third is held out."""
+    from sklearn.datasets import load_digits  # slow to import, needed only here
+
+    grey, labels = load_digits(return_X_y=True)
+    held_out = np.arange(len(labels)) % 3 == 2
+    keep = held_out if split == "validation" else ~held_out
+    x = torch.from_numpy((grey[keep] / 8.0 - 1.0).astype(np.float32)).reshape(-1, 1, 8, 8)
+    return Dataset("digits", split, x, torch.from_numpy(labels[keep].astype(np.int64)))
+
+
+def circle(n: int = 10, split: str = "train", seed: int = 0, layout: str = "equispaced") -> Dataset:
+    """Points [n, 2] on a circle of radius 10: the toy's own unit, which sigma and delta share; not [-1, 1].
+
+    "equispaced": angles 2 pi (k/n + 0.01), each validation point midway between two training points; no seed.
+    "random": 2n uniform angles from `seed`, the first n for validation, the rest for training.
+    Source: Kaiser & Kollmann (2026), toy model. All labels are 0.
+    """
+    if layout not in ("equispaced", "random"):
+        raise UserError(f"The circle has no layout {layout!r}; choose equispaced or random.")
+    if layout == "equispaced":
+        turns = np.arange(n) / n + (0.5 / n if split == "validation" else 0.0) + CIRCLE_OFFSET
+    else:  # the legacy generator: its stream is frozen, and the paper's random points come from it
+        both = np.random.RandomState(seed).uniform(size=2 * n)
+        turns = both[:n] if split == "validation" else both[n:]
+    angle = 2 * np.pi * turns
+    points = CIRCLE_RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return _unlabelled("circle", split, points)
+
+
+def gaussian(
+    n: int = 100, split: str = "train", seed: int = 0, dimension: int = 20, decay: float = 0.0
+) -> Dataset:
+    """n independent draws [n, dimension] of N(0, diag(`spectrum(dimension, decay)`)).
+
+    A smaller n is a part of a larger one. Defaults: 100 points of N(0, I) in 20 dimensions, the setting of
+    Song et al. (2025), appendix C.6. All labels are 0.
+    """
+    scale = np.sqrt(spectrum(dimension, decay).numpy())
+    drawn = runtime.normals(int(seed), f"gaussian, {split}", range(n), (dimension,), torch.float64)
+    return _unlabelled("gaussian", split, drawn.numpy() * scale)
+
+
+def spectrum(dimension: int, decay: float) -> Float[Tensor, "d"]:
+    """Variances k^(-decay) for k = 1..dimension, float64; decay 0 gives the identity."""
+    if not isinstance(dimension, int) or dimension < 1:
+        raise UserError(f"dimension must be a whole number of at least 1; got {dimension!r}.")
+    if not 0 <= decay < 100:
+        raise UserError(f"decay must lie between 0 and 100; got {decay!r}.")
+    return torch.arange(1, dimension + 1, dtype=torch.float64) ** -decay
+
+
+def _unlabelled(name: str, split: str, points: np.ndarray) -> Dataset:
+    x = torch.from_numpy(points.astype(np.float32))
+    return Dataset(name, split, x, torch.zeros(len(x), dtype=torch.int64))
+
+
+def cifar10(split: str = "train") -> Dataset:
+    """CIFAR-10 [n, 3, 32, 32]: 50,000 for training; the official test batch of 10,000 is the held-out split.
+
+    torchvision's reader checks the md5 of every file under `data_folder()/cifar-10-batches-py`.
+    """
+    reader = load_torchvision().datasets.CIFAR10
+    try:
+        read = reader(data_folder(), train=split == "train", download=False)
+    except RuntimeError as error:
+        raise UserError(_what_is_wrong(reader)) from error
+    return _from_rows("cifar10", split, read.data, read.targets)
+
+
+def specimens(split: str = "train") -> Dataset:
+    """2,080 made-up images [n, 3, 32, 32] of 10 classes in each split: see `diffnotes.specimens`.
+
+    They take the way of CIFAR-10 from bytes on, so that code for it can be tried without a download.
+    """
+    rows = made_up.rows(split)
+    return _from_rows("specimens", split, rows, made_up.labels(len(rows)).tolist())
+
+
+def _from_rows(name: str, split: str, rows: UInt8[Array, "n h w c"], labels: list[int]) -> Dataset:
+    """Images whose colours come last, as CIFAR-10's reader gives them."""
+    values = torch.from_numpy(np.ascontiguousarray(rows.transpose(0, 3, 1, 2)))
+    return Dataset(name, split, values, torch.tensor(labels, dtype=torch.int64))
+
+
+def _what_is_wrong(reader: Any) -> str:
+    """One sentence on the first file of CIFAR-10 that is missing or differs from its official md5."""
+    remedy = "run `python -m diffnotes fetch cifar10`, or set DIFFNOTES_DATA to the folder that holds it"
+    folder = data_folder() / reader.base_folder
+    if not folder.is_dir():
+        return f"CIFAR-10 is not in {folder}; {remedy}."
+    meta = [(reader.meta["filename"], reader.meta["md5"])]
+    for name, md5 in [*reader.train_list, *reader.test_list, *meta]:
+        if not (folder / name).is_file():
+            return f"The CIFAR-10 file {folder / name} is missing; {remedy}."
+        if hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() != md5:
+            return f"The CIFAR-10 file {folder / name} is damaged (its md5 is not {md5}); {remedy}."
+    return f"CIFAR-10 in {folder} cannot be read; {remedy}."
+
+
+def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200") -> Dataset:
+    """Images of `folder` (a path, or a name under `data_folder()`) as [n, 3, 64, 64], cropped and filtered.
+
+    Layouts: see `diffnotes.images.list_split`. The first use decodes everything into a cache file: in the
+    folder `.diffnotes-cache` of the data folder, or in the user's cache folder where that is read-only.
+    """
+    path = data_folder() / folder  # an absolute `folder` replaces the left side
+    return _from_folder("imagenet64", split, path, _cache_folder())
+
+
+def specimens64(split: str = "train") -> Dataset:
+    """Made-up image files as [n, 3, 64, 64], 40 for training, 520 held out: see `diffnotes.specimens`.
+
+    They are written to a temporary folder and take the way of `imagenet64` from there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        made_up.write_folder(Path(folder), split)
+        read = _from_folder("specimens64", split, Path(folder), Path(folder))
+        return Dataset(read.name, split, read.values.clone(), read.labels)  # the folder and its cache go
+
+
+def _from_folder(name: str, split: str, folder: Path, cache: Path) -> Dataset:
+    """A folder of images, decoded into a file in `cache` unless it is there."""
+    listing = images.list_split(folder, split)
+    values = torch.from_numpy(images.pixels(listing, cache, f"{folder.name}-{split}"))
+    return Dataset(name, split, values, torch.tensor(listing.labels, dtype=torch.int64))
+
+
+def data_folder() -> Path:
+    """`DIFFNOTES_DATA` where set, otherwise `~/.cache/diffnotes/data`, wherever you are."""
+    named = os.environ.get("DIFFNOTES_DATA")
+    return Path(named).expanduser().absolute() if named else _user_cache() / "data"
+
+
+def _user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffnotes"
+
+
+def _cache_folder() -> Path:
+    beside = data_folder()
+    return beside / ".diffnotes-cache" if os.access(beside, os.W_OK) else _user_cache() / "images"
+
+
+def fetch(name: str) -> Path:
+    """Download dataset `name` (so far "cifar10") into `data_folder()` unless it is there; returns its folder.
+
+    Errors: UserError for an unknown name, no connection, a broken transfer (the next call continues it), or a
+    wrong md5.
+    """
+    if name != "cifar10":
+        why = " (see the page on datasets for how to get it)" if name == "imagenet64" else ""
+        raise UserError(f"Cannot fetch {name!r}{why}; the one dataset to fetch is cifar10.")
+    try:
+        cifar10()
+    except UserError:
+        download.fetch(download.CIFAR10, data_folder())
+        cifar10()
+    return data_folder() / download.CIFAR10.folder
+
+
+MADE: dict[str, Callable[..., Dataset]] = {"circle": circle, "gaussian": gaussian}
+STORED: dict[str, Callable[..., Dataset]] = {
+    "digits": digits, "cifar10": cifar10, "imagenet64": imagenet64,
+    "specimens": specimens, "specimens64": specimens64,
+}  # fmt: skip
+
+_declared: list[torch.library.Library] = []  # torch forgets the schemas of a Library that nobody holds
+
+
+def load_torchvision() -> ModuleType:
+    """Import torchvision; the package's only way to it.
+
+    A CPU-only torch beside a torchvision built for CUDA fails on import, because the compiled operators
+    cannot be loaded and two of them are decorated without a check. Declaring those two is enough for
+    datasets, transforms and models; a call of a compiled operator still ends in torchvision's own clear
+    error. With an intact pair this is a plain import.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+    for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[module]  # a failed import leaves submodules behind
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for operator in ("nms", "qnms"):
+        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    _declared.append(library)
+    return importlib.import_module("torchvision")

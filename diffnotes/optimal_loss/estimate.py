@@ -1,0 +1,352 @@
+"""The optimal loss J*(sigma) = E|x0 - E[x0|x]|^2 of a finite data set, x = x0 + sigma eps, with standard
+errors.
+
+Every estimator turns draws into losses, and the losses into sums that add (`LossSums`). Draw number j is
+a function of (seed, j) alone: source number perm(j mod n) of pass j // n over the data, in an order of
+its own for each pass, under two noises. So a computation may be cut into slices, shards or machines, in
+any order:
+
+    sums = accumulate(data, sigmas, range(0, 4096)) + accumulate(data, sigmas, range(4096, 8192))
+    curve = sums.curve()
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from tqdm import tqdm
+
+from diffnotes.base.errors import UserError
+from diffnotes.base.runtime import blocks, full_precision, memory_budget, normals, permutation
+from diffnotes.base.shapes import Float, Int, Tensor
+from diffnotes.optimal_loss.all_levels import pairwise_losses, sources_per_batch
+from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, sums_of
+from diffnotes.optimal_loss.subsets import (
+    READOUTS,
+    neighbour_scan,
+    random_others,
+    scan_subsets,
+    shared_others,
+)
+from diffnotes.posterior import Data, Points, half_squares, points, posterior
+
+EXACT = ("pairwise", "full")
+ESTIMATORS = (*EXACT, "snis", "dol", "cdol", "neighbours")
+DRAWS = 4096  # sources drawn unless told otherwise; rounded up to whole passes over smaller data
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """A data set and what all draws need of it."""
+
+    set_: Points
+    half: Tensor  # [n] half squares in the frame of the tiles
+    centre: Tensor  # [d] mean in that frame, float64
+    variance: float  # in data units
+
+
+_Estimator = Callable[[_Problem, range, Tensor, Tensor, Tensor], list[Tensor]]
+"""(problem, draws, source [m], noise [m, r, d], sigmas [l]) -> losses [m, r, l], one tensor per variant."""
+
+
+def optimal_loss(
+    data: Data,
+    sigmas: Float[Tensor, "l"],
+    *,
+    estimator: str = "pairwise",
+    sources: int | None = None,
+    subset: int | None = None,
+    correction: float | None = None,
+    labels: Int[Tensor, "k"] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> LossCurve:
+    """Optimal loss (Xu et al., arXiv 2506.13763, Theorem 1) at noise levels sigmas [l], in the order given.
+
+    data [n, ...] float32, or uint8 where pixel p stands for p/127.5 - 1; n equally likely points.
+    estimator:
+      "pairwise"    exact in the data, all levels from one pass (see `pairwise`);
+      "full"        exact, one posterior mean per level (Eq. 9);
+      "dol"         the posterior over `subset` points, the source among them (Eq. 10): the optimal loss of a
+                    random subset of that size, too small for the whole data;
+      "snis"        the same without the source: consistent, but hopeless at small sigma;
+      "cdol"        in between: the source counts 1/correction times, correction = 4 n/subset unless given
+                    (Eq. 11);
+      "neighbours"  the subset/2 nearest points, and subset/2 random ones that stand for all others.
+    The last four are read as |x0|^2 - |D|^2, like the paper's.
+
+    sources: how many draws of a source, each under two noises (and their negatives, for "pairwise"); None
+    means 4,096, rounded up to whole passes over the data if these are fewer. subset: for the first two, use
+    that many randomly chosen points instead of all. labels [n]: the optimum of class-conditional models,
+    whose posterior runs over the source's class; draws are shared out in proportion to class size.
+    Raises UserError for a wrong type, shape or value.
+    """
+    options = functools.partial(accumulate, estimator=estimator, correction=correction, progress=progress)
+    count = points(data).count
+    if labels is not None and labels.shape != (count,):
+        raise UserError(f"labels must be one per point, [{count}], not {list(labels.shape)}.")
+    if estimator in EXACT and subset is not None:
+        count = _whole(subset, "subset", most=count)
+        data, labels = _part(data, labels, count, seed)
+        subset = None
+    total = _whole(sources, "sources") if sources is not None else _default_draws(count)
+
+    def curve(part: Data, draws: int, seed: int) -> LossCurve:
+        sums = options(part, sigmas, range(draws), subset=subset, seed=seed)
+        return sums.curve(bounded=estimator in EXACT)
+
+    return curve(data, total, seed) if labels is None else _by_class(data, labels, total, seed, curve)
+
+
+def accumulate(
+    data: Data,
+    sigmas: Float[Tensor, "l"],
+    draws: range,
+    *,
+    estimator: str = "pairwise",
+    subset: int | None = None,
+    correction: float | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> LossSums:
+    """The sums over draws range(start, stop): one slice of `optimal_loss`, in memory bounded by a budget.
+
+    Slices that cover 0..N add up to the sums of N draws, whatever the cuts, up to the rounding of float32
+    products.
+    """
+    set_ = points(data)
+    if estimator in EXACT and subset is not None:
+        data, _ = _part(data, None, _whole(subset, "subset", most=set_.count), seed)
+        set_, subset = points(data), None
+    losses = _estimator(estimator, subset, correction, set_.count, seed)
+    origin = f"{estimator}, subset {subset}, correction {correction}, seed {seed}"
+    return replace(_accumulate(set_, sigmas, draws, losses, seed, progress)[0], origin=origin)
+
+
+def accumulate_corrections(
+    data: Data,
+    sigmas: Float[Tensor, "l"],
+    draws: range,
+    *,
+    subset: int,
+    corrections: Sequence[float],
+    readout: str = "AB",
+    shared: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> list[LossSums]:
+    """cDOL for every correction C at the cost of one: 1 is DOL, infinity is SNIS over the L - 1 other points.
+
+    subset: L, the source included. readout: see `subset_loss.Scan.losses`. shared: one subset for all
+    draws rather than a fresh one for each; the standard errors then hold given that subset.
+    """
+    set_ = points(data)
+    if readout not in READOUTS:
+        raise UserError(f'Unknown readout "{readout}"; choose one of {", ".join(READOUTS)}.')
+    chosen = [_correction(value) for value in corrections]
+    losses = _corrected(_size(subset, set_.count), chosen, readout, shared, seed)
+    origin = f"cdol, subset {subset}, readout {readout}, shared {shared}, seed {seed}, correction"
+    sums = _accumulate(set_, sigmas, draws, losses, seed, progress)
+    return [replace(one, origin=f"{origin} {value}") for one, value in zip(sums, chosen, strict=True)]
+
+
+def _accumulate(
+    set_: Points, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
+) -> list[LossSums]:
+    levels = _check_levels(sigmas)
+    if not isinstance(draws, range) or draws.step != 1 or draws.start < 0 or len(draws) == 0:
+        raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
+    where = set_.raw.device
+    sums: list[LossSums] = []
+    bar = tqdm(total=len(draws), unit="source", disable=not progress)
+    with full_precision(), torch.no_grad(), bar:
+        problem = _prepare(set_)
+        for part in blocks(len(draws), sources_per_batch(set_, NOISES, memory_budget(where))):
+            source, noise = _draw(set_, draws[part], seed)
+            control = _control(problem, source)
+            found = losses(problem, draws[part], source, noise, levels.to(where))
+            more = [sums_of(f, control, draws[part], levels, set_.count, problem.variance) for f in found]
+            sums = [a + b for a, b in zip(sums, more, strict=True)] if sums else more
+            bar.update(len(source))
+    return sums
+
+
+# ------------------------------------------------------------------------------------------------- estimators
+
+
+def _pairwise(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
+    return [pairwise_losses(problem.set_, problem.half, source, noise, sigmas)]
+
+
+def _full(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
+    """|x0 - E[x0|x]|^2 with the posterior mean over all data."""
+    set_ = problem.set_
+    x0 = set_.rows(source, noise.device)[:, None]
+    losses = torch.empty(*noise.shape[:2], len(sigmas), dtype=torch.float64, device=noise.device)
+    for level, sigma in enumerate(sigmas.tolist()):
+        x = x0 + sigma * noise.double()
+        mean = posterior(x.flatten(0, 1), sigma, set_.raw).mean.view_as(x)
+        losses[:, :, level] = (x0 - mean).square().sum(2)
+    return [losses]
+
+
+def _corrected(size: int, corrections: list[float], readout: str, shared: bool, seed: int) -> _Estimator:
+    """cDOL with L = `size` for each correction."""
+
+    def losses(
+        problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
+    ) -> list[Tensor]:
+        count, own = problem.set_.count, source.cpu().numpy()
+        if shared:
+            others = shared_others(count, own, NOISES, size - 1, seed)
+        else:
+            others = random_others(count, own, draws, NOISES, size - 1, seed)
+        scan = scan_subsets(problem.set_, source, noise, torch.from_numpy(others).to(source.device), sigmas)
+        return [scan.losses(correction, readout) for correction in corrections]
+
+    return losses
+
+
+def _neighbours(size: int, seed: int) -> _Estimator:
+    """The L/2 nearest points of x, and L/2 random ones that stand for all others."""
+
+    def losses(
+        problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
+    ) -> list[Tensor]:
+        set_, nearest = problem.set_, size // 2
+        tail = random_others(set_.count, source.cpu().numpy(), draws, NOISES, size - nearest, seed)
+        found = []
+        for one in range(len(source)):  # one at a time: a draw ranks all points at every level
+            i = slice(one, one + 1)
+            others = torch.from_numpy(tail[i]).to(source.device)
+            scan = neighbour_scan(set_, problem.half, source[i], noise[i], others, nearest, sigmas)
+            found.append(scan.losses(math.inf, "AB"))
+        return [torch.cat(found)]
+
+    return losses
+
+
+def _estimator(name: str, subset: int | None, correction: float | None, count: int, seed: int) -> _Estimator:
+    if name not in ESTIMATORS:
+        raise UserError(f'Unknown estimator "{name}"; choose one of {", ".join(ESTIMATORS)}.')
+    if correction is not None and name != "cdol":
+        raise UserError(f'The estimator "{name}" takes no correction; leave it out.')
+    if name in EXACT:
+        return _pairwise if name == "pairwise" else _full
+    if subset is None:
+        raise UserError(f'The estimator "{name}" needs subset=L, the number of points each draw looks at.')
+    size = _size(subset, count)
+    if name == "neighbours":
+        return _neighbours(size, seed)
+    default = {"snis": math.inf, "dol": 1.0, "cdol": 4 * count / size}
+    chosen = default[name] if correction is None else _correction(correction)
+    return _corrected(size, [chosen], "AB", False, seed)
+
+
+def _size(subset: int, count: int) -> int:
+    if _whole(subset, "subset", most=count) < 2:
+        raise UserError("subset must be at least 2 here: the source and one other point.")
+    return subset
+
+
+def _correction(value: float) -> float:
+    if not value > 0:
+        raise UserError(f"A correction must be positive (infinity included), not {value}.")
+    return float(value)
+
+
+# ------------------------------------------------------------------------------------------------------ draws
+
+
+def _prepare(set_: Points) -> _Problem:
+    where = set_.raw.device
+    halves, total = [], torch.zeros(set_.raw.shape[1], dtype=torch.float64, device=where)
+    for part in blocks(set_.count, set_.tile_rows):
+        tile = set_.tile(part, where)
+        halves.append(half_squares(tile))
+        total += tile.sum(0).double()
+    half, centre = torch.cat(halves), total / set_.count
+    variance = 2 * float(half.double().mean()) - float(centre.square().sum())
+    return _Problem(set_, half, centre, max(0.0, variance) * set_.scale**2)
+
+
+def _draw(set_: Points, draws: range, seed: int) -> tuple[Tensor, Tensor]:
+    """Sources [m] (positions in the data) and noises [m, NOISES, d] of these draws."""
+    orders = {
+        turn: permutation(seed, "optimal loss, order of sources", set_.count, turn)
+        for turn in range(draws.start // set_.count, draws[-1] // set_.count + 1)
+    }
+    source = torch.tensor([int(orders[j // set_.count][j % set_.count]) for j in draws])
+    index = range(NOISES * draws.start, NOISES * draws.stop)
+    noise = normals(seed, "optimal loss, noise", index, (set_.raw.shape[1],))
+    where = set_.raw.device
+    return source.to(where), noise.unflatten(0, (-1, NOISES)).to(where)
+
+
+def _control(problem: _Problem, source: Tensor) -> Tensor:
+    """(|x0 - mean|^2 - variance)/2 [m]: half the mean squared distance to all points, less its mean."""
+    y = problem.set_.tile(source, source.device).double()
+    return ((y - problem.centre).square().sum(1) * problem.set_.scale**2 - problem.variance) / 2
+
+
+def _default_draws(count: int) -> int:
+    return DRAWS if count > DRAWS else count * -(-DRAWS // count)
+
+
+def _part(data: Data, labels: Tensor | None, size: int, seed: int) -> tuple[Tensor, Tensor | None]:
+    order = permutation(seed, "optimal loss, subset", len(data))[:size]
+    chosen = torch.from_numpy(order).sort().values
+    return data[chosen.to(data.device)], None if labels is None else labels[chosen.to(labels.device)]
+
+
+def _whole(value: int, name: str, most: int | None = None) -> int:
+    if not isinstance(value, int) or value < 1 or (most is not None and value > most):
+        limits = "at least 1" if most is None else f"at least 1 and at most {most}, the number of points"
+        raise UserError(f"{name} must be a whole number of {limits}, not {value!r}.")
+    return value
+
+
+def _check_levels(sigmas: Tensor) -> Tensor:
+    levels = torch.as_tensor(sigmas, dtype=torch.float64)
+    if levels.ndim != 1 or len(levels) == 0:
+        raise UserError(f"sigmas must be a list of at least one noise level, [l], not {list(levels.shape)}.")
+    bad = levels[~(torch.isfinite(levels) & (levels > 0))]
+    if len(bad):
+        raise UserError(f"Every noise level must be positive and finite, not {float(bad[0])}.")
+    return levels
+
+
+def _by_class(
+    data: Data, labels: Tensor, draws: int, seed: int, curve: Callable[[Data, int, int], LossCurve]
+) -> LossCurve:
+    """The mean over classes, weighted by their size, of the curves of the classes."""
+    curves, shares = [], []
+    for number, label in enumerate(labels.unique()):
+        mine = data[(labels == label).nonzero()[:, 0].to(data.device)]
+        shares.append(len(mine) / len(data))
+        curves.append(curve(mine, max(4, math.ceil(draws * shares[-1])), seed + number))
+    return _mixture(curves, shares)
+
+
+def _mixture(curves: list[LossCurve], shares: list[float]) -> LossCurve:
+    def mean(values: list) -> Tensor:
+        scaled = [share * torch.as_tensor(value) for share, value in zip(shares, values, strict=True)]
+        return torch.stack(scaled).sum(0)
+
+    def error(values: list) -> Tensor:
+        squares = [share**2 * torch.as_tensor(v) ** 2 for share, v in zip(shares, values, strict=True)]
+        return torch.stack(squares).sum(0).sqrt()
+
+    return LossCurve(
+        curves[0].sigma,
+        mean([curve.mean for curve in curves]),
+        error([curve.stderr for curve in curves]),
+        float(mean([curve.area for curve in curves])),
+        float(error([curve.area_stderr for curve in curves])),
+        float(mean([curve.variance for curve in curves])),
+        sum(curve.draws for curve in curves),
+    )

@@ -1,0 +1,21 @@
+"""The training loop: plans, objectives, checkpoints, evaluations on the way."""
+
+from diffnotes.train.evaluate import looked
+from diffnotes.train.loop import Batch, Objective, Plan, Report, Snapshot, batch_indices, log_spaced, train
+from diffnotes.train.objective import DenoisingLoss, LogNormal, NoiseLaw, UniformTime
+
+__all__ = [
+    "Batch",
+    "DenoisingLoss",
+    "LogNormal",
+    "NoiseLaw",
+    "Objective",
+    "Plan",
+    "Report",
+    "Snapshot",
+    "UniformTime",
+    "batch_indices",
+    "log_spaced",
+    "looked",
+    "train",
+]

@@ -1,0 +1,101 @@
+"""Training states on disk: written atomically, checked by a digest, with the one before as a fall-back."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffnotes.base import files
+from diffnotes.base.errors import UserError
+from diffnotes.train.identity import INITIAL, Parts, differences
+
+_DIGEST = 32  # bytes of SHA-256 before the state
+_CURRENT, _PREVIOUS = "checkpoint.pt", "checkpoint-before.pt"
+
+
+class DamagedCheckpoints(UserError):
+    """No checkpoint of a folder is what was written."""
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The last two states of one run in `folder`; `identity` says which run it is.
+
+    A file is the SHA-256 of what follows, then a dictionary of tensors and plain values as torch writes it.
+    """
+
+    folder: Path
+    identity: Parts
+
+    @property
+    def current(self) -> Path:
+        return self.folder / _CURRENT
+
+    @property
+    def previous(self) -> Path:
+        return self.folder / _PREVIOUS
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state`; the last one becomes the fall-back. A failed write leaves both as they were."""
+        buffer = io.BytesIO()
+        torch.save({"identity": self.identity, **state}, buffer)
+        fresh = self.folder / "checkpoint-new.pt"
+        content = buffer.getvalue()
+        files.write_atomic(fresh, hashlib.sha256(content).digest() + content)
+        if self.current.exists():
+            os.replace(self.current, self.previous)
+        os.replace(fresh, self.current)
+
+    def load(self, where: torch.device) -> dict[str, Any] | None:
+        """The newest undamaged state with its tensors on `where`; None when nothing was saved yet.
+
+        Raises DamagedCheckpoints when every file is damaged, and UserError when the state is of another run.
+        """
+        state = newest(self.folder, where)
+        if state is not None and state["identity"] != self.identity:
+            raise UserError(self._refusal(state["identity"]))
+        return state
+
+    def _refusal(self, other: Parts | str) -> str:
+        """Why a state of the run `other` is not taken."""
+        if isinstance(other, str):  # a digest of plan and shapes alone
+            return (
+                f"The checkpoint in {self.folder} is of an older version, which did not note what it was "
+                "trained on; delete that folder or give another."
+            )
+        found = differences(self.identity, other)
+        if found == [f"network ({INITIAL})"]:
+            return (
+                f"The checkpoint in {self.folder} is of a run that began with other weights; build the "
+                "network as that run did, not trained, or give another folder."
+            )
+        return (
+            f"The checkpoint in {self.folder} is of another run: other {' and '.join(found)}; delete that "
+            "folder or give another."
+        )
+
+
+def newest(folder: Path, where: torch.device) -> dict[str, Any] | None:
+    """The newest undamaged state in a folder, of whatever run; None when nothing was saved yet.
+
+    Raises DamagedCheckpoints when there are files and every one is damaged.
+    """
+    paths = [path for path in (folder / _CURRENT, folder / _PREVIOUS) if path.exists()]
+    content = next(filter(None, map(_content, paths)), None)
+    if content is not None:
+        return torch.load(io.BytesIO(content), map_location=where, weights_only=True)
+    if paths:
+        raise DamagedCheckpoints(f"The checkpoints in {folder} are damaged; delete them to start over.")
+    return None
+
+
+def _content(path: Path) -> bytes | None:
+    """What was saved, or None where the file is not what was written."""
+    read = path.read_bytes()
+    return read[_DIGEST:] if hashlib.sha256(read[_DIGEST:]).digest() == read[:_DIGEST] else None

@@ -1,0 +1,77 @@
+"""A build that is killed at any moment leaves nothing that the next one, or a reader, takes for the book."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 5
+PAGE = """
+from diffnotes import store
+from diffnotes.chapters import toy_model
+from diffnotes.chapters.toy.figures import gap_curves
+
+gap_curves(store.load(toy_model.EXPERIMENT))
+"""
+
+
+@pytest.fixture
+def book(tmp_path: Path) -> Path:
+    """A book of one page with one figure, beside a copy of the package, the records and the build tool."""
+    for name in ("diffnotes", "results", "tools", "book"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("_config.yml", "pyproject.toml", "requirements.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")
+    cells = [nbformat.v4.new_markdown_cell("# Page"), nbformat.v4.new_code_cell(PAGE)]
+    spec = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=spec), tmp_path / "page.ipynb")
+    return tmp_path
+
+
+def started(book: Path, *words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(book), "DIFFNOTES_ROOT": str(book), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, str(book / "tools/build_book.py"), *words], cwd=book, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def figure(book: Path) -> str:
+    """The figure of the built page, its record included."""
+    html = (book / "_build/html/page.html").read_text(encoding="utf-8")
+    return html[html.index("<figure") : html.index("</figure>")]
+
+
+def test_builds_that_are_killed(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    draw, start = random.Random(7), time.monotonic()
+    whole = started(book)
+    printed, _ = whole.communicate(timeout=600)
+    assert whole.returncode == 0, printed
+    seconds, expected = time.monotonic() - start, figure(book)
+    assert "This result is" not in expected
+    stamp = book / "_build/book.stamp"
+    killed = 0
+    for _ in range(KILLS):
+        process = started(book)
+        time.sleep(draw.uniform(0.05, 0.95) * seconds)
+        process.kill()
+        process.communicate()
+        killed += process.returncode < 0
+        assert not stamp.exists() or figure(book) == expected  # what says that it is whole is whole
+    last = started(book, "--if-stale")
+    printed, _ = last.communicate(timeout=600)
+    assert last.returncode == 0, printed
+    assert figure(book) == expected
+    with capsys.disabled():
+        print(f"\nbuilds killed: {killed} of {KILLS}, of {seconds:.0f} s each; then the same page")
+    assert killed

@@ -1,0 +1,225 @@
+"""Sliders: the page's face is checked frame by frame, the live face by moving its sliders."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import json
+import os
+import re
+
+import chromium
+import ipywidgets
+import numpy as np
+import pytest
+from bs4 import BeautifulSoup
+from matplotlib.figure import Figure
+from PIL import Image
+
+from diffnotes.base.errors import UserError
+from diffnotes.chapters.toy import experiment as toy_model
+from diffnotes.chapters.toy.slider import Explorer
+from diffnotes.show import widgets
+
+A, B = [0.1, 0.5, 2.5], [1, 3]
+
+
+def draw(a: float, b: int) -> Figure:
+    """One colour that tells a and b."""
+    return Figure(figsize=(0.5, 0.5), dpi=40, facecolor=(a / 3, b / 4, 0))
+
+
+def told(picture: bytes) -> tuple[float, float]:
+    red, green, _ = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))[10, 10] / 255
+    return 3 * red, 4 * green
+
+
+@pytest.fixture
+def page():
+    return BeautifulSoup(widgets.explore(draw, a=A, b=B).html(), "html.parser")
+
+
+def payload(page: BeautifulSoup) -> dict:
+    return json.loads(page.find("script", type="application/json").string)
+
+
+# --- the face without a kernel ---
+
+
+def test_panels_show_the_parts_of_one_picture_side_by_side():
+    def wide(a: float) -> Figure:
+        return Figure(figsize=(2, 1), dpi=192)
+
+    page = BeautifulSoup(widgets.explore(wide, panels=2, a=A).html(), "html.parser")
+    parts = page.select(".dn-panels > span")
+    assert ["width: 96px" in part["style"] for part in parts] == [True, True]
+    assert [re.search(r"margin-left: -(\d+)px", part.img["style"])[1] for part in parts] == ["0", "96"]
+    assert {(part.img["width"], part.img["height"]) for part in parts} == {("192", "96")}
+    assert parts[0].img["src"] == parts[1].img["src"]
+    assert [bool(part.img["alt"]) for part in parts] == [True, False]  # a spoken label once
+
+
+def test_every_choice_has_its_frame(page):
+    data = payload(page)
+    for i, j in itertools.product(range(3), range(2)):
+        place = i * data["strides"][0] + j * data["strides"][1]
+        assert np.allclose(told(base64.b64decode(data["frames"][place])), (A[i], B[j]), atol=0.1)
+    assert len(data["frames"]) == 6
+    assert data["texts"] == [["0.1", "0.5", "2.5"], ["1", "3"]]
+
+
+def test_the_middle_is_shown_first_also_without_javascript(page):
+    source = page.find("img")["src"]
+    assert source.startswith("data:image/webp;base64,")
+    assert np.allclose(told(base64.b64decode(source.split(",")[1])), (0.5, 3), atol=0.05)
+    assert "a = 0.5, b = 3" in page.find("noscript").get_text()
+    assert page.find(class_="dn-sliders").has_attr("hidden")  # until the script can move them
+
+
+def test_sliders_have_names_and_values(page):
+    sliders = page.find_all("input", type="range")
+    assert [slider["value"] for slider in sliders] == ["1", "1"]
+    assert [slider["max"] for slider in sliders] == ["2", "1"]
+    assert [slider["aria-valuetext"] for slider in sliders] == ["0.5", "3"]
+    for slider in sliders:
+        assert slider.find_parent("label")["for"] == slider["id"]
+
+
+def test_two_widgets_share_a_page():
+    explorer = widgets.explore(draw, a=A, b=B)
+    ids = re.findall(r' id="([^"]+)"', explorer.html() + explorer.html())
+    assert len(ids) == 6
+    assert len(set(ids)) == 6
+
+
+def test_face_asks_nothing_of_the_network():
+    text = widgets.explore(draw, a=A, b=B).html()
+    plain = re.sub(r'base64,[^"]*|"frames".*\]', "", text)
+    assert "addEventListener" in plain
+    assert not re.search(r"https?:|//[a-z]|import |fetch\(|eval\(|XMLHttp", plain)
+
+
+def test_frames_have_a_see_through_ground():
+    def clear(a: float) -> Figure:
+        figure = Figure(figsize=(1, 1), dpi=40, facecolor="none")
+        figure.text(0.3, 0.4, "ink", color="#7f848c")
+        return figure
+
+    frame = Image.open(io.BytesIO(widgets.webp(clear(1.0))))
+    alpha = np.asarray(frame.convert("RGBA"))[..., 3]
+    assert alpha[0, 0] == 0
+    assert alpha.max() > 200
+
+
+@pytest.mark.parametrize(
+    ("values", "word"),
+    [
+        ({}, "0 pictures"),
+        ({"a": []}, "at least one"),
+        ({"a": [2.0, 1.0]}, "ascending"),
+        ({"a": [1.0, 1.0]}, "ascending"),
+        ({"a": list(range(21)), "b": list(range(20))}, "420 pictures"),
+    ],
+)
+def test_bad_values(values, word):
+    with pytest.raises(UserError, match=word):
+        widgets.explore(draw, **values)
+
+
+# --- the live face ---
+
+
+def test_without_a_kernel_only_html():
+    bundle = widgets.explore(draw, a=A, b=B)._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html"}
+
+
+def live(monkeypatch, **values) -> tuple[ipywidgets.Image, list]:
+    """The picture and the sliders of a live face."""
+    made = []
+    monkeypatch.setattr(ipywidgets.VBox, "__init__", keep(made, ipywidgets.VBox.__init__))
+    monkeypatch.setattr(widgets, "_has_kernel", lambda: True)
+    bundle = widgets.explore(draw, **values)._repr_mimebundle_()
+    assert {"text/html", widgets.VIEW} <= set(bundle)
+    picture, *sliders = made[0]
+    return picture, sliders
+
+
+def keep(made: list, build):
+    def init(self, children=(), **kwargs):
+        made.append(children)
+        build(self, children, **kwargs)
+
+    return init
+
+
+def test_live_sliders_draw_any_value(monkeypatch):
+    picture, (a, b) = live(monkeypatch, a=A, b=B)
+    assert np.allclose(told(picture.value), (0.5, 3), atol=0.05)
+    a.value, b.value = 1.7, 2
+    assert np.allclose(told(picture.value), (a.value, 2), atol=0.05)
+    assert abs(a.value - 1.7) < 0.02
+    assert isinstance(b, ipywidgets.IntSlider)
+    assert isinstance(a, ipywidgets.FloatLogSlider)
+
+
+def test_live_sliders_over_a_short_range_are_linear(monkeypatch):
+    _, (a, b) = live(monkeypatch, a=[0.5, 1.0, 1.5], b=[1])
+    assert isinstance(a, ipywidgets.FloatSlider)
+    assert (a.min, a.max, a.value) == (0.5, 1.5, 1.0)
+    assert (b.min, b.max) == (1, 1)
+
+
+def test_without_ipywidgets_the_html_face_remains(monkeypatch):
+    monkeypatch.setattr(widgets, "_has_kernel", lambda: True)
+    monkeypatch.setitem(__import__("sys").modules, "ipywidgets", None)
+    assert set(widgets.explore(draw, a=A, b=B)._repr_mimebundle_()) == {"text/plain", "text/html"}
+
+
+# --- the explorer of chapter 1 ---
+
+
+def test_explorer_shows_the_values_it_is_asked_for():
+    explorer = Explorer(toy_model.explore)
+    calm, wild = (np.asarray(widgets.pixels(explorer(**at))) for at in (at_values(2.0), at_values(0.8)))
+    again = np.asarray(widgets.pixels(explorer(**at_values(2.0))))
+    assert np.array_equal(calm, again)
+    assert (calm != wild).mean() > 0.02
+    assert calm[0, 0, 3] == 0
+
+
+def at_values(delta: float) -> dict:
+    return {"sigma": 1.07, "delta": delta, "n": 10}
+
+
+def test_explorer_frames_are_small():
+    sizes = [len(widgets.webp(Explorer(toy_model.explore)(sigma, 1.6, 10))) for sigma in (0.1, 1.07, 20.0)]
+    assert max(sizes) < 22_000  # 135 of them, in base64, stay below 4 MB
+
+
+# --- in a browser ---
+
+
+def test_arrow_keys_move_the_picture(tmp_path):
+    reason = chromium.missing()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason)
+    two = widgets.explore(draw, a=A, b=B)
+    body = f"<!DOCTYPE html><html><body>{two.html()}{two.html()}</body></html>"
+    (tmp_path / "page.html").write_text(body, encoding="utf-8")
+    (tmp_path / "favicon.ico").write_bytes(b"")
+    with chromium.browser() as browser, chromium.serve(tmp_path) as address:
+        browser.open(f"{address}/page.html")
+        first, other = browser.driver.find_elements("class name", "dn-explore")
+        slider = first.find_elements("tag name", "input")[0]
+        slider.send_keys("\ue014")  # arrow right
+        shown = [box.find_element("tag name", "img").get_attribute("src") for box in (first, other)]
+        assert slider.get_attribute("aria-valuetext") == "2.5"
+        assert first.find_elements("tag name", "output")[0].text == "2.5"
+        assert browser.complaints() == []
+        assert chromium.foreign(browser.requests(), address) == []
+    colours = [told(base64.b64decode(source.split(",")[1])) for source in shown]
+    assert np.allclose(colours, [(2.5, 3), (0.5, 3)], atol=0.05)

@@ -1,0 +1,406 @@
+"""What a notebook's parameter cells ask for: by rule on histories made up, and in a kernel."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat.v4 import new_code_cell, new_notebook
+
+from diffnotes import store
+from diffnotes.base.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+OWN = "# Parameters: change them and run all cells"
+CALL = "\n".join(
+    [
+        "from diffnotes import store",
+        "from diffnotes.chapters import toy_model",
+        "request = store.parameters(globals(), toy_model.EXPERIMENT)",
+        "print(request.profile, dict(request.settings))",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class OneSpec(store.Spec):
+    n: int = store.number(3, low=1, high=100)
+    factor: float = store.number(1.5, low=0.0)
+    many: tuple[float, ...] = store.numbers((1.0, 2.0), low=0.0)
+    kind: str = store.choice("x", "x", "y")
+    sources: int = store.number(4, low=1)
+    seed: int = store.number(0, low=0, high=1000)
+
+
+@dataclass(frozen=True)
+class TwoSpec(store.Spec):
+    seed: int = store.number(0, low=0, high=50)
+    n: int = store.number(3, low=1, high=10)
+    lines: int = store.number(3)
+
+
+def experiment(name: str, spec: type[store.Spec], *profiles: str) -> store.Experiment:
+    return store.Experiment(
+        name=name, version=1, spec=spec, profiles={p: spec() for p in profiles},
+        compute=lambda spec, work: {}, seconds=dict.fromkeys(profiles, 1),
+    )  # fmt: skip
+
+
+ONE = experiment("one", OneSpec, "smoke", "laptop")
+TWO = experiment("two", TwoSpec, "smoke", "laptop", "paper")
+
+
+def ran(*cells: str, **later: object) -> dict[str, object]:
+    """The namespace of a kernel in which these cells were run, and what was assigned after them."""
+    namespace: dict[str, object] = {}
+    for cell in cells:
+        exec(cell, namespace)
+    return {**namespace, "In": ["", *cells], **later}
+
+
+def asked(*cells: str, **later: object) -> store.Request:
+    return store.parameters(ran(*cells, **later), ONE)
+
+
+def refused(namespace: dict[str, object], *experiments: store.Experiment, **more: object) -> str:
+    """The sentence, which is one."""
+    with pytest.raises(store.SpecError) as caught:
+        store.parameters(namespace, *(experiments or (ONE,)), **more)
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    return sentence
+
+
+# --- which cells count ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        OWN,
+        "# Parameters",
+        "#Parameters",
+        "# parameters of this page",
+        "#  \t PARAMETERS:",
+        "\n\n# Parameters",
+    ],
+)
+def test_a_cell_counts_whose_first_line_says_parameters(line):
+    assert asked("n = 8", f"{line}\nn = 5").settings == {"n": 5}
+
+
+@pytest.mark.parametrize(
+    "line", ["# Parametrized", "# The Parameters", "#\nparameters = 1", "a = 1  # Parameters"]
+)
+def test_other_cells_do_not_count(line):
+    assert asked(f"{line}\nimport math\nm = 7", f"{OWN}\nn = 5").settings == {"n": 5}
+
+
+def test_without_an_assignment_the_pinned_record_is_meant():
+    assert asked(OWN) == store.Request("pinned", {})
+
+
+def test_the_cell_of_papermill_wins_over_the_own_one_and_both_count():
+    found = asked(f"{OWN}\nprofile = 'pinned'\nn = 5\nseed = 2", "# Parameters\nn = 9\nprofile = 'smoke'\n")
+    assert found == store.Request("smoke", {"n": 9, "seed": 2})
+
+
+def test_the_own_cell_wins_when_it_is_run_again_after_that():
+    own = f"{OWN}\nn = 5"
+    assert asked(own, "# Parameters\nn = 9", own).settings == {"n": 5}
+
+
+def test_a_corrected_typo_is_forgotten():
+    assert asked(f"{OWN}\nnn = 5", "n = 1", f"{OWN}\nn = 5").settings == {"n": 5}
+
+
+def test_a_corrected_syntax_error_is_forgotten():
+    namespace = ran(f"{OWN}\nn = 5")
+    namespace["In"].insert(1, f"{OWN}\nn = = 5")
+    assert store.parameters(namespace, ONE).settings == {"n": 5}
+
+
+def test_a_deleted_line_counts_no_longer():
+    assert asked(f"{OWN}\nn = 5\nseed = 3", f"{OWN}\nn = 5").settings == {"n": 5}
+
+
+# --- what such a cell may hold ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings"),
+    [
+        ("n = 5", {"n": 5}),
+        ("n: int = 5", {"n": 5}),
+        ("factor: 'a note' = 2", {"factor": 2.0}),
+        ("n, seed = 5, 6", {"n": 5, "seed": 6}),
+        ("(n, [seed, factor]) = [5, (6, 0.5)]", {"n": 5, "seed": 6, "factor": 0.5}),
+        ("n = seed = 5", {"n": 5, "seed": 5}),
+        ("n = 5; n = 6", {"n": 6}),
+        ("many = (1, 2.5)", {"many": [1.0, 2.5]}),
+        ("many = [1, 2.5]", {"many": [1.0, 2.5]}),
+        ("kind = 'y'", {"kind": "y"}),
+        ("seed = +7", {"seed": 7}),
+        ("'''Words.'''\npass\n# more\n\nn = 5  # why", {"n": 5}),
+    ],
+)
+def test_every_plain_assignment_counts(lines, settings):
+    assert asked(f"{OWN}\n{lines}").settings == settings
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import math", "print(1)", "for n in (1, 2): pass", "if True: n = 5", "def f(): pass",
+        "class A: pass", "n += 1", "n: int", "n = 2 * 3", "n = other", "n = int('5')",
+        "factor = float('inf')", "del other", "n, *many = 1, 2, 3", "[*many] = (1, 2)", "n, seed = 'ab'",
+        "n = (seed := 3)", "holder['n'] = 5", "holder.n = 5", "assert True", "n = f'{other}'",
+        "many = [*range(3)]", "other", "1", "...", "get_ipython().run_line_magic('time', 'n = 5')",
+        "many = {[]}", "with open('x'): pass", "n, seed = 1, 2, 3",
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused_and_the_line_named(line):
+    namespace = {"In": ["", f"{OWN}\nseed = 1\n{line}"]}
+    sentence = refused(namespace)
+    assert f"not `{line}` (its line 3)" in sentence
+    assert "only plain values" in sentence
+
+
+def test_a_long_statement_is_named_by_its_first_line():
+    assert "not `n = int(` (its line 2)" in refused({"In": [f"{OWN}\nn = int(\n    5\n)"]})
+
+
+@pytest.mark.parametrize(
+    ("lines", "where"),
+    [("n = 5\n!ls", "see its line 3"), ("n = = 5", "see its line 2"), ("n = (5", "line 2"), ("%n", "line 2")],
+)
+def test_what_is_not_python_is_refused(lines, where):
+    sentence = refused({"In": [f"{OWN}\n{lines}"]})
+    assert "The parameters cell is not Python" in sentence
+    assert where in sentence
+
+
+@pytest.mark.parametrize("value", ["-" * 3000 + "1", "(" * 300 + "1" + ")" * 300, "9" * 5000])
+def test_values_beyond_reading_are_refused(value):
+    assert "arameters cell" in refused({"In": [f"{OWN}\nn = {value}"]})
+
+
+@pytest.mark.parametrize("later", [6, 5.0, "5", None, [5], object()])
+def test_a_variable_that_holds_something_else_by_now_is_told(later):
+    sentence = refused(ran(f"{OWN}\nn = 5", n=later))
+    assert sentence.startswith("n is no longer the 5 of the parameters cell; run that cell again")
+
+
+def test_a_variable_that_is_gone_is_told():
+    namespace = ran(f"{OWN}\nn = 5")
+    del namespace["n"]
+    assert "n is no longer the 5" in refused(namespace)
+
+
+def test_a_list_that_was_changed_is_told():
+    namespace = ran(f"{OWN}\nmany = [1, 2]")
+    namespace["many"].append(3)
+    assert "many is no longer the [1, 2]" in refused(namespace)
+
+
+# --- no history ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "history", [None, "# Parameters\nn = 5", 3, [], ["", "n = 5"], ["", None, 3], {"a": OWN}]
+)
+def test_without_a_history_of_cells_there_is_an_error(history):
+    sentence = refused({"In": history, "n": 5})
+    assert "run all cells in Jupyter, or use papermill" in sentence
+    assert "no cell that begins with '# Parameters'" in refused({"n": 5})
+
+
+def outside(tmp_path: Path, *words: str) -> str:
+    """What a program says, run apart from any kernel."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "IPYTHONDIR": str(tmp_path / "ipython")}
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_plain_script_gets_the_error(tmp_path):
+    (tmp_path / "script.py").write_text(f"{OWN}\nn_train = 12\n{CALL}\n")
+    assert "The parameters are not known" in outside(tmp_path, "script.py")
+
+
+@pytest.mark.parametrize("name", ["page.ipynb", "script.py"])
+def test_ipython_and_run_get_the_error(tmp_path, name):
+    cells = [new_code_cell(f"{OWN}\nn_train = 12"), new_code_cell(CALL)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "page.ipynb")
+    (tmp_path / "script.py").write_text(f"{OWN}\nn_train = 12\n{CALL}\n")
+    quiet = ("-m", "IPython", "--no-banner", "--colors=NoColor")
+    assert "The parameters are not known" in outside(tmp_path, *quiet, name)
+    assert "The parameters are not known" in outside(tmp_path, *quiet, "-c", f"%run {name}")
+
+
+# --- names, profiles, values of a whole notebook -----------------------------------------------------
+
+
+def test_a_misspelt_name_gets_the_nearest_one_and_all():
+    sentence = refused(ran(f"{OWN}\nfactro = 5"))
+    assert sentence == (
+        "unknown parameter 'factro' (did you mean factor?); "
+        "the valid names are profile, n, factor, many, kind, sources, seed."
+    )
+
+
+@pytest.mark.parametrize("name", ["source", "sources", "lines"])
+def test_only_names_that_all_results_take_are_valid_and_offered(name):
+    sentence = refused(ran(f"{OWN}\n{name} = 7"), ONE, TWO)
+    assert sentence == f"unknown parameter {name!r}; the valid names are profile, n, seed."
+
+
+def test_a_dunder_name_is_unknown_too():
+    assert "unknown parameter '__builtins__'" in refused(
+        {"In": [f"{OWN}\n__builtins__ = 1"], "__builtins__": 1}
+    )
+
+
+def test_a_name_that_the_notebook_itself_uses_is_unknown():
+    assert "unknown parameter 'store'" in refused(ran(f"{OWN}\nstore = 3", store=store))
+
+
+def test_types_and_ranges_must_suit_all_results():
+    assert store.parameters(ran(f"{OWN}\nn = 9"), ONE, TWO).settings == {"n": 9}
+    assert "n must be a whole number from 1 to 10; not 11." in refused(ran(f"{OWN}\nn = 11"), ONE, TWO)
+    assert "seed must be a whole number from 0 to 1000; not 'a'." in refused(
+        ran(f"{OWN}\nseed = 'a'"), ONE, TWO
+    )
+
+
+def test_results_that_follow_the_profile_alone_take_no_settings():
+    assert store.parameters(ran(f"{OWN}\nfactor = 2.0"), ONE, profile_only=[TWO]).settings == {"factor": 2.0}
+    with pytest.raises(store.SpecError, match="unknown parameter 'n'; the valid names are profile"):
+        store.parameters(ran(f"{OWN}\nn = 9"), profile_only=[ONE, TWO])
+    assert store.parameters(ran(f"{OWN}\nprofile = 'smoke'"), profile_only=[TWO]).profile == "smoke"
+
+
+def test_a_profile_must_exist_for_all_results():
+    page = ran(f"{OWN}\nprofile = 'paper'")
+    assert store.parameters(page, TWO).profile == "paper"
+    for experiments, more in (((ONE, TWO), ()), ((ONE,), (TWO,))):
+        sentence = refused(page, *experiments, profile_only=more)
+        assert sentence == (
+            "profile must be one of pinned, smoke, laptop; not 'paper', which exists for two alone."
+        )
+    assert store.parameters(ran(f"{OWN}\nprofile = 'pinned'"), ONE, TWO).profile == "pinned"
+
+
+@pytest.mark.parametrize("profile", ["papr", "", 3, None, ["smoke"], ("smoke",)])
+def test_a_profile_that_nothing_has_is_refused(profile):
+    assert refused(ran(f"{OWN}\nprofile = {profile!r}"), ONE, TWO) == (
+        f"profile must be one of pinned, smoke, laptop; not {profile!r}."
+    )
+
+
+# --- settings are checked against the profile that is asked for --------------------------------------
+
+
+@dataclass(frozen=True)
+class SizedSpec(store.Spec):
+    n: int = store.number(2)
+    sizes: tuple[int, ...] = store.numbers((2, 3))
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.n not in self.sizes:
+            raise store.SpecError(f"sizes must contain n = {self.n}; not {self.sizes!r}.")
+
+
+SIZED = replace(
+    experiment("sized", SizedSpec, "smoke"),
+    profiles={
+        "smoke": SizedSpec(), "laptop": SizedSpec(n=64, sizes=(64, 128)),
+        "paper": SizedSpec(n=512, sizes=(512, 1024)),
+    },
+)  # fmt: skip
+
+
+def test_a_setting_must_suit_the_profile_that_is_asked_for():
+    for profile, n in (("smoke", 3), ("laptop", 128), ("paper", 1024)):
+        assert store.request(SIZED, profile, {"n": n}).settings == {"n": n}
+    with pytest.raises(store.SpecError, match=r"n = 3; not \(64, 128\)"):
+        store.request(SIZED, "laptop", {"n": 3})
+
+
+def test_pinned_means_the_best_profile_that_takes_the_setting():
+    assert store.request(SIZED, "pinned", {"n": 1024}).settings == {"n": 1024}
+    assert store.request(SIZED, "pinned", {"n": 128}).settings == {"n": 128}
+    with pytest.raises(store.SpecError, match=r"n = 3; not \(512, 1024\)"):
+        store.request(SIZED, "pinned", {"n": 3})
+    alone = replace(SIZED, profiles={"smoke": SizedSpec()})
+    assert store.request(alone, "pinned", {"n": 3}).settings == {"n": 3}
+
+
+def test_the_digits_of_chapter_3_take_a_size_of_their_laptop_profile():
+    from diffnotes.chapters.memorization import digits
+
+    assert store.request(digits.EXPERIMENT, "laptop", {"n": 128}).settings == {"n": 128}
+    with pytest.raises(UserError, match="sizes must contain n = 128"):
+        store.request(digits.EXPERIMENT, "smoke", {"n": 128})
+
+
+# --- in a kernel -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory):
+    """Run cells one after the other in one kernel; gives what the last prints, or its error."""
+    folder = tmp_path_factory.mktemp("kernel")
+    client = NotebookClient(
+        new_notebook(), timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        patch.setenv("IPYTHONDIR", str(folder / "ipython"))
+        with client.setup_kernel():
+            yield client
+
+
+def said(client: NotebookClient, *cells: str) -> str:
+    """Text and errors of the last of some cells, run in a history without earlier ones."""
+    for source in ("In[:] = ['']", *cells):
+        cell = new_code_cell(source)
+        client.nb.cells = [cell]
+        try:
+            client.execute_cell(cell, 0)
+        except CellExecutionError as error:
+            shown = f"{error.ename}: {error.evalue}"
+        else:
+            shown = "".join(out.get("text", "") for out in cell.outputs)
+    return shown
+
+
+def test_a_kernel_reads_plain_and_annotated_cells(kernel):
+    assert said(kernel, f"{OWN}\nprofile = 'smoke'\ndelta: float = 2.0\nn_train, seed = 5, 1", CALL) == (
+        "smoke {'delta': 2.0, 'n_train': 5, 'seed': 1}\n"
+    )
+
+
+def test_a_kernel_forgets_what_was_edited_or_deleted(kernel):
+    first, typo = f"{OWN}\ndelta = 2.0\nn_train = 5", f"{OWN}\ndetla = 2.0"
+    assert "SpecError: unknown parameter 'detla' (did you mean delta?)" in said(kernel, first, typo, CALL)
+    assert said(kernel, typo, CALL, f"{OWN}\ndelta = 1.5", CALL) == "pinned {'delta': 1.5}\n"
+    assert said(kernel, first, CALL, f"{OWN}\ndelta = 1.5", CALL) == "pinned {'delta': 1.5}\n"
+    assert said(kernel, f"{OWN}\ndelta = = 2", CALL, f"{OWN}\ndelta = 1.5", CALL) == "pinned {'delta': 1.5}\n"
+
+
+def test_a_kernel_refuses_magics_and_variables_that_moved_on(kernel):
+    assert "only plain values" in said(kernel, f"{OWN}\n%time delta = 2.0", CALL)
+    assert "only plain values" in said(kernel, f"{OWN}\n!true", CALL)
+    assert "delta is no longer the 2.0" in said(kernel, f"{OWN}\ndelta = 2.0", "delta = 3.0", CALL)
+    assert "The parameters are not known" in said(kernel, "delta = 2.0", CALL)
