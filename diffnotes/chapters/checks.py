@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,10 +37,12 @@ Check = Callable[[store.Record], Finding]
 class Claim:
     """A statement of a paper in our words, with the rule by which it is judged.
 
-    `rule` is the tolerance with its reason. `fixed` says whether it was written down "before" its result was
-    seen, or, in whole or in part, "after" a first look. The check of the same `id` takes the pinned record of
-    `experiment` under `settings`. A claim without a check carries its verdict (pending, or only on paper),
-    and `rule` says why.
+    `rule` is the tolerance with its reason, and `core` names the part of it that decides: without that part
+    nothing is reproduced, whatever else holds. `scale` says on what it was tried; `small` that the paper's
+    own scale is more than four times larger. `fixed` says whether the rule was written down "before" its
+    result was seen, or, in whole or in part, "after" a first look. The check of the same `id` takes the pinned
+    record of `experiment` under `settings`. A claim without a check carries its verdict (pending, or only on
+    paper), and `rule` says why.
     """
 
     id: str
@@ -48,6 +50,9 @@ class Claim:
     statement: str
     paper_value: str
     rule: str
+    core: str = ""
+    scale: str = ""
+    small: bool = False
     page: str = ""
     figure: str = ""
     experiment: str = ""
@@ -76,9 +81,11 @@ class Checked:
         return self.state in ("", "valid")
 
     def as_dict(self) -> dict[str, str]:
-        """Plain text fields, for `claims --json` and for tables."""
-        names = ("id", "paper", "statement", "paper_value", "rule", "fixed", "page", "figure")
+        """Plain text fields, for `claims --json` and for tables. The statement says where it was tried."""
+        names = ("id", "paper", "paper_value", "rule", "core", "scale", "fixed", "page", "figure")
         given = {name: getattr(self.claim, name) for name in names}
+        given["statement"] = self.claim.statement + (f" ({self.claim.scale})" if self.claim.scale else "")
+        given["small"] = "in our small case" if self.claim.small else ""
         return {**given, **vars(self.finding), "record": self.record, "state": self.state}
 
 
@@ -176,11 +183,15 @@ def _known(found: Finding) -> Finding:
     return found
 
 
-def verdict(*parts: bool) -> str:
-    """Reproduced when all parts hold, partly when some do, else not reproduced. Nothing has no verdict."""
-    if not parts:
+def verdict(*core: bool, also: Iterable[bool] = ()) -> str:
+    """Reproduced when every part holds; partly when some of the `core` holds, that is of what the claim says;
+    else not reproduced. What would hold for almost any data belongs to `also`: it can only take away.
+    """
+    if not core:
         raise Nothing("There is nothing to judge.")
-    return REPRODUCED if all(parts) else PARTLY if any(parts) else FAILED
+    if all(core) and all(also):
+        return REPRODUCED
+    return PARTLY if any(core) else FAILED
 
 
 def every(parts: Any) -> bool:

@@ -12,7 +12,8 @@ import html
 import io
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -21,7 +22,7 @@ from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
@@ -39,6 +40,37 @@ RAMP = LinearSegmentedColormap.from_list(  # ordered lines: one lightness, hue f
 FADE = LinearSegmentedColormap.from_list(  # fields: the page shows through; no orange, since dots are
     "fade", ["#447be400", "#5f73e366", "#8566dba6", "#a658c4cc", "#bd3f9bf2"]
 )
+
+
+@dataclass(frozen=True)
+class Role:
+    """How one kind of thing looks in every chapter: by colour, and without it by line and marker."""
+
+    word: str
+    color: str
+    line: str
+    marker: str
+
+    def curve(self, **style: Any) -> dict[str, Any]:
+        """Arguments of `plot`."""
+        return {"color": self.color, "linestyle": self.line, "label": self.word, **style}
+
+    def points(self, **style: Any) -> dict[str, Any]:
+        """Arguments of `scatter`."""
+        return {"color": self.color, "marker": self.marker, "label": self.word, **style}
+
+
+TRAIN = Role("training", BLUE, "-", "o")
+HELD_OUT = Role("held-out", ORANGE, "--", "D")
+SAMPLER = Role("sampler", GREEN, "-.", "^")
+OPTIMUM = Role("optimum", INK, ":", "s")
+
+
+def ramp(place: int, count: int) -> str:
+    """The colour of the curve at `place` of `count` ordered ones."""
+    return to_hex(RAMP(place / max(count - 1, 1)))
+
+
 DPI = 110  # of what is rasterized inside an SVG
 STYLE: Any = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
@@ -71,18 +103,52 @@ def _check_profiles(records: Sequence[Record]) -> None:
             )
 
 
+@dataclass(frozen=True)
+class Caption:
+    """What stands below a figure or above a table: the finding, what is shown, and what the colours mean."""
+
+    finding: str = ""
+    shows: str = ""
+    key: Mapping[str, Role | str] = field(default_factory=dict)
+
+    def html(self) -> str:
+        """The caption as HTML; "" for an empty one."""
+        first = f"<strong>{html.escape(self.finding)}</strong>" if self.finding else ""
+        return " ".join(filter(None, [first, html.escape(self.shows), *map(_key, self.key.items())]))
+
+
+def _key(entry: tuple[str, Role | str]) -> str:
+    """A word of the caption with its colour before it."""
+    word, role = entry
+    color = role.color if isinstance(role, Role) else role
+    paint = "currentColor" if color == INK else color
+    mark = f'<span aria-hidden="true" style="color: {paint}">■</span>'
+    return f'<span class="dn-key">{mark} {html.escape(word)}</span>'
+
+
 class BookFigure(Figure):
     """A matplotlib figure that knows the records behind it, and shows itself as inline SVG with provenance.
 
-    `alt` says in one sentence what the figure shows, for readers who cannot see it. `size` is in inches, 96
-    pixels each.
+    The caption begins with the `finding`, a sentence with what the records say, goes on with what is drawn
+    (`shows`), and explains the colours (`key`: word -> Role or colour). `alt` tells readers who cannot see it
+    what it shows; the finding, where nothing is given. `size` is in inches, 96 pixels each. On a phone the
+    figure is cut between its columns, so none should be wider than 3.5 inches.
     """
 
-    def __init__(self, *records: Record, alt: str, size: tuple[float, float] = (6.7, 3.2)) -> None:
+    def __init__(
+        self,
+        *records: Record,
+        finding: str = "",
+        shows: str = "",
+        key: Mapping[str, Role | str] | None = None,
+        alt: str = "",
+        size: tuple[float, float] = (6.7, 3.2),
+    ) -> None:
         _check_profiles(records)
         super().__init__(figsize=size)
         FigureCanvasAgg(self)
-        self.records, self.alt, self.name = records, alt, ""
+        self.records, self.alt, self.name = records, alt or finding, ""
+        self.caption = Caption(finding, shows, dict(key or {}))
 
     def svg(self) -> str:
         """The drawing as an <svg> element for use inside a page."""
@@ -92,7 +158,7 @@ class BookFigure(Figure):
         return inline_svg(buffer.getvalue(), self.alt)
 
     def _repr_html_(self) -> str:
-        return page_figure(self.svg(), self.records, self.alt, self.name)
+        return page_figure(self.svg(), self.records, self.alt, self.name, caption=self.caption)
 
 
 class Markup(str):
@@ -107,10 +173,17 @@ class BookTable:
     """
 
     def __init__(
-        self, *records: Record, header: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
+        self,
+        *records: Record,
+        header: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        note: str = "",
+        finding: str = "",
+        shows: str = "",
     ) -> None:
         _check_profiles(records)
         self.records, self.header, self.rows, self.note, self.name = records, header, rows, note, ""
+        self.caption = Caption(finding, shows)
 
     def _repr_html_(self) -> str:
         first = self.rows[0] if self.rows else self.header
@@ -121,7 +194,8 @@ class BookTable:
         note = f'<p class="dn-note">{html.escape(self.note)}</p>' if self.note else ""
         look = "dn-table dn-words" if isinstance(first[0], Markup) else "dn-table"
         label = self.note or ", ".join(self.header)
-        return page_figure(f'<div class="{look}">{table}</div>', self.records, label, self.name, note)
+        content = f'<div class="{look}">{table}</div>'
+        return page_figure(content, self.records, label, self.name, note, self.caption)
 
 
 def _heading(name: str, side: str) -> str:
@@ -229,17 +303,25 @@ def _pixels(points: str) -> int:
     return round(float(points) * 96 / 72)
 
 
-def page_figure(content: str, records: Sequence[Record], label: str, name: str = "", note: str = "") -> str:
-    """`content` in a box that scrolls sideways where it must, with warnings and a note above and provenance
-    below.
+def page_figure(
+    content: str,
+    records: Sequence[Record],
+    label: str,
+    name: str = "",
+    note: str = "",
+    caption: Caption = Caption(),
+) -> str:
+    """`content` in a box that scrolls sideways where it must, with warnings and a note above, and caption and
+    provenance below.
     """
     text, anchor = html.escape(label), f' id="{name}"' if name else ""
     box = f'{note}<div tabindex="0" role="group" aria-label="{text}" style="overflow-x: auto">{content}</div>'
     if not records:
         return f'<div class="dn-plain"{anchor}>{box}</div>'
     lines = "<br>".join(html.escape(record.provenance()) for record in records)
-    caption = f'<figcaption class="dn-provenance">{lines}</figcaption>'
-    return f'<figure class="dn-figure"{anchor}>{banner(records)}{box}{caption}</figure>'
+    words = f'<p class="dn-caption">{caption.html()}</p>' if caption.html() else ""
+    below = f'<figcaption>{words}<span class="dn-provenance">{lines}</span></figcaption>'
+    return f'<figure class="dn-figure"{anchor}>{banner(records)}{box}{below}</figure>'
 
 
 def banner(records: Sequence[Record]) -> str:

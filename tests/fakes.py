@@ -1,0 +1,29 @@
+"""Records made of given arrays, for tests of what is read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from diffnotes.store import Record
+
+
+def record(
+    arrays: Mapping[str, Any],
+    experiment: str = "",
+    profile: str = "laptop",
+    spec: Mapping[str, Any] | None = None,
+    beside: Mapping[tuple[str, str], Record] | None = None,
+) -> Record:
+    """A valid record; `beside` are those that a claim compares it with, by (experiment, setting as text)."""
+    meta = {"experiment": experiment, "profile": profile, "spec": dict(spec or {}), "key": "0" * 16}
+
+    def other(name: str, settings: Mapping[str, Any]) -> Record:
+        return (beside or {})[name, ", ".join(f"{key}={value}" for key, value in settings.items())]
+
+    found = Record(Path(), meta, beside=other)
+    found.__dict__["arrays"] = {name: np.asarray(value) for name, value in arrays.items()}
+    return found
