@@ -22,7 +22,7 @@ PACKAGE = ROOT / "diffnotes"
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 
 # Room -> the rooms directly below it. A room may import these and all that lies below them. A new room gets a
-# line here: that is the moment to think about where it belongs. Each chapter has a room, such as "chapters.toy".
+# line here: that is the moment to think about where it belongs. A chapter has a room like "chapters.toy".
 BELOW = {
     "base": "",
     "process": "base",

@@ -40,9 +40,9 @@ class Claim:
     `rule` is the tolerance with its reason, and `core` names the part of it that decides: without that part
     nothing is reproduced, whatever else holds. `scale` says on what it was tried; `small` that the paper's
     own scale is more than four times larger. `fixed` says whether the rule was written down "before" its
-    result was seen, or, in whole or in part, "after" a first look. The check of the same `id` takes the pinned
-    record of `experiment` under `settings`. A claim without a check carries its verdict (pending, or only on
-    paper), and `rule` says why.
+    result was seen, or, in whole or in part, "after" a first look. The check of the same `id` takes the
+    pinned record of `experiment` under `settings`. A claim without a check carries its verdict (pending, or
+    only on paper), and `rule` says why.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """Every claim with a check is shown to hold and shown to fail.
 
-`tests/<room>/cases.py` has two tables: HOLDS, from a claim's id to a function that makes a record on which it is
-reproduced, and FAILS, with a record on which it is not reproduced.
+`tests/<room>/cases.py` has two tables: HOLDS, from a claim's id to a function that makes a record on which it
+is reproduced, and FAILS, with a record on which it is not reproduced.
 """
 
 from __future__ import annotations
