@@ -9,17 +9,53 @@ w_i D_i: no posterior mean is formed.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 
 from diffnotes.base.runtime import MEBIBYTE, blocks, rows_within
 from diffnotes.base.shapes import Float, Int, Tensor
-from diffnotes.posterior import Points, true_pairs
+from diffnotes.posterior import Points, half_squares, true_pairs
 
 _SEGMENT = 1 << 16  # data points whose D and H are held at a time
 _MARGIN = 40.0  # dropped weights sum to at most exp(-40) of the source's own
 _FLOOR = -87.0  # exponentials below it are subnormal float32 numbers: slow, and nothing beside 1
 _NEAR = 1e4  # D below this many rounding errors is formed again in float64
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set and what all draws need of it."""
+
+    set_: Points
+    half: Float[Tensor, "n"]  # half squares in the frame of the tiles
+    centre: Float[Tensor, "d"]  # mean in that frame, float64
+    variance: float  # in data units, summed over dimensions
+
+    def mean_square(self) -> float:
+        """Mean of |x_i|^2, in data units; float64, since what is subtracted from it may be nearly as large."""
+        tiles = (
+            self.set_.tile(part, self.half.device) for part in blocks(self.set_.count, self.set_.tile_rows)
+        )
+        return sum(float(self.set_.uncentred(tile).square().sum()) for tile in tiles) / self.set_.count
+
+    def part(self, members: Int[Tensor, "k"]) -> Prepared:
+        """These points alone; centre and variance stay those of all."""
+        chosen = replace(self.set_, raw=self.set_.raw[members.to(self.set_.raw.device)], halves=None)
+        return replace(self, set_=chosen, half=self.half[members])
+
+
+def prepare(set_: Points) -> Prepared:
+    """One pass over the data."""
+    where = set_.raw.device
+    halves, total = [], torch.zeros(set_.raw.shape[1], dtype=torch.float64, device=where)
+    for part in blocks(set_.count, set_.tile_rows):
+        tile = set_.tile(part, where)
+        halves.append(half_squares(tile))
+        total += tile.sum(0).double()
+    half, centre = torch.cat(halves), total / set_.count
+    variance = 2 * float(half.double().mean()) - float(centre.square().sum())
+    return Prepared(set_, half, centre, max(0.0, variance) * set_.scale**2)
 
 
 def pairwise_losses(
