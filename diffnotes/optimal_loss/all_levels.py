@@ -9,13 +9,13 @@ w_i D_i: no posterior mean is formed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from diffnotes.base.runtime import MEBIBYTE, blocks, rows_within
 from diffnotes.base.shapes import Float, Int, Tensor
-from diffnotes.posterior import Points, half_squares, true_pairs
+from diffnotes.posterior import Points, half_squares, points, true_pairs
 
 _SEGMENT = 1 << 16  # data points whose D and H are held at a time
 _MARGIN = 40.0  # dropped weights sum to at most exp(-40) of the source's own
@@ -32,17 +32,15 @@ class Prepared:
     centre: Float[Tensor, "d"]  # mean in that frame, float64
     variance: float  # in data units, summed over dimensions
 
-    def mean_square(self) -> float:
-        """Mean of |x_i|^2, in data units; float64, since what is subtracted from it may be nearly as large."""
-        tiles = (
-            self.set_.tile(part, self.half.device) for part in blocks(self.set_.count, self.set_.tile_rows)
-        )
-        return sum(float(self.set_.uncentred(tile).square().sum()) for tile in tiles) / self.set_.count
-
     def part(self, members: Int[Tensor, "k"]) -> Prepared:
-        """These points alone; centre and variance stay those of all."""
-        chosen = replace(self.set_, raw=self.set_.raw[members.to(self.set_.raw.device)], halves=None)
-        return replace(self, set_=chosen, half=self.half[members])
+        """These points alone."""
+        return prepare(points(self.set_.raw[members.to(self.set_.raw.device)]))
+
+    def mean_square(self) -> float:
+        """Mean of |x_i|^2, in data units; float64, since what is subtracted may be nearly as large."""
+        set_, where = self.set_, self.half.device
+        tiles = (set_.uncentred(set_.tile(part, where)) for part in blocks(set_.count, set_.tile_rows))
+        return sum(float(tile.square().sum()) for tile in tiles) / set_.count
 
 
 def prepare(set_: Points) -> Prepared:
