@@ -164,7 +164,7 @@ def _estimate(sums: LossSums) -> tuple[Array, Array]:
     return mean[:levels] - slope * mean[levels], covariance
 
 
-def area(sigma: Array, loss: Array, limit: Array | float) -> Array:
+def area(sigma: Array, loss: Array, limit: Array | np.floating | float) -> Array | np.floating:
     """Integral of loss/sigma^2 over ln sigma along the last axis of loss [..., l], in nats: the trapezoid
     over the levels, and the tail above them, where the loss is taken to be `limit`.
     """

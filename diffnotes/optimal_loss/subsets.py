@@ -25,6 +25,7 @@ from diffnotes.optimal_loss.all_levels import Prepared, products
 from diffnotes.posterior import Points
 
 READOUTS = ("AB", "PV", "IP", "RES")
+_SMALL = 4096  # points that are scanned whole for every draw
 _GROUP = 8  # draws whose small subsets are scanned together, as many as a product needs to pay
 
 
@@ -84,9 +85,9 @@ def scan_subsets(
     prepared: Prepared,
     source: Int[Tensor, "m"],
     noise: Float[Tensor, "m d"],
-    others: Sequence[Int[Tensor, "m k"] | None],
+    others: Sequence[Int[Tensor, "m _"] | None],
     sigmas: Float[Tensor, "l"],
-    near: Sequence[tuple[int, Int[Tensor, "m t"]]] = (),
+    near: Sequence[tuple[int, Int[Tensor, "m _"]]] = (),
 ) -> Scan:
     """Scan for each draw, which sees one noise, several subsets of points, at every level.
 
@@ -108,8 +109,8 @@ def scan_subsets(
 
 
 def rows_at_once(set_: Points, size: int | None) -> int:
-    """How many draws to scan together: few with small subsets of their own, else what 96 MiB hold."""
-    if size is not None and _GROUP * size < set_.count:
+    """How many draws to scan together: few with small subsets of a large set, else what 96 MiB hold."""
+    if size is not None and max(_GROUP * size, _SMALL) < set_.count:
         return _GROUP
     return rows_within(96 * MEBIBYTE, 24 * set_.count, 4096)
 
