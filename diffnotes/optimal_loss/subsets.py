@@ -26,6 +26,7 @@ from diffnotes.posterior import Points
 
 READOUTS = ("AB", "PV", "IP", "RES")
 _SMALL = 4096  # points that are scanned whole for every draw
+_SMALL = 4096  # points that are scanned whole for every draw
 _GROUP = 8  # draws whose small subsets are scanned together, as many as a product needs to pay
 
 

@@ -63,7 +63,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Best:
-    """The best C in units of N/L at every N/L by one measure, and where it may lie beyond all that was tried."""
+    """The best C in units of N/L at every N/L by one measure, and where it may lie beyond all tried."""
 
     word: str
     value: Array
@@ -156,14 +156,13 @@ class Study:
         return mean / self.truth[level], error / self.truth[level]
 
     def crossing(self) -> Best:
-        """The C at which the bias at `level` is zero, as in the paper's figure: between two that were tried."""
+        """The C at which the bias at `level` is zero, as in the paper's figure, between two that were tried."""
         found, capped = [], []
         for bias in self.relative_bias()[0]:
             up = (bias[:-1] < 0) & (bias[1:] >= 0)
-            capped.append(not up.any() and bool(bias[-1] < 0))
-            found.append(
-                self._zero(bias, int(up.argmax())) if up.any() else self.tried[-1 if capped[-1] else 0]
-            )
+            end = -1 if bias[-1] < 0 else 0  # where the bias has one sign at every C
+            found.append(self._zero(bias, int(up.argmax())) if up.any() else self.tried[end])
+            capped.append(not up.any() and end == -1)
         return Best(f"zero bias at σ = {self.sigma[self.level]:.2f}", np.array(found), np.array(capped))
 
     def _zero(self, bias: Array, at: int) -> float:
@@ -229,7 +228,7 @@ class Study:
             int(ratio): float(value) for ratio, value in zip(self.record["near_ratios"], found, strict=True)
         }
 
-    # --------------------------------------------------------------------------------- scatter, areas, readings
+    # -------------------------------------------------------------------------------- scatter, areas, readings
 
     def scatter(self) -> tuple[list[str], Array, Array, float]:
         """Names of C; standard deviations over repeats at `level` over that of DOL, with one subset for all
@@ -250,8 +249,8 @@ class Study:
         return int(self.record["shared_ratios"][0])
 
     def wider(self) -> list[tuple[float, float]]:
-        """Scatter at C = 16 N/L over that of DOL, and its lower end at 2 jackknife errors: with one subset for
-        all draws, with fresh ones.
+        """Scatter at C = 16 N/L over that of DOL, and its lower end at 2 jackknife errors: with one subset
+        for all draws, with fresh ones.
         """
         wide = _nearest(self.record["grid"], self.sigma[self.level])
         fine, coarse = (_nearest(self.record[name], WIDE) for name in ("multiples", "coarse"))

@@ -1,4 +1,4 @@
-"""What chapter 4 shows of its records: every number of a figure, table, finding, slider or claim is read here.
+"""What chapter 4 shows of its records: every number of its figures, tables, findings and claims is read here.
 
 Losses are summed over dimensions; `share` means a part of the data variance. The study of estimators is read
 in `estimator_readings`.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy import ndarray as Array
@@ -83,7 +84,7 @@ class Curve:
         return float(np.interp(share, self.share, self.sigma))
 
     def told(self) -> Array:
-        """Nats that a noisy image tells on average of its source: the area from the largest sigma down, [l]."""
+        """Nats that a noisy image tells of its source on average: the area from the largest sigma on."""
         steps = np.diff(np.log(self.sigma)) * (self.rate[1:] + self.rate[:-1]) / 2
         tail = self.variance / (2 * self.sigma[-1] ** 2)
         return tail + np.append(np.cumsum(steps[::-1])[::-1], 0.0)
@@ -97,34 +98,25 @@ class Curve:
 
 def curve(record: Record) -> Curve:
     """What a record of `loss_curve` holds."""
-    arrays = ("sigma", "mean", "stderr", "critical", "gaussian", "eigenvalues")
-    numbers = ("variance", "area", "area_stderr", "gaussian_sigma")
-    return Curve(
-        dataset(record),
-        int(record["n"]),
-        shares=record["critical_share"],
-        sources=int(record["sources"]),
-        dimension=int(record["dimension"]),
-        **{name: record[name] for name in arrays},
-        **{name: float(record[name]) for name in numbers},
-    )
+    return replace(
+        _curve(record, record["n"], lambda name: record[name]),
+        gaussian=record["gaussian"], eigenvalues=record["eigenvalues"],
+        sources=int(record["sources"]), dimension=int(record["dimension"]),
+    )  # fmt: skip
 
 
 def parts(record: Record) -> list[Curve]:
     """What a record of `loss_sizes` holds: a curve for each part of the set, in rising size."""
-    names = ("mean", "stderr", "critical")
-    numbers = ("variance", "area", "area_stderr", "gaussian_sigma")
-    return [
-        Curve(
-            dataset(record),
-            int(n),
-            sigma=record["sigma"],
-            shares=record["critical_share"],
-            **{name: record[name][k] for name in names},
-            **{name: float(record[name][k]) for name in numbers},
-        )
-        for k, n in enumerate(record["size"])
-    ]
+    return [_curve(record, n, lambda name, k=k: record[name][k]) for k, n in enumerate(record["size"])]
+
+
+def _curve(record: Record, n: Any, read: Callable[[str], Any]) -> Curve:
+    """What both have."""
+    return Curve(
+        dataset(record), int(n), record["sigma"], read("mean"), read("stderr"), float(read("variance")),
+        read("critical"), record["critical_share"],
+        float(read("area")), float(read("area_stderr")), float(read("gaussian_sigma")),
+    )  # fmt: skip
 
 
 def part_of(record: Record, n: int) -> Curve | None:
@@ -148,7 +140,7 @@ def smooth(x: Array, y: Array, times: int = 8) -> tuple[Array, Array]:
     return fine, rise + width * (t * (1 - t) ** 2 * slope[at] - t**2 * (1 - t) * slope[at + 1])
 
 
-# ---------------------------------------------------------------------------------- conversions, a noisy image
+# --------------------------------------------------------------------------------- conversions, a noisy image
 
 
 @dataclass(frozen=True)
@@ -169,9 +161,9 @@ class Conversion:
 
 def conversions(record: Record) -> list[Conversion]:
     """What a record of `loss_conversions` holds; the first row is x0 itself."""
-    names = zip(*(record[key].tolist() for key in ("process", "target", "formula")), strict=True)
-    loss, factor = record["loss"], record["factor"]
-    return [Conversion(*name, loss[k] / loss[0], factor[k]) for k, name in enumerate(names)]
+    loss, names = record["loss"], (record[key].tolist() for key in ("process", "target", "formula"))
+    rows = zip(*names, loss / loss[0], record["factor"], strict=True)
+    return [Conversion(*row) for row in rows]
 
 
 class Noisy:
