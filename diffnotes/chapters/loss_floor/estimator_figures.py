@@ -30,11 +30,6 @@ LOOKS = (
     (OCHRE, "^", "▲ SNIS"),
     (INK, "x", "× neighbours"),
 )
-    (TEAL, "o", "● DOL"),
-    (PINK, "s", "■ cDOL, C = 4 N/L"),
-    (OCHRE, "^", "▲ SNIS"),
-    (INK, "x", "× neighbours"),
-)
 BEST = ((TEAL, "o", "●"), (PINK, "s", "■"), (OCHRE, "^", "▲"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
@@ -14,6 +16,8 @@ from diffnotes.store import Record
 COLOURS = (TEAL, PINK, OCHRE)  # of the training sets, in the order in which they are given
 MARKERS = "osD"
 SIGMA = "noise level σ (pixels in [−1, 1])"
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+HEIGHTS = (0.38, 0.5, 0.22)  # of the words inside neighbouring areas, as parts of their peaks
 BOTTOM = 1e-6  # of a logarithmic axis of parts of the variance
 
 
@@ -113,10 +117,11 @@ def _filled(axes: Axes, curve: Curve, colour: str, place: int) -> None:
     logs, height = readings.smooth(np.log(curve.sigma), curve.rate)
     axes.fill_between(np.exp(logs), 0, height, color=colour, alpha=0.18, lw=0)
     axes.plot(np.exp(logs), height, color=colour)
-    half = float(np.interp(-curve.area / 2, -curve.told(), curve.sigma))
-    text = f"ln {curve.n:,}\n= {curve.entropy:.2f}"
-    y = (0.45, 0.3, 0.62)[place] * height.max()
-    axes.text(half, y, text, color=colour, ha="center", va="center", fontsize=9, weight="bold")
+    y = HEIGHTS[place % len(HEIGHTS)] * height.max()
+    inside = np.exp(logs[height > y])
+    middle = float(np.sqrt(inside[0] * inside[-1]))
+    style: Any = {"color": colour, "ha": "center", "va": "center", "fontsize": 10, "weight": "bold"}
+    axes.text(middle, y, f"ln N =\n{curve.entropy:.2f}", **style)
 
 
 def _told(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
@@ -148,13 +153,16 @@ def size_curves(sizes: Record, whole: Record) -> BookFigure:
         left.plot(one.sigma, one.share, color=colour)
         right.plot(one.n, one.critical[0], "o", color=colour, ms=6)
         right.plot(one.n, one.gaussian_sigma, "x", color=colour, ms=6)
-    n = [one.n for one in curves]
-    right.plot(n, [one.critical[0] for one in curves], color=INK, lw=0.8, zorder=0)
-    right.plot(n, [one.gaussian_sigma for one in curves], color=INK, lw=0.8, ls=":", zorder=0)
+    n = list(dict.fromkeys(one.n for one in curves))
+    every = [one.n for one in curves]
+    right.plot(every, [one.critical[0] for one in curves], color=INK, lw=0.8, zorder=0)
+    right.plot(every, [one.gaussian_sigma for one in curves], color=INK, lw=0.8, ls=":", zorder=0)
     left.set(xscale="log", xlabel=SIGMA, ylabel="J*(σ) / data variance", ylim=(-0.02, 1.04))
     left.set_xlim(curves[-1].at(1e-4), curves[0].at(0.97))
     right.set(xscale="log", xlabel="images N", ylabel="σ", ylim=(0, None))
-    log_ticks(right.xaxis, *dict.fromkeys((n[0], n[-2], n[-1])))
+    log_ticks(left.xaxis, *(tick for tick in TICKS if curves[-1].at(1e-4) <= tick <= curves[0].at(0.97)))
+    log_ticks(right.xaxis, *n)
+    right.set_xticks(n, [f"{one:,}" for one in n], fontsize=8)
     for axes in (left, right):
         axes.grid(True)
     return figure
