@@ -206,8 +206,8 @@ def growth_speed(record: Record) -> BookFigure:
                 one.size, one.seconds.min(0), one.seconds.max(0), color=style["color"], alpha=0.2
             )
             axes.plot(one.size, np.median(one.seconds, 0), **style)
+            axes.set(xscale="log", yscale="log", xlabel=title)
             log_ticks(axes.xaxis, *one.size[::2].tolist())
-        axes.set(xscale="log", yscale="log", xlabel=title)
         axes.grid(True)
     figure.axes[0].set_ylabel("seconds of a curve")
     return figure

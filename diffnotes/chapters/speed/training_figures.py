@@ -36,7 +36,7 @@ def _rows(record: Record, question: str) -> list[tuple[str, ...]]:
     return [
         (
             question,
-            readings.WORDS.get(method, method),
+            "ours" if method == readings.OURS else method,
             precision,
             f"{parameters:,}",
             f"{flop / 1e6:,.0f}",
@@ -79,4 +79,4 @@ def _fastest(question: str, precision: str, methods: list[Timed]) -> str:
     if len(methods) == 1:
         return f"{head}."
     best = max(methods[1:], key=lambda one: one.median)
-    return f"{head}, {1 / best.times:.2f} times as many as {best.word}."
+    return f"{head}, {1 / best.times:.2f} times as many as {best.name}."
