@@ -25,10 +25,10 @@ from diffnotes.store import Record
 
 # DOL, cDOL, SNIS, neighbours: colour, marker, and as words of a caption.
 LOOKS = (
-    (TEAL, "o", "● DOL"),
-    (PINK, "s", "■ cDOL, C = 4 N/L"),
-    (OCHRE, "^", "▲ SNIS"),
-    (INK, "x", "× neighbours"),
+    (TEAL, "o", "DOL (●)"),
+    (PINK, "s", "cDOL, C = 4 N/L (■)"),
+    (OCHRE, "^", "SNIS (▲)"),
+    (INK, "x", "neighbours (×)"),
 )
 BEST = ((TEAL, "o", "●"), (PINK, "s", "■"), (OCHRE, "^", "▲"))
 
@@ -121,7 +121,7 @@ def best_corrections(*records: Record) -> BookFigure:
         "dotted: (N/L)². Bars are 90 % intervals from repeats drawn again, on those of the relative bias, "
         "whose "
         "power is given. Arrows: the best may lie beyond the largest C that was tried.",
-        key={f"{sign} {word}": colour for word, (colour, _, sign) in zip(words, BEST, strict=True)},
+        key={f"{word} ({sign})": colour for word, (colour, _, sign) in zip(words, BEST, strict=True)},
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def spread(*records: Record) -> BookFigure:
     return _columns(
         _scatter, records, 2.9, finding=" ".join(map(_wider, records)),
         shows="Standard deviation over repeats, that of DOL being 1; bars are one standard error.",
-        key={"● one subset for all draws": PINK, "▲ fresh subsets": TEAL},
+        key={"one subset for all draws (●)": PINK, "fresh subsets (▲)": TEAL},
     )  # fmt: skip
 
 
@@ -181,7 +181,7 @@ def dol_identity(*records: Record) -> BookFigure:
         shows="Line and area: the optimal loss of L random images, over σ². Dots: DOL with L images, with "
         "two "
         "standard errors.",
-        key={"optimum of L images": OPTIMUM, "● DOL": TEAL},
+        key={"optimum of L images": OPTIMUM, "DOL (●)": TEAL},
     )  # fmt: skip
 
 

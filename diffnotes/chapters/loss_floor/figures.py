@@ -28,7 +28,7 @@ def _styled(records: tuple[Record, ...]) -> list[tuple[Curve, str, str]]:
 
 
 def _key(records: tuple[Record, ...]) -> dict[str, str]:
-    return {f"{MARKERS_SHOWN[marker]} {curve.name}": colour for curve, colour, marker in _styled(records)}
+    return {f"{curve.name} ({MARKERS_SHOWN[marker]})": colour for curve, colour, marker in _styled(records)}
 
 
 MARKERS_SHOWN = {"o": "●", "s": "■", "D": "◆"}

@@ -177,7 +177,7 @@ def sampling_speed(record: Record) -> BookFigure:
         f"below σ = 1 are {np.median(found.low):.0f} times as fast.",
         shows="Seconds per step against its noise level, from large to small; medians and range over "
         "repeats.",
-        key={"■ every point in every step": OCHRE, "● pruned": TEAL},
+        key={"every point in every step (■)": OCHRE, "pruned (●)": TEAL},
         size=(5.0, 3.0),
     )
     axes = figure.add_subplot()
@@ -196,7 +196,7 @@ def growth_speed(record: Record) -> BookFigure:
     found = readings.growth(record)
     figure = BookFigure(
         record, finding=_powers(found), shows="Seconds of a curve; medians and range over repeats.",
-        key={"● all levels from one pass": TEAL, "■ plain torch": OCHRE}, size=(6.8, 2.7),
+        key={"all levels from one pass (●)": TEAL, "plain torch (■)": OCHRE}, size=(6.8, 2.7),
     )  # fmt: skip
     titles = {"N": "images N", "d": "values d of an image", "levels": "noise levels"}
     for axes, (axis, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
