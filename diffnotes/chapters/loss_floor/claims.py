@@ -38,9 +38,10 @@ def _area(record: Record) -> Finding:
 
 def _order(record: Record) -> Finding:
     """sigma* of CIFAR-10 below that of 64 x 64 images: of the sets as they are, and of as many images."""
-    large = readings.curve(record)
-    whole = readings.curve(companion(record, "loss_curve", {"dataset": "cifar10"}))
-    part = readings.part_of(companion(record, "loss_sizes", {"dataset": "cifar10"}), large.n)
+    others = companion(record, "loss_curve", {"dataset": "cifar10"})
+    sizes = companion(record, "loss_sizes", {"dataset": "cifar10"})
+    large, whole = map(readings.curve, (record, others))
+    part = readings.part_of(sizes, large.n)
     if part is None:
         raise Unfit(f"no {record.profile} CIFAR-10 curve of {large.n:,} images yet", "missing")
     found = [f"{one.critical[0]:.2f} ({one.name})" for one in (whole, part, large)]
