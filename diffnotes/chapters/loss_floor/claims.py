@@ -9,7 +9,7 @@ import numpy as np
 from diffnotes.chapters.checks import Finding, Unfit, companion, every, verdict
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.estimator_readings import Study
-from diffnotes.show.labels import bounds
+from diffnotes.show.labels import bounds, minus
 from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
 
@@ -32,7 +32,8 @@ def _area(record: Record) -> Finding:
     """The area under J*/sigma^2 over ln sigma is the entropy of the training set, ln N."""
     curve = readings.curve(record)
     precise = curve.area_stderr < 0.03 * curve.entropy
-    text = f"{curve.area:.3f}, ln N = {curve.entropy:.3f} ({100 * (curve.area / curve.entropy - 1):+.2f} %)"
+    off = minus(f"{100 * (curve.area / curve.entropy - 1):+.2f} %")
+    text = f"{curve.area:.3f}, ln N = {curve.entropy:.3f} ({off})"
     return Finding(text, f"± {curve.area_stderr:.3f}", verdict(curve.precise, also=[precise]))
 
 

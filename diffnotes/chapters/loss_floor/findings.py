@@ -23,14 +23,12 @@ def answer(study: Record, *curves: Record) -> Finding:
     best, *others = sorted(worst, key=lambda name: worst[name])
     rest = " and ".join(f"{worst[name]:.0f} % for {name}" for name in others)
     return Finding(study, *curves, text=(
-        f"Every training set has a floor under its denoising loss: it is near zero up to a noise level σ* of "
-        f"{low}, and rises to the data variance. The area under the floor over σ² is ln N, which we find to "
-        f"within {100 * off:.1f} %, so the floor can be computed exactly and tested without a second "
-        f"method. Of "
-        f"the estimators that look at few images, {best} is off least, by {worst[best]:.0f} % of the "
-        f"variance "
-        f"at most on {few.dataset}, against {rest}; the correction that suits it grows as a power "
-        f"{few.power()} of N/L, where the paper has 1."
+        "Every training set has a floor under its denoising loss: it is near zero up to a noise level σ* "
+        f"of {low}, and rises to the data variance. The area under the floor over σ² is ln N, which we find "
+        f"to within {100 * off:.1f} %, so the floor can be computed exactly and tested without a second "
+        f"method. Of the estimators that look at few images, {best} is off least, by {worst[best]:.0f} % of "
+        f"the variance at most on {few.dataset}, against {rest}; the correction that suits it grows as a "
+        f"power {few.power()} of N/L, where the paper has 1."
     ))  # fmt: skip
 
 
@@ -42,8 +40,7 @@ def found(*records: Record) -> Finding:
 def _sentence(curve: Curve) -> str:
     return (
         f"{curve.name}: the optimal loss stays below 1 % of the data variance up to σ = "
-        f"{curve.critical[0]:.2f} "
-        f"and reaches half of it at {curve.at(0.5):.2f}. No standard error exceeds "
+        f"{curve.critical[0]:.2f} and reaches half of it at {curve.at(0.5):.2f}. No standard error exceeds "
         f"{100 * curve.share_error.max():.2f} % of the variance ({curve.sources:,} sources)."
     )
 
@@ -74,8 +71,7 @@ def _law(study: Study) -> str:
     return (
         f"{study.dataset}: 4 N/L is {_off(study)}. The RMS relative bias of C = 4 N/L is smallest at N/L = "
         f"{study.ratios[lowest]} ({100 * rule[lowest]:.0f} %); it is {ends}. By the least relative bias, C "
-        f"grows "
-        f"as a power {study.power()} of N/L."
+        f"grows as a power {study.power()} of N/L."
     )
 
 

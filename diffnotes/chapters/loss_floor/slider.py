@@ -36,9 +36,8 @@ class PosteriorSlider:
     def __call__(self, sigma: float, image: int) -> Figure:
         """The figure at the stored level nearest to sigma, for image number 1, 2, ..."""
         level = int(np.argmin(np.abs(np.log(np.array(self.sigmas) / sigma))))
-        figure = Figure(
-            figsize=SIZE, dpi=DPI, layout="none"
-        )  # a layout that is sought takes most of the time
+        figure = Figure(figsize=SIZE, dpi=DPI)
+        figure.set_layout_engine("none")  # to seek one takes most of the time
         _seen(figure, self._noisy, level, image - 1)
         effective = f"{self._effective(level, image - 1)} of {self._noisy.count:,}"
         _dot(figure.add_axes((0.1, 0.13, 0.37, 0.34)), self._curve, self.sigmas[level], effective)
