@@ -31,7 +31,7 @@ from diffnotes.show.style import (
     power_of_ten,
 )
 
-FIGURES = toy_model.EXPERIMENT.figures
+FIGURES = [name for name, draw in vars(figures).items() if hasattr(draw, "__wrapped__")]
 TABLES = [name for name in vars(toy_tables) if name.endswith(("_table", "_finding"))]
 LIGHT, DARK = "#ffffff", "#14181e"
 

@@ -387,7 +387,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "smoke_pixels": 6, "laptop": 360},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10", "draws": 48, "repeats": 12}),
-    figures=("bias_curves", "correction", "best_corrections", "readouts", "spread", "dol_identity"),
     tolerance=Tolerance(6e-4, 1e-12, "float32 weights: 6e-5 in errors over few repeats"),
     tolerances={
         "full_[mr]*": EXACT, "area_mean": EXACT, "rms": EXACT, "best*": EXACT, "subset_*": EXACT,

@@ -88,7 +88,6 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 1, "smoke_pixels": 1, "laptop": 15},
     data=_fingerprints,
-    figures=("explorer",),
     tolerance=Tolerance(1e-4, 1e-7, "weights of float32 products"),
     tolerances={
         "noise": Tolerance(1e-3, 1e-6, "kept as float16"),

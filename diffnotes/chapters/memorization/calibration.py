@@ -250,7 +250,6 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 3, "smoke_pixels": 3, "laptop": 1200},
     data=_fingerprints,
-    figures=("calibration",),
     tolerance=Tolerance(2e-4, 1e-5, "weights in float16, of which rounding turns a few: 2e-5 in distances"),
     # Adam's first steps are as long for a gradient of rounding size as for any other: another processor may
     # turn some, each by a step of 1e-4 or a little more.

@@ -86,7 +86,6 @@ EXPERIMENT = Experiment(
     data=memorization.fingerprints,
     inputs=_features,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
-    figures=("onset",),
     tolerance=memorization.TOLERANCE,
     tolerances={
         **memorization.TOLERANCES,

@@ -49,7 +49,6 @@ EXPERIMENT = Experiment(
     },
     data=memorization.fingerprints,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
-    figures=("onset",),
     tolerance=memorization.TOLERANCE,
     tolerances=memorization.TOLERANCES,
 )  # fmt: skip

@@ -136,7 +136,6 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 2, "smoke_blocks": 1, "laptop": 500},
     data=_fingerprints,
-    figures=("halves",),
     tolerance=Tolerance(5e-5, why="float32 steps and samples: rounding grows on the way"),
     tolerances={"sheet": Tolerance(0.0, 1.0, "a byte may round the other way")},
 )  # fmt: skip

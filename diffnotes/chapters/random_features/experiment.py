@@ -377,7 +377,6 @@ EXPERIMENT = Experiment(
     },
     compute=compute,
     seconds={"smoke": 2, "laptop": 90},
-    figures=("spectrum", "flow_curves", "flow_onset"),
     tolerance=Tolerance(3e-11, 1e-11, "float64: 2e-12 in exponents"),
     tolerances={
         "eigenvalues": Tolerance(1e-6, 1e-9, "kept as float32"),
