@@ -1,4 +1,4 @@
-"""The chapter in CONTRIBUTING.md is real: made in a copy of the package, it is run, pinned, judged and drawn."""
+"""The chapter in CONTRIBUTING.md is real: made in a copy of the package, it is run, judged and drawn."""
 
 from __future__ import annotations
 
