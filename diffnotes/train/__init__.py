@@ -1,6 +1,6 @@
 """The training loop: plans, objectives, checkpoints, evaluations on the way."""
 
-from diffnotes.train.evaluate import looked
+from diffnotes.train.evaluate import evaluated
 from diffnotes.train.loop import Batch, Objective, Plan, Report, Snapshot, batch_indices, log_spaced, train
 from diffnotes.train.objective import DenoisingLoss, LogNormal, NoiseLaw, UniformTime
 
@@ -15,7 +15,7 @@ __all__ = [
     "Snapshot",
     "UniformTime",
     "batch_indices",
+    "evaluated",
     "log_spaced",
-    "looked",
     "train",
 ]

@@ -1,4 +1,4 @@
-"""Training runs that are looked at on their way."""
+"""Evaluations of training runs on their way."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from diffnotes.train.checkpoints import DamagedCheckpoints, newest
 from diffnotes.train.loop import Snapshot
 
 
-def looked(
+def evaluated(
     work: Work,
     name: str,
     stops: Sequence[int],
     begin: Callable[[Path], Iterator[Snapshot]],
-    look: Callable[[Snapshot], Arrays],
+    evaluate: Callable[[Snapshot], Arrays],
 ) -> Arrays:
-    """`look(snapshot)` at each of `stops`, each saved, stacked to [stop, ...].
+    """`evaluate(snapshot)` at each of `stops`, each saved, stacked to [stop, ...].
 
     `begin(folder)` starts the run, or continues it from its checkpoints in `folder`; it is not called when
-    every look is there. Where a look is lost that the run has passed, or all its checkpoints are damaged, the
-    run starts over, and only the looks that are missing are made: a run is a function of its settings.
+    all evaluations are there. Where one is lost that the run has passed, or all its checkpoints are damaged,
+    the run starts over, and only the missing evaluations are made: a run is a function of its settings.
     """
     saved = {stop: work.load(f"{name}-{stop}") for stop in stops}
-    looks = {stop: one for stop, one in saved.items() if one is not None}
-    missing = [stop for stop in stops if stop not in looks]
+    found = {stop: one for stop, one in saved.items() if one is not None}
+    missing = [stop for stop in stops if stop not in found]
     if missing:
         folder = work.folder / name
         if runtime.process_group().rank == 0 and _step(folder) > missing[0]:
             shutil.rmtree(folder)
         for snapshot in begin(folder):
-            if snapshot.step not in looks:
-                looks[snapshot.step] = look(snapshot)
-                work.save(f"{name}-{snapshot.step}", looks[snapshot.step])
-    return {key: np.stack([looks[stop][key] for stop in stops]) for key in looks[stops[0]]}
+            if snapshot.step not in found:
+                found[snapshot.step] = evaluate(snapshot)
+                work.save(f"{name}-{snapshot.step}", found[snapshot.step])
+    return {key: np.stack([found[stop][key] for stop in stops]) for key in found[stops[0]]}
 
 
 def _step(folder: Path) -> float:

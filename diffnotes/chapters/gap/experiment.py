@@ -32,7 +32,7 @@ from diffnotes.metrics import (
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
 from diffnotes.store import Arrays, Spec, Tolerance, Work, choice, number, numbers
-from diffnotes.train import DenoisingLoss, LogNormal, Plan, Snapshot, log_spaced, looked, train
+from diffnotes.train import DenoisingLoss, LogNormal, Plan, Snapshot, evaluated, log_spaced, train
 
 TOLERANCE = Tolerance(5e-6, why="float32 steps and samples: rounding grows on the way, to 3e-7")
 TOLERANCES = {
@@ -167,7 +167,7 @@ class _Run:
             report = work.part(place, len(spec.seeds), name)
             return train(self.denoiser, self.objective, plan, stops, folder, report)
 
-        return looked(work, name, stops, begin, self._looked) | self._fixed()
+        return evaluated(work, name, stops, begin, self._looked) | self._fixed()
 
     def _fixed(self) -> Arrays:
         """Parameters, deviation of the data, and Fréchet distances between sets of real images.
