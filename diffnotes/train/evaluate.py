@@ -42,12 +42,12 @@ class Training:
     evaluate: Callable[[Snapshot], Arrays]
 
     def evaluations(self, work: Work, report: Report | None = None) -> Arrays:
-        """All evaluations, stacked to [stop, ...]; see `looked` for what is saved, and made again."""
+        """All evaluations, stacked to [stop, ...]; see `evaluated` for what is saved, and made again."""
 
         def begin(folder: Path) -> Iterator[Snapshot]:
             return train(self.model, self.objective, self.plan, self.stops, folder, report)
 
-        return looked(work, self.name, self.stops, begin, self.evaluate)
+        return evaluated(work, self.name, self.stops, begin, self.evaluate)
 
 
 @contextlib.contextmanager
@@ -63,14 +63,14 @@ def stacked(tables: Sequence[Arrays]) -> Arrays:
     return {name: np.stack([table[name] for table in tables]) for name in tables[0]}
 
 
-def looked(
+def evaluated(
     work: Work,
     name: str,
     stops: Sequence[int],
     begin: Callable[[Path], Iterator[Snapshot]],
-    look: Callable[[Snapshot], Arrays],
+    evaluate: Callable[[Snapshot], Arrays],
 ) -> Arrays:
-    """`look(snapshot)` at each of `stops`, each saved, stacked to [stop, ...].
+    """`evaluate(snapshot)` at each of `stops`, each saved, stacked to [stop, ...].
 
     `begin(folder)` starts the run, or continues it from its checkpoints in `folder`; it is not called when
     every evaluation is there. Where one is lost that the run has passed, or all its checkpoints are damaged,
@@ -86,9 +86,12 @@ def looked(
             shutil.rmtree(folder)
         for snapshot in begin(folder):
             if snapshot.step not in found:
-                found[snapshot.step] = look(snapshot)
+                found[snapshot.step] = evaluate(snapshot)
                 work.save(f"{name}-{snapshot.step}", found[snapshot.step])
     return stacked([found[stop] for stop in stops])
+
+
+looked = evaluated  # the older name, until every room says `Training`
 
 
 def _step(folder: Path) -> float:
