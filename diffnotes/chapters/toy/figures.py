@@ -42,9 +42,9 @@ def known(points: np.ndarray, axes: Axes, size: float = 24, **style: Any) -> Pat
 
 def unseen(points: np.ndarray, axes: Axes, inside: np.ndarray, size: float = 30) -> None:
     """Validation points [n, 2]: full where they are inside, hollow where they are outside."""
-    look = HELD_OUT.points(s=size, linewidth=1.2, zorder=4, label=None)
-    dots(axes, points[inside], **look)
-    dots(axes, points[~inside], **{**look, "facecolor": "none", "edgecolor": look.pop("color")})
+    for chosen, face in ((inside, HELD_OUT.color), (~inside, "none")):
+        rim = {"color": None, "facecolor": face, "edgecolor": HELD_OUT.color, "label": None}
+        dots(axes, points[chosen], **HELD_OUT.points(s=size, linewidth=1.2, zorder=4, **rim))
 
 
 # --- figure 3: displacements ---

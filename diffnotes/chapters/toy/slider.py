@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffnotes.chapters.toy.figures import GAP, ONE, SIGMA
+from diffnotes.chapters.toy.figures import GAP, ONE, SIGMA, dots
 from diffnotes.chapters.toy.readings import LEVEL, chord
 from diffnotes.show.style import FADE, GREY, HELD_OUT, TRAIN, book_frame, log_ticks
 
@@ -45,9 +45,8 @@ class GapSlider:
         FigureCanvasAgg(self.figure)
         grid = self.figure.add_gridspec(1, 2)  # so that the figure can be cut between the halves
         halves = [self.figure.add_subfigure(grid[place]) for place in (0, 1)]
-        self._plane, self._gap = (half.subplots() for half in halves)
-        for half in halves:
-            half.subplots_adjust(left=0.17, right=0.97, bottom=0.14, top=0.91)
+        room = {"left": 0.17, "right": 0.97, "bottom": 0.14, "top": 0.91}
+        self._plane, self._gap = (half.subplots(gridspec_kw=room) for half in halves)
 
     @book_frame
     def __call__(self, sigma: float, delta: float, n: int) -> Figure:
@@ -66,10 +65,10 @@ class GapSlider:
         axes.contourf(x, y, region, levels=(-1e9, *STEPS[1:]), colors=colors)
         axes.contour(x, y, region, levels=[LEVEL], colors=[GREY], linewidths=2)
         inside = float(shown["gap_here"][0]) <= LEVEL
-        axes.scatter(*shown["train"].T, **TRAIN.points(s=30, edgecolor=GREY, linewidth=0.6, zorder=3))
-        fill = HELD_OUT.color if inside else "none"
-        look = HELD_OUT.points(color=None, facecolor=fill, edgecolor=HELD_OUT.color)
-        axes.scatter(*shown["val"].T, s=40, linewidth=1.5, zorder=3, **look)
+        dots(axes, shown["train"], **TRAIN.points(s=30, edgecolor=GREY, linewidth=0.6, zorder=3))
+        face = HELD_OUT.color if inside else "none"
+        rim = {"color": None, "facecolor": face, "edgecolor": HELD_OUT.color}
+        dots(axes, shown["val"], **HELD_OUT.points(s=40, linewidth=1.5, zorder=3, **rim))
         axes.set(xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), xticks=(-10, 0, 10), yticks=(-10, 0, 10))
         axes.set_aspect("equal")
         axes.set_title(f"δ/a = {delta / float(shown['spacing']):.2f}: {'inside' if inside else 'outside'}")
