@@ -66,7 +66,7 @@ def _sweep(record: Record) -> Swept:
     return readings.swept(base, record)
 
 
-# --------------------------------------------------------------------------------------------------- one run
+# -------------------------------------------------------------------------------------------------- one run
 
 
 def _part(record: Record, average: int) -> Part:
@@ -109,7 +109,7 @@ def _double_descent(record: Record, average: int) -> Part:
     return Part(text, interval, (large, sure, large and found.lost >= LOST))
 
 
-# -------------------------------------------------------------------------------------------------- more images
+# ---------------------------------------------------------------------------------------------- more images
 
 
 def _linear(record: Record, average: int) -> Part:
@@ -139,7 +139,7 @@ def _unread(powers: list[Power]) -> Part | None:
     return None if all(found.known for found in powers) else Part("one seed, so no interval")
 
 
-# --------------------------------------------------------------------------------------------------- in order
+# ------------------------------------------------------------------------------------------------- in order
 
 
 def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Part:
@@ -204,7 +204,7 @@ def _later(record: Record, average: int) -> Part:
     return _ordered(_late(sweep, average) * sweep.value[:, None], falls=False)
 
 
-# --------------------------------------------------------------------------------------------------- the batch
+# ------------------------------------------------------------------------------------------------ the batch
 
 
 def _inverse_batch(record: Record, average: int) -> Part:
@@ -230,7 +230,7 @@ def _same_rate(record: Record, average: int) -> Part:
     return Part(_list(rates), f"ratio {ratio:.2f}", (ratio < 1.25,))
 
 
-# --------------------------------------------------------------------------------------------- disjoint halves
+# ------------------------------------------------------------------------------------------ disjoint halves
 
 
 def _halves(record: Record) -> Finding:

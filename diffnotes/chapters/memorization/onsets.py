@@ -14,7 +14,7 @@ DEFINITIONS = ("minimum", "split", *(f"copies {share:g}" for share in COPIES))
 def onsets(step: np.ndarray, train_loss: np.ndarray, test_loss: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """Steps of one run by each of DEFINITIONS, float64 [5], NaN where it does not happen; arguments [l].
 
-    minimum: the evaluation at which the held-out loss is least. split: see `parting`. copies q: see `reached`.
+    minimum: the evaluation with the least held-out loss. split: see `parting`. copies q: see `reached`.
     """
     real = step > 0
     step, train_loss, test_loss, copies = (v[real] for v in (step, train_loss, test_loss, copies))
@@ -24,14 +24,12 @@ def onsets(step: np.ndarray, train_loss: np.ndarray, test_loss: np.ndarray, copi
 
 
 def reached(step: np.ndarray, value: np.ndarray, limit: float) -> float:
-    """Where `value` [l] first reaches `limit`. Between two evaluations, linear in the logarithm of the step."""
+    """Where `value` [l] first reaches `limit`, linear in the logarithm of the step between evaluations."""
     above = np.flatnonzero(value >= limit)
     return _between(step, value, limit, int(above[0])) if len(above) else np.nan
 
 
-def parting(
-    step: np.ndarray, train_loss: np.ndarray, test_loss: np.ndarray, share: float = SPLIT
-) -> float:
+def parting(step: np.ndarray, train_loss: np.ndarray, test_loss: np.ndarray, share: float = SPLIT) -> float:
     """From where on the held-out loss [l] stays above the training loss by `share` of its own least value."""
     gap, limit = test_loss - train_loss, share * test_loss.min()
     below = np.flatnonzero(gap <= limit)

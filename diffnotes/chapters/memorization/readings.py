@@ -175,7 +175,9 @@ def _each(
     """`read(step, train_loss, test_loss)` of every run and seed, [value, seed]."""
     rows = []
     for place in range(len(record["value"])):
-        pairs = zip(*(curve(record, place, f"{name}_loss", average) for name in ("train", "test")), strict=True)
+        pairs = zip(
+            *(curve(record, place, f"{name}_loss", average) for name in ("train", "test")), strict=True
+        )
         rows.append([read(steps(record, place).astype(float), train, test) for train, test in pairs])
     return np.array(rows)
 
@@ -303,6 +305,18 @@ def apart(record: Record) -> np.ndarray:
 def own(record: Record) -> np.ndarray:
     """Distance to the nearest image of the own half over that to the nearest of the other half, [n, seed]."""
     found: np.ndarray = record["own"] / record["other"]
+    return found
+
+
+def memorized_halves(record: Record) -> np.ndarray:
+    """The share of memorized samples, of both networks, [n, seed]."""
+    found: np.ndarray = record["copies"]
+    return found
+
+
+def pairs(record: Record, place: int) -> np.ndarray:
+    """Samples of the two networks of the first seed from the same noise, [network, k, c, h, w]."""
+    found: np.ndarray = record["sheet"][place, 0]
     return found
 
 

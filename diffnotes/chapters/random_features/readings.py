@@ -28,6 +28,61 @@ def curves(record: Record, place: int, name: str) -> np.ndarray:
     return found
 
 
+def times(record: Record) -> np.ndarray:
+    """Training times [tau]."""
+    found: np.ndarray = record["tau"]
+    return found
+
+
+def best_error(record: Record, place: int) -> tuple[float, float]:
+    """When the score error is least, and how many times as large it is at the end."""
+    error = curves(record, place, "score_error")
+    return float(times(record)[error.argmin()]), float(error[-1] / error.min())
+
+
+def descent(record: Record, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Training times and losses of gradient descent at the smallest size."""
+    return record["descent_tau"], record[name]
+
+
+def true_loss(record: Record) -> float:
+    """The denoising loss of the true score, 1 - Delta."""
+    return 1 - float(record["delta"])
+
+
+def eigenvalues(record: Record, place: int) -> np.ndarray:
+    """Of U at one size, of the first seed."""
+    found: np.ndarray = record["eigenvalues"][place]
+    return found
+
+
+def range_of_eigenvalues(record: Record) -> tuple[float, float]:
+    """The least and the largest of all sizes."""
+    return float(record["eigenvalues"].min()), float(record["eigenvalues"].max())
+
+
+def edges(record: Record, place: int) -> tuple[float, float]:
+    """The ends of the memorizing bulk in theory."""
+    return float(record["lower_edge"][place]), float(record["upper_edge"][place])
+
+
+def noise_part(record: Record) -> float:
+    """s^2, where theory puts the eigenvalues that neither generalize nor memorize."""
+    return float(record["s2"])
+
+
+def half(record: Record) -> np.ndarray:
+    """When half of the final rise of the gap is reached, [psi_n, seed]."""
+    found: np.ndarray = record["half"]
+    return found
+
+
+def least_error(record: Record) -> np.ndarray:
+    """The least score error [psi_n, seed]."""
+    found: np.ndarray = record["least_error"]
+    return found
+
+
 def onset(record: Record, level: int) -> np.ndarray:
     """When the gap has risen above its plateau by a threshold, [psi_n, seed]."""
     found: np.ndarray = record["onset"][..., level]
