@@ -52,7 +52,7 @@ CHOICE = "DIFFNOTES_FEATURES"  # a file of features to take in place of the pinn
 
 
 @dataclass(frozen=True)
-class FeatureSpec(Spec):
+class ClassifierSpec(Spec):
     """Settings of the training and of the calibration."""
 
     dataset: str = choice("cifar10", "digits", "cifar10", "specimens", help="training set, used whole")
@@ -70,7 +70,7 @@ class FeatureSpec(Spec):
     seed: int = number(0, low=0, high=2**31, help="of weights, batches, changes, images and noise")
 
 
-def compute(spec: FeatureSpec, work: Work) -> Arrays:
+def compute(spec: ClassifierSpec, work: Work) -> Arrays:
     """Weights (float16), loss curve, accuracy at both sizes, and the calibration [size, kind, ...]."""
     work.device = runtime.device_name(runtime.device())
     weights, curve = _trained(spec, work)
@@ -79,7 +79,7 @@ def compute(spec: FeatureSpec, work: Work) -> Arrays:
     return {PREFIX + name: w for name, w in weights.items()} | curve | tested | _calibration(spec, net)
 
 
-def images_of(spec: FeatureSpec, split: str, n: int | None = None) -> tuple[Tensor, Tensor]:
+def images_of(spec: ClassifierSpec, split: str, n: int | None = None) -> tuple[Tensor, Tensor]:
     """Images [n, 3, 32, 32], bytes where they are bytes, and labels; grey ones are brought to it."""
     images = data.load(spec.dataset, n=n, split=split, seed=spec.seed)
     if images.pixels is not None:
@@ -90,7 +90,7 @@ def images_of(spec: FeatureSpec, split: str, n: int | None = None) -> tuple[Tens
 # ------------------------------------------------------------------------------------------------- training
 
 
-def _trained(spec: FeatureSpec, work: Work) -> tuple[Arrays, Arrays]:
+def _trained(spec: ClassifierSpec, work: Work) -> tuple[Arrays, Arrays]:
     """The weights after the training, float16, and the mean loss between looks."""
     net = seeded(spec.seed, lambda: FeatureNet(spec.width)).to(runtime.device())
     images, labels = (x.to(runtime.device()) for x in images_of(spec, "train"))
@@ -135,7 +135,7 @@ def _share(net: FeatureNet, x: Tensor, labels: Tensor) -> float:
 # ---------------------------------------------------------------------------------------------- calibration
 
 
-def known_sets(spec: FeatureSpec) -> tuple[Tensor, dict[str, Tensor]]:
+def known_sets(spec: ClassifierSpec) -> tuple[Tensor, dict[str, Tensor]]:
     """`count` training images, and as many images of every kind [count, 3, 32, 32] to compare with them.
 
     "train": other training images; "test": held-out ones; "copies" of the reference, with noise, blurred to
@@ -152,7 +152,7 @@ def known_sets(spec: FeatureSpec) -> tuple[Tensor, dict[str, Tensor]]:
     return reference, dict(zip(KINDS, (other, test, *changed, tenth), strict=True))
 
 
-def _calibration(spec: FeatureSpec, net: FeatureNet) -> Arrays:
+def _calibration(spec: ClassifierSpec, net: FeatureNet) -> Arrays:
     """What each metric says of each kind at each size."""
     reference, sets = known_sets(spec)
     rows = []
@@ -165,7 +165,7 @@ def _calibration(spec: FeatureSpec, net: FeatureNet) -> Arrays:
     return shaped | {"kind": np.array(KINDS), "quantile": QUANTILES}
 
 
-def _measured(spec: FeatureSpec, net: FeatureNet, x: Tensor, known: Tensor, seen: Tensor) -> Arrays:
+def _measured(spec: ClassifierSpec, net: FeatureNet, x: Tensor, known: Tensor, seen: Tensor) -> Arrays:
     """Metrics of images x against known ones and their features; three numbers are value, low, high."""
     rho = ratios(neighbours(x, known))
     found = extract(net, x)
@@ -195,7 +195,7 @@ def pinned_features() -> FeatureNet:
 
 
 def extractor() -> Callable[[Tensor], Tensor]:
-    """The features of images [n, c, h, w] in [-1, 1] on any device, [n, k]; see `features.extract`.
+    """The features of images [n, c, h, w] in [-1, 1] on any device, [n, k]; see `networks.extract`.
 
     By the pinned network; where the environment variable DIFFNOTES_FEATURES holds a name, by the module in
     DIFFNOTES_DATA/features/<name>.pt. `weights_digest` must be part of the identity of what is measured.
@@ -229,11 +229,11 @@ def _weights() -> Arrays:
     return {name.removeprefix(PREFIX): w for name, w in arrays.items() if name.startswith(PREFIX)}
 
 
-def _fingerprints(spec: FeatureSpec) -> dict[str, str]:
+def _fingerprints(spec: ClassifierSpec) -> dict[str, str]:
     return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}
 
 
-SMOKE = FeatureSpec(
+SMOKE = ClassifierSpec(
     dataset="digits", width=8, steps=4, batch=32, rate=1e-4, warmup=1, looks=2, count=40, projections=16,
     repeats=10,
 )  # fmt: skip
@@ -241,11 +241,11 @@ SMOKE = FeatureSpec(
 EXPERIMENT = Experiment(
     name="features",
     version=1,
-    spec=FeatureSpec,
+    spec=ClassifierSpec,
     profiles={
         "smoke": SMOKE,
         "smoke_pixels": SMOKE.replace(dataset="specimens", warmup=2),
-        "laptop": FeatureSpec(),
+        "laptop": ClassifierSpec(),
     },
     compute=compute,
     seconds={"smoke": 3, "smoke_pixels": 3, "laptop": 1200},
