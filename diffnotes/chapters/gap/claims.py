@@ -139,8 +139,8 @@ def _needs_overfitting(record: Record) -> None:
     if readings.overfitted_level(record) is None:
         rise = 100 * readings.rise(record).mean(0).max()
         raise Nothing(
-            "Nothing is memorized yet that the sampler could avoid: at no noise level does the held-out error "
-            f"rise by more than the interval over seeds (at most by {rise:.0f} %)."
+            "Nothing is memorized yet that the sampler could avoid: at no noise level does the held-out "
+            f"error rise by more than the interval over seeds (at most by {rise:.0f} %)."
         )
 
 
