@@ -32,7 +32,7 @@ from diffnotes.optimal_loss.subsets import (
     scan_subsets,
     shared_others,
 )
-from diffnotes.posterior import Data, Points, half_squares, points, posterior
+from diffnotes.posterior import Data, Support, half_squares, posterior
 
 EXACT = ("pairwise", "full")
 ESTIMATORS = (*EXACT, "snis", "dol", "cdol", "neighbours")
@@ -43,7 +43,7 @@ DRAWS = 4096  # sources drawn unless told otherwise; rounded up to whole passes 
 class _Problem:
     """A data set and what all draws need of it."""
 
-    set_: Points
+    support: Support
     half: Tensor  # [n] half squares in the frame of the tiles
     centre: Tensor  # [d] mean in that frame, float64
     variance: float  # in data units
@@ -86,7 +86,7 @@ def optimal_loss(
     Raises UserError for a wrong type, shape or value.
     """
     options = functools.partial(accumulate, estimator=estimator, correction=correction, progress=progress)
-    count = points(data).count
+    count = Support.of(data).count
     if labels is not None and labels.shape != (count,):
         raise UserError(f"labels must be one per point, [{count}], not {list(labels.shape)}.")
     if estimator in EXACT and subset is not None:
@@ -118,13 +118,13 @@ def accumulate(
     Slices that cover 0..N add up to the sums of N draws, whatever the cuts, up to the rounding of float32
     products.
     """
-    set_ = points(data)
+    support = Support.of(data)
     if estimator in EXACT and subset is not None:
-        data, _ = _part(data, None, _whole(subset, "subset", most=set_.count), seed)
-        set_, subset = points(data), None
-    losses = _estimator(estimator, subset, correction, set_.count, seed)
+        data, _ = _part(data, None, _whole(subset, "subset", most=support.count), seed)
+        support, subset = Support.of(data), None
+    losses = _estimator(estimator, subset, correction, support.count, seed)
     origin = f"{estimator}, subset {subset}, correction {correction}, seed {seed}"
-    return replace(_accumulate(set_, sigmas, draws, losses, seed, progress)[0], origin=origin)
+    return replace(_accumulate(support, sigmas, draws, losses, seed, progress)[0], origin=origin)
 
 
 def accumulate_corrections(
@@ -144,32 +144,32 @@ def accumulate_corrections(
     subset: L, the source included. readout: see `subset_loss.Scan.losses`. shared: one subset for all
     draws rather than a fresh one for each; the standard errors then hold given that subset.
     """
-    set_ = points(data)
+    support = Support.of(data)
     if readout not in READOUTS:
         raise UserError(f'Unknown readout "{readout}"; choose one of {", ".join(READOUTS)}.')
     chosen = [_correction(value) for value in corrections]
-    losses = _corrected(_size(subset, set_.count), chosen, readout, shared, seed)
+    losses = _corrected(_size(subset, support.count), chosen, readout, shared, seed)
     origin = f"cdol, subset {subset}, readout {readout}, shared {shared}, seed {seed}, correction"
-    sums = _accumulate(set_, sigmas, draws, losses, seed, progress)
+    sums = _accumulate(support, sigmas, draws, losses, seed, progress)
     return [replace(one, origin=f"{origin} {value}") for one, value in zip(sums, chosen, strict=True)]
 
 
 def _accumulate(
-    set_: Points, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
+    support: Support, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
 ) -> list[LossSums]:
     levels = _check_levels(sigmas)
     if not isinstance(draws, range) or draws.step != 1 or draws.start < 0 or len(draws) == 0:
         raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
-    where = set_.raw.device
+    where = support.raw.device
     sums: list[LossSums] = []
     bar = tqdm(total=len(draws), unit="source", disable=not progress)
     with full_precision(), torch.no_grad(), bar:
-        problem = _prepare(set_)
-        for part in blocks(len(draws), sources_per_batch(set_, NOISES, memory_budget(where))):
-            source, noise = _draw(set_, draws[part], seed)
+        problem = _prepare(support)
+        for part in blocks(len(draws), sources_per_batch(support, NOISES, memory_budget(where))):
+            source, noise = _draw(support, draws[part], seed)
             control = _control(problem, source)
             found = losses(problem, draws[part], source, noise, levels.to(where))
-            more = [sums_of(f, control, draws[part], levels, set_.count, problem.variance) for f in found]
+            more = [sums_of(f, control, draws[part], levels, support.count, problem.variance) for f in found]
             sums = [a + b for a, b in zip(sums, more, strict=True)] if sums else more
             bar.update(len(source))
     return sums
@@ -179,17 +179,17 @@ def _accumulate(
 
 
 def _pairwise(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
-    return [pairwise_losses(problem.set_, problem.half, source, noise, sigmas)]
+    return [pairwise_losses(problem.support, problem.half, source, noise, sigmas)]
 
 
 def _full(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
     """|x0 - E[x0|x]|^2 with the posterior mean over all data."""
-    set_ = problem.set_
-    x0 = set_.rows(source, noise.device)[:, None]
+    support = problem.support
+    x0 = support.rows(source, noise.device)[:, None]
     losses = torch.empty(*noise.shape[:2], len(sigmas), dtype=torch.float64, device=noise.device)
     for level, sigma in enumerate(sigmas.tolist()):
         x = x0 + sigma * noise.double()
-        mean = posterior(x.flatten(0, 1), sigma, set_.raw).mean.view_as(x)
+        mean = posterior(x.flatten(0, 1), sigma, support.raw).mean.view_as(x)
         losses[:, :, level] = (x0 - mean).square().sum(2)
     return [losses]
 
@@ -200,12 +200,14 @@ def _corrected(size: int, corrections: list[float], readout: str, shared: bool, 
     def losses(
         problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
     ) -> list[Tensor]:
-        count, own = problem.set_.count, source.cpu().numpy()
+        count, own = problem.support.count, source.cpu().numpy()
         if shared:
             others = shared_others(count, own, NOISES, size - 1, seed)
         else:
             others = random_others(count, own, draws, NOISES, size - 1, seed)
-        scan = scan_subsets(problem.set_, source, noise, torch.from_numpy(others).to(source.device), sigmas)
+        scan = scan_subsets(
+            problem.support, source, noise, torch.from_numpy(others).to(source.device), sigmas
+        )
         return [scan.losses(correction, readout) for correction in corrections]
 
     return losses
@@ -217,13 +219,13 @@ def _neighbours(size: int, seed: int) -> _Estimator:
     def losses(
         problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
     ) -> list[Tensor]:
-        set_, nearest = problem.set_, size // 2
-        tail = random_others(set_.count, source.cpu().numpy(), draws, NOISES, size - nearest, seed)
+        support, nearest = problem.support, size // 2
+        tail = random_others(support.count, source.cpu().numpy(), draws, NOISES, size - nearest, seed)
         found = []
         for one in range(len(source)):  # one at a time: a draw ranks all points at every level
             i = slice(one, one + 1)
             others = torch.from_numpy(tail[i]).to(source.device)
-            scan = neighbour_scan(set_, problem.half, source[i], noise[i], others, nearest, sigmas)
+            scan = neighbour_scan(support, problem.half, source[i], noise[i], others, nearest, sigmas)
             found.append(scan.losses(math.inf, "AB"))
         return [torch.cat(found)]
 
@@ -262,35 +264,35 @@ def _correction(value: float) -> float:
 # ------------------------------------------------------------------------------------------------------ draws
 
 
-def _prepare(set_: Points) -> _Problem:
-    where = set_.raw.device
-    halves, total = [], torch.zeros(set_.raw.shape[1], dtype=torch.float64, device=where)
-    for part in blocks(set_.count, set_.tile_rows):
-        tile = set_.tile(part, where)
+def _prepare(support: Support) -> _Problem:
+    where = support.raw.device
+    halves, total = [], torch.zeros(support.raw.shape[1], dtype=torch.float64, device=where)
+    for part in blocks(support.count, support.tile_rows):
+        tile = support.tile(part, where)
         halves.append(half_squares(tile))
         total += tile.sum(0).double()
-    half, centre = torch.cat(halves), total / set_.count
+    half, centre = torch.cat(halves), total / support.count
     variance = 2 * float(half.double().mean()) - float(centre.square().sum())
-    return _Problem(set_, half, centre, max(0.0, variance) * set_.scale**2)
+    return _Problem(support, half, centre, max(0.0, variance) * support.scale**2)
 
 
-def _draw(set_: Points, draws: range, seed: int) -> tuple[Tensor, Tensor]:
+def _draw(support: Support, draws: range, seed: int) -> tuple[Tensor, Tensor]:
     """Sources [m] (positions in the data) and noises [m, NOISES, d] of these draws."""
     orders = {
-        turn: permutation(seed, "optimal loss, order of sources", set_.count, turn)
-        for turn in range(draws.start // set_.count, draws[-1] // set_.count + 1)
+        turn: permutation(seed, "optimal loss, order of sources", support.count, turn)
+        for turn in range(draws.start // support.count, draws[-1] // support.count + 1)
     }
-    source = torch.tensor([int(orders[j // set_.count][j % set_.count]) for j in draws])
+    source = torch.tensor([int(orders[j // support.count][j % support.count]) for j in draws])
     index = range(NOISES * draws.start, NOISES * draws.stop)
-    noise = normals(seed, "optimal loss, noise", index, (set_.raw.shape[1],))
-    where = set_.raw.device
+    noise = normals(seed, "optimal loss, noise", index, (support.raw.shape[1],))
+    where = support.raw.device
     return source.to(where), noise.unflatten(0, (-1, NOISES)).to(where)
 
 
 def _control(problem: _Problem, source: Tensor) -> Tensor:
     """(|x0 - mean|^2 - variance)/2 [m]: half the mean squared distance to all points, less its mean."""
-    y = problem.set_.tile(source, source.device).double()
-    return ((y - problem.centre).square().sum(1) * problem.set_.scale**2 - problem.variance) / 2
+    y = problem.support.tile(source, source.device).double()
+    return ((y - problem.centre).square().sum(1) * problem.support.scale**2 - problem.variance) / 2
 
 
 def _default_draws(count: int) -> int:

@@ -19,7 +19,7 @@ import torch
 from diffnotes.base.runtime import MEBIBYTE, blocks, permutation, rows_within, words
 from diffnotes.base.shapes import Array, Float, Int, Tensor
 from diffnotes.optimal_loss.all_levels import products
-from diffnotes.posterior import Points
+from diffnotes.posterior import Support
 
 READOUTS = ("AB", "PV", "IP", "RES")
 
@@ -55,7 +55,7 @@ class Scan:
 
 
 def scan_subsets(
-    set_: Points,
+    support: Support,
     source: Int[Tensor, "m"],
     noise: Float[Tensor, "m r d"],
     others: Int[Tensor, "m r k"],
@@ -68,19 +68,19 @@ def scan_subsets(
     flat_noise, flat_others = noise.flatten(0, 1), others.flatten(0, 1)
     extra = torch.zeros(others.shape) if log_weight is None else log_weight
     extra = extra.to(noise.device).flatten(0, 1)[:, None]
-    rates = (set_.scale / sigmas).float().to(noise.device)[:, None]
+    rates = (support.scale / sigmas).float().to(noise.device)[:, None]
     step = rows_within(32 * MEBIBYTE, 8 * width * noise.shape[2], len(source))
     parts = []
     for part in blocks(len(source), step):
-        y = set_.tile(source[part], noise.device)
-        gap = y[:, None] - set_.tile(flat_others[part].flatten(), noise.device).view(len(y), width, -1)
+        y = support.tile(source[part], noise.device)
+        gap = y[:, None] - support.tile(flat_others[part].flatten(), noise.device).view(len(y), width, -1)
         square = gap.square().sum(2)[:, None]
         along = torch.bmm(gap, flat_noise[part][:, :, None])[:, None, :, 0]
         logits = extra[part] - (square * rates / 2 + along) * rates
         share = torch.softmax(logits, 2)
-        g = torch.bmm(share, gap).double() * set_.scale
-        x0 = set_.uncentred(y)[:, None]
-        distance = (share * square).sum(2).double() * set_.scale**2
+        g = torch.bmm(share, gap).double() * support.scale
+        x0 = support.uncentred(y)[:, None]
+        distance = (share * square).sum(2).double() * support.scale**2
         parts.append((logits.double().logsumexp(2), g.square().sum(2), (x0 * g).sum(2), distance))
     return Scan(*(torch.cat(values).unflatten(0, (draws, noises)) for values in zip(*parts, strict=True)))
 
@@ -104,7 +104,7 @@ def shared_others(count: int, source: Array, noises: int, size: int, seed: int) 
 
 
 def neighbour_scan(
-    set_: Points,
+    support: Support,
     half: Float[Tensor, "n"],
     source: Int[Tensor, "m"],
     noise: Float[Tensor, "m r d"],
@@ -118,18 +118,18 @@ def neighbour_scan(
     The tail points that are not among the nearest count (n - nearest)/(their number) times each (Horvitz
     and Thompson 1952). The source is a point like the others here: read with correction infinity.
     """
-    near_a, near_h = products(set_, half, source, noise, slice(0, set_.count))
+    near_a, near_h = products(support, half, source, noise, slice(0, support.count))
     levels = []
     for sigma in sigmas.tolist():
-        rate = set_.scale / sigma
+        rate = support.scale / sigma
         logits = -rate * (near_a[:, None] * rate + near_h)
         top = logits.topk(nearest, 2).indices
         known = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device).scatter_(2, top, True)
         repeated = known.gather(2, tail)
         spare = (~repeated).sum(2, keepdim=True)
-        count = math.log(max(1, set_.count - nearest)) - spare.clamp(min=1).log()
+        count = math.log(max(1, support.count - nearest)) - spare.clamp(min=1).log()
         extra = torch.cat([torch.zeros(top.shape), count.masked_fill(repeated, -math.inf)], 2)
         both = torch.cat([top, tail], 2)
-        levels.append(scan_subsets(set_, source, noise, both, torch.tensor([sigma]), extra))
+        levels.append(scan_subsets(support, source, noise, both, torch.tensor([sigma]), extra))
     names: Sequence[str] = ("log_sum", "square", "inner", "distance")
     return Scan(*(torch.cat([getattr(level, name) for level in levels], 2) for name in names))

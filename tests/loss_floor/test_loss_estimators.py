@@ -47,7 +47,7 @@ def test_the_scan_is_that_of_the_estimators(drawn):
     problem, source, noise, products = drawn
     others = random_others(300, source.numpy(), range(20), 1, 31, 0)
     expected = scan_subsets(
-        problem.set_, source, noise[:, None], torch.from_numpy(others), torch.tensor(SIGMAS)
+        problem.support, source, noise[:, None], torch.from_numpy(others), torch.tensor(SIGMAS)
     )
     extra = study._chosen(others, 300)
     assert_same(study._join([study.scan_level(problem, products, s, extra) for s in SIGMAS]), expected)
@@ -58,7 +58,7 @@ def test_neighbours_are_those_of_the_estimators(drawn):
     tail = random_others(300, source.numpy(), range(20), 1, 16, 0)
     levels = torch.tensor(SIGMAS)
     expected = neighbour_scan(
-        problem.set_, problem.half, source, noise[:, None], torch.from_numpy(tail), 16, levels
+        problem.support, problem.half, source, noise[:, None], torch.from_numpy(tail), 16, levels
     )
     found = [
         study.scan_level(problem, products, s, study._near(problem, products, s, 16, tail[:, 0]))
@@ -81,7 +81,7 @@ def test_bias_is_zero_when_the_subset_is_everything():
     order = torch.arange(64)
     found = study._fresh(spec, study.shifted_digits(64), order, [64], 0)
     full = found["full"]
-    assert problem.set_.count == 64
+    assert problem.support.count == 64
     np.testing.assert_allclose(found["fresh"][0, 0], full, rtol=1e-5, atol=1e-6 * np.abs(full).max())
 
 

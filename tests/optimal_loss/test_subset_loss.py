@@ -14,7 +14,7 @@ from diffnotes.base.runtime import normals, permutation
 from diffnotes.optimal_loss import READOUTS, LossCurve, accumulate, accumulate_corrections, optimal_loss
 from diffnotes.optimal_loss import estimate as module
 from diffnotes.optimal_loss.subsets import random_others, scan_subsets, shared_others
-from diffnotes.posterior import points
+from diffnotes.posterior import Support
 from diffnotes.process import noise_levels
 
 INF = math.inf
@@ -131,7 +131,7 @@ def test_the_sigmoid_identity_and_readouts(kind: str, correction: float) -> None
     noise = normals(0, "noise", range(4), (64,)).unflatten(0, (2, 2))
     others = torch.from_numpy(random_others(60, source.numpy(), range(2), 2, 9, seed=0))
     sigmas = torch.tensor([0.3, 1.0, 6.0])
-    scan = scan_subsets(points(stored), source, noise, others, sigmas)
+    scan = scan_subsets(Support.of(stored), source, noise, others, sigmas)
     for i, r, level in np.ndindex(2, 2, 3):
         want = brute_force(real, int(source[i]), noise[i, r], others[i, r], float(sigmas[level]), correction)
         for readout in READOUTS:

@@ -15,7 +15,7 @@ from diffnotes import chapters as experiments
 from diffnotes import metrics
 from diffnotes.data import folders as images
 from diffnotes.data import sets as data
-from diffnotes.posterior import support as point_sets
+from diffnotes.posterior import support
 from diffnotes.store import Arrays, Work
 from diffnotes.store.staleness import compare
 
@@ -66,12 +66,12 @@ PIXELS = [
 @pytest.mark.parametrize(("name", "twin"), PIXELS)
 def test_another_scale_of_pixels(name: str, twin: str, changed, monkeypatch: pytest.MonkeyPatch) -> None:
     right(name, twin)
-    plain = point_sets.Points
+    plain = support.Support
 
-    def scaled(raw: torch.Tensor, shift: torch.Tensor, scale: float, offset: float) -> point_sets.Points:
+    def scaled(raw: torch.Tensor, shift: torch.Tensor, scale: float, offset: float) -> support.Support:
         return plain(raw, shift, 1 / 127 if raw.dtype == torch.uint8 else scale, offset)
 
-    monkeypatch.setattr(point_sets, "Points", scaled)
+    monkeypatch.setattr(support, "Support", scaled)
     changed(data, "as_floats", "127.5", "127.0")
     assert noticed(name, twin)
 

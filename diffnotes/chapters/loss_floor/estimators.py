@@ -20,7 +20,7 @@ from diffnotes.data import fingerprint
 from diffnotes.optimal_loss import READOUTS, optimal_loss
 from diffnotes.optimal_loss.all_levels import products
 from diffnotes.optimal_loss.subsets import Scan, random_others, shared_others
-from diffnotes.posterior import Points, half_squares, points
+from diffnotes.posterior import Support, half_squares
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 
 LEVELS = {  # from under 1 % of the data variance to over 80 %; e^1.25 is that of the paper's figure 1(c)
@@ -57,7 +57,7 @@ class EstimatorSpec(Spec):
 class Problem:
     """A data set, and the half squares [n] that `products` needs."""
 
-    set_: Points
+    support: Support
     half: Float[Tensor, "n"]
 
 
@@ -109,17 +109,17 @@ def shifted_digits(count: int) -> Float[Tensor, "n 64"]:
 
 def problem_of(values: Tensor) -> Problem:
     """Points and half squares of the data."""
-    set_ = points(values)
-    where = set_.raw.device
-    parts = runtime.blocks(set_.count, set_.tile_rows)
-    return Problem(set_, torch.cat([half_squares(set_.tile(part, where)) for part in parts]))
+    support = Support.of(values)
+    where = support.raw.device
+    parts = runtime.blocks(support.count, support.tile_rows)
+    return Problem(support, torch.cat([half_squares(support.tile(part, where)) for part in parts]))
 
 
 def draws_of(problem: Problem, source: Int[Tensor, "m"], noise: Float[Tensor, "m d"]) -> Draws:
     """The products of some draws with all points."""
-    everything = slice(0, problem.set_.count)
-    a, h = products(problem.set_, problem.half, source, noise[:, None], everything)
-    return Draws(problem.set_.tile(source, noise.device), a, h[:, 0])
+    everything = slice(0, problem.support.count)
+    a, h = products(problem.support, problem.half, source, noise[:, None], everything)
+    return Draws(problem.support.tile(source, noise.device), a, h[:, 0])
 
 
 def scan_level(problem: Problem, drawn: Draws, sigma: float, extra: Float[Tensor, "m e n"]) -> Scan:
@@ -127,26 +127,26 @@ def scan_level(problem: Problem, drawn: Draws, sigma: float, extra: Float[Tensor
 
     It forms all means with one product; -inf leaves a point out.
     """
-    set_ = problem.set_
-    rate = set_.scale / sigma
+    support = problem.support
+    rate = support.scale / sigma
     weight = extra - rate * torch.add(drawn.h, drawn.a, alpha=rate)[:, None]
     top = weight.amax(2, keepdim=True)
     total = weight.sub_(top).exp_().sum(2, keepdim=True, dtype=torch.float64)
     weight /= total.float()
-    mean = _weighted_mean(set_, weight.flatten(0, 1)).unflatten(0, weight.shape[:2])
-    g = (drawn.y[:, None] - mean).double() * set_.scale
-    x0 = set_.uncentred(drawn.y)[:, None]
-    distance = torch.einsum("mek,mk->me", weight, drawn.a).double() * (2 * set_.scale**2)
+    mean = _weighted_mean(support, weight.flatten(0, 1)).unflatten(0, weight.shape[:2])
+    g = (drawn.y[:, None] - mean).double() * support.scale
+    x0 = support.uncentred(drawn.y)[:, None]
+    distance = torch.einsum("mek,mk->me", weight, drawn.a).double() * (2 * support.scale**2)
     parts = ((top + total.log())[:, :, 0], g.square().sum(2), (x0 * g).sum(2), distance)
     return Scan(*(part[:, :, None] for part in parts))
 
 
-def _weighted_mean(set_: Points, weight: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
+def _weighted_mean(support: Support, weight: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
     """sum_i weight_i y_i without points that carry less than 1e-8 of the weight in all."""
-    mean = torch.zeros(len(weight), set_.raw.shape[1])
-    alive = (weight.amax(0) > 1e-8 / set_.count).nonzero()[:, 0]
-    for part in alive.split(set_.tile_rows):
-        mean.addmm_(weight[:, part], set_.tile(part, weight.device))
+    mean = torch.zeros(len(weight), support.raw.shape[1])
+    alive = (weight.amax(0) > 1e-8 / support.count).nonzero()[:, 0]
+    for part in alive.split(support.tile_rows):
+        mean.addmm_(weight[:, part], support.tile(part, weight.device))
     return mean
 
 
@@ -174,13 +174,13 @@ def _fresh(spec: EstimatorSpec, values: Tensor, order: Tensor, sizes: list[int],
     source = order[torch.tensor(index) % len(order)]
     problem = problem_of(values)
     drawn = draws_of(problem, source, _noise(spec, "noise", index, values))
-    count, own = problem.set_.count, source.numpy()
+    count, own = problem.support.count, source.numpy()
     others = [random_others(count, own, index, 1, size - 1, spec.seed) for size in sizes]
     extra = torch.cat([_only(source, count), *(_chosen(chosen, count) for chosen in others)], 1)
     chosen = dict(zip(spec.ratios, others, strict=True)) if repeat < spec.near else {}
     tails = [chosen[ratio][:, 0] for ratio in chosen if ratio >= FEWEST]
     scan = _join([_levels(problem, drawn, sigma, extra, tails) for sigma in LEVELS[spec.dataset]])
-    norm = problem.set_.uncentred(drawn.y).square().sum(1)
+    norm = problem.support.uncentred(drawn.y).square().sum(1)
     found = [[_read(scan, 1 + k, c, norm) for c in corrections(count, L)] for k, L in enumerate(sizes)]
     arrays = {"full": _read(scan, 0, 1.0, norm), "fresh": np.array(found)}
     near = [_read(scan, 1 + len(sizes) + k, math.inf, norm) for k in range(len(tails))]
@@ -230,7 +230,7 @@ def _near(
 
     The source is a point like the others here, so this is read with correction infinity.
     """
-    rate, count = problem.set_.scale / sigma, problem.set_.count
+    rate, count = problem.support.scale / sigma, problem.support.count
     top = torch.add(drawn.h, drawn.a, alpha=rate).topk(nearest, 1, largest=False, sorted=False).indices
     known = torch.zeros(drawn.a.shape, dtype=torch.bool).scatter_(1, top, True)
     chosen = torch.from_numpy(tail)
@@ -264,7 +264,7 @@ def _shared(spec: EstimatorSpec, values: Tensor, order: Tensor, size: int, repea
     drawn = draws_of(problem, source, _noise(spec, "shared noise", index, values))
     extra = _chosen(np.searchsorted(members, others), len(members))
     scan = _join([scan_level(problem, drawn, float(sigma), extra) for sigma in _grid(spec)])
-    norm = problem.set_.uncentred(drawn.y).square().sum(1)
+    norm = problem.support.uncentred(drawn.y).square().sum(1)
     every = corrections(len(values), size, COARSE)
     return np.array([_read(scan, 0, c, norm)[: len(READOUTS)] for c in every])
 
@@ -341,13 +341,13 @@ def _area(grid: np.ndarray, loss: np.ndarray) -> np.ndarray:
 
 def _moments(problem: Problem) -> tuple[float, float]:
     """Variance of the data and mean of |x0|^2, both summed over dimensions."""
-    set_ = problem.set_
-    total, norm = torch.zeros(set_.raw.shape[1], dtype=torch.float64), 0.0
-    for part in runtime.blocks(set_.count, set_.tile_rows):
-        x = set_.uncentred(set_.tile(part, total.device))
+    support = problem.support
+    total, norm = torch.zeros(support.raw.shape[1], dtype=torch.float64), 0.0
+    for part in runtime.blocks(support.count, support.tile_rows):
+        x = support.uncentred(support.tile(part, total.device))
         total += x.sum(0)
         norm += float(x.square().sum())
-    return (norm - float(total.square().sum()) / set_.count) / set_.count, norm / set_.count
+    return (norm - float(total.square().sum()) / support.count) / support.count, norm / support.count
 
 
 def _settings(spec: EstimatorSpec, count: int, sizes: list[int]) -> Arrays:

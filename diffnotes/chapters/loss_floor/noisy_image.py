@@ -54,21 +54,21 @@ def compute(spec: NoisySpec, work: Work) -> Arrays:
 
 def _weights(problem: Problem, drawn: Draws, sigmas: np.ndarray) -> Tensor:
     """Posterior weights [images, levels, n], float64."""
-    rates = problem.set_.scale / torch.from_numpy(sigmas)[:, None]
+    rates = problem.support.scale / torch.from_numpy(sigmas)[:, None]
     a, h = drawn.a.double()[:, None], drawn.h.double()[:, None]
     return torch.softmax(-rates * (a * rates + h), 2)
 
 
 def _means(problem: Problem, weight: Tensor) -> Tensor:
     """Posterior means [b, d] in data units, float64."""
-    total = torch.zeros(len(weight), problem.set_.raw.shape[1])
-    for part in runtime.blocks(problem.set_.count, problem.set_.tile_rows):
-        total.addmm_(weight[:, part], problem.set_.tile(part, weight.device))
-    return problem.set_.uncentred(total)
+    total = torch.zeros(len(weight), problem.support.raw.shape[1])
+    for part in runtime.blocks(problem.support.count, problem.support.tile_rows):
+        total.addmm_(weight[:, part], problem.support.tile(part, weight.device))
+    return problem.support.uncentred(total)
 
 
 def _bytes(problem: Problem, index: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    return data.as_bytes(problem.set_.rows(index, index.device)).reshape(len(index), *shape)
+    return data.as_bytes(problem.support.rows(index, index.device)).reshape(len(index), *shape)
 
 
 def _fingerprints(spec: NoisySpec) -> dict[str, str]:

@@ -41,7 +41,7 @@ from diffnotes.networks.classifier import (
     torchscript_file,
 )
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
-from diffnotes.train import Plan, Snapshot, looked, train
+from diffnotes.train import Plan, Snapshot, evaluated, train
 from diffnotes.train.objective import ClassifierLoss
 
 KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "tenth")
@@ -110,7 +110,7 @@ def _trained(spec: FeatureSpec, work: Work) -> tuple[Arrays, Arrays]:
     def look(snapshot: Snapshot) -> Arrays:
         return to_arrays(net) | {"loss": np.array(snapshot.loss)}
 
-    found = looked(work, "training", stops, begin, look)
+    found = evaluated(work, "training", stops, begin, look)
     losses = found.pop("loss")
     return {name: w[-1] for name, w in found.items()}, {"step": np.array(stops), "loss": losses}
 

@@ -36,7 +36,7 @@ from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seed
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Spec, SpecError, Tolerance, Work, choice, flag, number, numbers
-from diffnotes.train import DenoisingLoss, Plan, Snapshot, UniformTime, log_spaced, looked, train
+from diffnotes.train import DenoisingLoss, Plan, Snapshot, UniformTime, evaluated, log_spaced, train
 
 SWEEPS = {"n": "sizes", "width": "widths", "batch": "batches", "rate": "rates"}
 TOLERANCE = Tolerance(3e-4, 1e-6, "float32 steps and samples: rounding grows on the way, to 3e-5 in rho")
@@ -217,7 +217,7 @@ class _Trained:
         def begin(folder: Path) -> Iterator[Snapshot]:
             return train(self.denoiser, self.objective, plan, stops, folder, work.part(place, count, name))
 
-        table = looked(work, name, stops, begin, self._looked)
+        table = evaluated(work, name, stops, begin, self._looked)
         return table | {"step": np.array(stops), "parameters": np.array(parameter_count(self.denoiser))}
 
     def _looked(self, snapshot: Snapshot) -> Arrays:

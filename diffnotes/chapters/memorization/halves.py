@@ -23,7 +23,7 @@ from diffnotes.networks import MLP, NetworkDenoiser, seeded
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
-from diffnotes.train import DenoisingLoss, Plan, Report, Snapshot, UniformTime, looked, train
+from diffnotes.train import DenoisingLoss, Plan, Report, Snapshot, UniformTime, evaluated, train
 
 HALVES = 2
 
@@ -109,7 +109,7 @@ def _samples(spec: HalvesSpec, x: Tensor, seed: int, work: Work, name: str, repo
             )  # fmt: skip
         return {"samples": made.numpy()}
 
-    return torch.from_numpy(looked(work, name, stops, begin, look)["samples"][-1])
+    return torch.from_numpy(evaluated(work, name, stops, begin, look)["samples"][-1])
 
 
 def _rms(gap: Tensor) -> np.ndarray:
