@@ -85,9 +85,12 @@ def probe_text(record: Record) -> str:
 
 
 def memorized_text(*records: Record) -> str:
-    """The share of samples that are memorized, for each run."""
-    parts = [f"{percent(readings.memorized(record)[:, -1])} ({title(record)})" for record in records]
-    return f"Memorized samples at the end: {', '.join(parts)}."
+    """The share of samples that are memorized, in the run with the most of them and in the others."""
+    shares = [readings.memorized(record)[:, -1] for record in records]
+    most = int(np.argmax([share.mean() for share in shares]))
+    rest = [100 * share.mean() for place, share in enumerate(shares) if place != most]
+    others = f"; in the other runs at most {max(rest):.1f} %" if rest else ""
+    return f"With {title(records[most])}, {percent(shares[most])} of samples end memorized{others}."
 
 
 def astray_text(*records: Record) -> str:

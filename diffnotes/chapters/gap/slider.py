@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from diffnotes.chapters.gap import readings
 from diffnotes.chapters.gap.figures import GAP, gap_axis, sigma_axis
-from diffnotes.show.style import GREY, book_frame, picture, ramp
+from diffnotes.show.style import GREY, book_frame, ramp
 from diffnotes.store import Record
 
 SIZE, DPI = (6.7, 3.2), 144
@@ -44,16 +45,25 @@ class GapSlider:
         sigma_axis(axes)
 
     def _samples(self, part: SubFigure, place: int) -> None:
+        """All pictures in one image, which is drawn much faster than axes for each."""
         made, near = (self._record[name][place] for name in ("sheet", "near"))
-        pairs = -(-len(made) // COLUMNS)
-        heights = ([1, 1, 0.1] * pairs)[:-1]  # a little room between the pairs of rows
-        cells = part.subplots(len(heights), COLUMNS, squeeze=False, height_ratios=heights)
-        for axes in cells.flat:
-            axes.set_axis_off()
-        for column, images in enumerate(zip(made, near, strict=True)):
-            for below, image in enumerate(images):
-                axes = cells[3 * (column // COLUMNS) + below, column % COLUMNS]
-                picture(axes, image, "")
-                axes.set_axis_on()
+        axes = part.subplots()
+        axes.imshow(mosaic(made, near), interpolation="nearest")
+        axes.set_axis_off()
         share = f"{100 * readings.memorized(self._record)[:, place].mean():.0f} % memorized"
-        part.suptitle(f"samples, each above its nearest\ntraining image; {share}", fontsize=10)
+        axes.set_title(f"samples, each above its nearest\ntraining image; {share}")
+
+
+def mosaic(made: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """Bytes [h, w, 4]: pictures [n, c, s, s], COLUMNS in a row, each above its partner; gaps are empty."""
+    gap = max(1, made.shape[-1] // 6)
+    pairs = np.concatenate([made, np.zeros_like(made[:, :, :gap]), near], 2)  # [n, c, 2 s + gap, s]
+    colours = np.broadcast_to(pairs, (len(pairs), 3, *pairs.shape[2:]))
+    solid = np.full((len(pairs), 1, *pairs.shape[2:]), 255, np.uint8)
+    solid[:, :, made.shape[-1] : -near.shape[-1]] = 0
+    cells = np.pad(np.concatenate([colours, solid], 1), ((0, 0), (0, 0), (0, 2 * gap), (0, gap)))
+    missing = -len(cells) % COLUMNS
+    whole = np.concatenate([cells, np.zeros_like(cells[:1].repeat(missing, 0))])
+    grid = whole.reshape(-1, COLUMNS, *whole.shape[1:])  # [row, column, 4, y, x]
+    found = grid.transpose(0, 3, 1, 4, 2).reshape(len(grid) * cells.shape[2], -1, 4)
+    return found[: -2 * gap, :-gap]
