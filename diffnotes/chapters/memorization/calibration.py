@@ -91,7 +91,7 @@ def images_of(spec: ClassifierSpec, split: str, n: int | None = None) -> tuple[T
 
 
 def _trained(spec: ClassifierSpec, work: Work) -> tuple[Arrays, Arrays]:
-    """The weights after the training, float16, and the mean loss between looks."""
+    """The weights after the training, float16, and the mean loss between evaluations."""
     net = seeded(spec.seed, lambda: FeatureNet(spec.width)).to(runtime.device())
     images, labels = (x.to(runtime.device()) for x in images_of(spec, "train"))
     loss = ClassifierLoss(images, labels)
@@ -107,10 +107,10 @@ def _trained(spec: ClassifierSpec, work: Work) -> tuple[Arrays, Arrays]:
     def begin(folder: Path) -> Iterator[Snapshot]:
         return train(net, loss, plan, stops, folder, report)
 
-    def look(snapshot: Snapshot) -> Arrays:
+    def evaluate(snapshot: Snapshot) -> Arrays:
         return to_arrays(net) | {"loss": np.array(snapshot.loss)}
 
-    found = evaluated(work, "training", stops, begin, look)
+    found = evaluated(work, "training", stops, begin, evaluate)
     losses = found.pop("loss")
     return {name: w[-1] for name, w in found.items()}, {"step": np.array(stops), "loss": losses}
 

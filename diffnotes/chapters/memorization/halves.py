@@ -2,7 +2,8 @@
 
 The test of Kadkhodaie et al. (arXiv 2310.02557, figure 2): with enough images they do, so both must have
 learned the distribution; with few images each returns its own training images. It needs no features and no
-threshold. Here on digits, with a small residual network.
+threshold. Here on digits, with a small residual network. Both networks of a pair start from equal weights
+and see equal noise in training, which brings their samples nearer to each other.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def _samples(spec: HalvesSpec, x: Tensor, seed: int, work: Work, name: str, repo
     def begin(folder: Path) -> Iterator[Snapshot]:
         return train(denoiser, objective, plan, stops, folder, report)
 
-    def look(end: Snapshot) -> Arrays:
+    def evaluate(end: Snapshot) -> Arrays:
         with end.averaged(spec.horizon) as model, torch.no_grad(), runtime.full_precision():
             made = sample(
                 model, shape, spec.samples, flow_times(spec.sampler_steps), process=process, solver="euler",
@@ -109,7 +110,7 @@ def _samples(spec: HalvesSpec, x: Tensor, seed: int, work: Work, name: str, repo
             )  # fmt: skip
         return {"samples": made.numpy()}
 
-    return torch.from_numpy(evaluated(work, name, stops, begin, look)["samples"][-1])
+    return torch.from_numpy(evaluated(work, name, stops, begin, evaluate)["samples"][-1])
 
 
 def _rms(gap: Tensor) -> np.ndarray:
