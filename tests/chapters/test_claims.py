@@ -175,12 +175,6 @@ def test_an_unknown_setting_of_a_claim_is_an_error():
         base.judge(wrong, xu2025._cifar_area, valid)
 
 
-def test_peaks_that_nobody_stored_have_no_verdict():
-    unknown = Fake(delta=[9.0], repeat_peaks=np.ones((1, 3, 4)))
-    with pytest.raises(base.Nothing):
-        claims.CHECKS["kaiser-toy-peaks"](unknown)
-
-
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
