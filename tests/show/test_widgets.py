@@ -18,8 +18,6 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from diffnotes.base.errors import UserError
-from diffnotes.chapters.toy import experiment as toy_model
-from diffnotes.chapters.toy.slider import Explorer
 from diffnotes.show import widgets
 
 A, B = [0.1, 0.5, 2.5], [1, 3]
@@ -175,27 +173,6 @@ def test_without_ipywidgets_the_html_face_remains(monkeypatch):
     monkeypatch.setattr(widgets, "_has_kernel", lambda: True)
     monkeypatch.setitem(__import__("sys").modules, "ipywidgets", None)
     assert set(widgets.explore(draw, a=A, b=B)._repr_mimebundle_()) == {"text/plain", "text/html"}
-
-
-# --- the explorer of chapter 1 ---
-
-
-def test_explorer_shows_the_values_it_is_asked_for():
-    explorer = Explorer(toy_model.explore)
-    calm, wild = (np.asarray(widgets.pixels(explorer(**at))) for at in (at_values(2.0), at_values(0.8)))
-    again = np.asarray(widgets.pixels(explorer(**at_values(2.0))))
-    assert np.array_equal(calm, again)
-    assert (calm != wild).mean() > 0.02
-    assert calm[0, 0, 3] == 0
-
-
-def at_values(delta: float) -> dict:
-    return {"sigma": 1.07, "delta": delta, "n": 10}
-
-
-def test_explorer_frames_are_small():
-    sizes = [len(widgets.webp(Explorer(toy_model.explore)(sigma, 1.6, 10))) for sigma in (0.1, 1.07, 20.0)]
-    assert max(sizes) < 22_000  # 135 of them, in base64, stay below 4 MB
 
 
 # --- in a browser ---

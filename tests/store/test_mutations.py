@@ -151,7 +151,7 @@ def test_some_were_stale(capsys: pytest.CaptureFixture[str]) -> None:
         ("loss_curve", "images.py", "Resampling.BOX", "Resampling.BILINEAR"),  # the filter
         ("digits", "metrics.py", "repeats: int = 1000", "repeats: int = 3"),  # a default
         ("cifar", "data.py", "avg_pool2d(data.x, height // side)", "max_pool2d(data.x, height // side)"),
-        ("toy_model", "experiments/toy_formulas.py", "RADIUS = 10.0", "RADIUS = 10.001"),  # a constant
+        ("toy_model", "chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.001 * CIRCLE_RADIUS"),  # a constant
         ("digits", "store/experiment.py", "", ""),  # nothing: what is asked of an untouched copy
     ],
 )

@@ -125,7 +125,7 @@ def test_one_byte_of_the_arrays_is_tampering(checkout, monkeypatch):
 
 
 def test_a_changed_constant_of_the_formula_makes_the_toy_stale(checkout, monkeypatch):
-    edit(checkout / "diffnotes/chapters/toy/formulas.py", "RADIUS = 10.0", "RADIUS = 10.001")
+    edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.001 * CIRCLE_RADIUS")
     found = status(checkout)
     state, reason = found["toy_model {}"]
     assert state == "stale"
@@ -139,12 +139,12 @@ def test_a_changed_comment_changes_nothing(checkout):
     path.write_text(path.read_text() + "\n# Words only.\n")
     assert digest(checkout) == before
     assert status(checkout)["toy_model {}"][0] == "valid"
-    edit(path, "RADIUS = 10.0", "RADIUS = 2 * 5.0")
+    edit(path, "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
     assert digest(checkout) != before
 
 
 def test_changed_code_with_the_same_numbers_stays_valid(checkout):
-    edit(checkout / "diffnotes/chapters/toy/formulas.py", "RADIUS = 10.0", "RADIUS = 2 * 5.0")
+    edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
     state, reason = status(checkout)["toy_model {}"]
     assert state == "valid"
     assert "the code has changed; the recomputed twin is equal" in reason
