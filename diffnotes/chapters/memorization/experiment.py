@@ -12,9 +12,8 @@ a larger one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,7 +35,16 @@ from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seed
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Spec, SpecError, Tolerance, Work, choice, flag, number, numbers
-from diffnotes.train import DenoisingLoss, Plan, Snapshot, UniformTime, evaluated, log_spaced, train
+from diffnotes.train import (
+    DenoisingLoss,
+    Plan,
+    Snapshot,
+    Training,
+    UniformTime,
+    evaluating,
+    log_spaced,
+    stacked,
+)
 
 SWEEPS = {"n": "sizes", "width": "widths", "batch": "batches", "rate": "rates"}
 TOLERANCE = Tolerance(3e-4, 1e-6, "float32 steps and samples: rounding grows on the way, to 3e-5 in rho")
@@ -214,19 +222,17 @@ class _Trained:
             run.steps, run.batch, run.rate, horizons=spec.horizons, precision=spec.precision, seed=run.seed
         )
 
-        def begin(folder: Path) -> Iterator[Snapshot]:
-            return train(self.denoiser, self.objective, plan, stops, folder, work.part(place, count, name))
-
-        table = evaluated(work, name, stops, begin, self._evaluated)
+        trained = Training(name, self.denoiser, self.objective, plan, stops, self._evaluated)
+        table = trained.evaluations(work, work.part(place, count, name))
         return table | {"step": np.array(stops), "parameters": np.array(parameter_count(self.denoiser))}
 
     def _evaluated(self, snapshot: Snapshot) -> Arrays:
         """What is measured at one snapshot, for the weights as they are and for each average."""
         found = []
         for horizon in (0, *self.spec.horizons):
-            with snapshot.averaged(horizon), runtime.full_precision(), torch.no_grad():
+            with evaluating(snapshot, horizon):
                 found.append(self._losses() | self._samples())
-        table = {key: np.stack([one[key] for one in found]) for key in found[0]}
+        table = stacked(found)
         pictures = {name: table[name][1] for name in ("sheet", "near")}  # of the first average
         return table | pictures | {"batch_loss": np.array(snapshot.loss)}
 
