@@ -25,3 +25,11 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
     from diffnotes.store import records
 
     monkeypatch.setattr(records, "commit", lambda: {"commit": "0" * 40, "dirty": False})
+
+
+@pytest.fixture(autouse=True)
+def page() -> None:
+    """Each test draws on a page of its own, so that anchors do not depend on the tests before it."""
+    from diffnotes.show.page import new_page
+
+    new_page()
