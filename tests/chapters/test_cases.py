@@ -7,7 +7,6 @@ is reproduced, and FAILS, with a record on which it is not reproduced.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -33,9 +32,8 @@ ROOMS = [room for room in chapters.ROOMS if (TESTS / room / "cases.py").exists()
 CASES = {room: cases(room) for room in ROOMS}
 
 
-def table(name: str) -> Iterator[tuple[str, object]]:
-    for module in CASES.values():
-        yield from getattr(module, name).items()
+def table(name: str) -> list[tuple[str, object]]:
+    return [row for module in CASES.values() for row in getattr(module, name).items()]
 
 
 @pytest.mark.parametrize(("name", "make"), table("HOLDS"))

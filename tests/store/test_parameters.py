@@ -22,7 +22,7 @@ OWN = "# Parameters: change them and run all cells"
 CALL = "\n".join(
     [
         "from diffnotes import store",
-        "from diffnotes.chapters import toy_model",
+        "from diffnotes.chapters.toy import experiment as toy_model",
         "request = store.parameters(globals(), toy_model.EXPERIMENT)",
         "print(request.profile, dict(request.settings))",
     ]
