@@ -232,8 +232,10 @@ def test_an_experiment_outside_the_package_is_the_one_that_was_loaded(tmp_path, 
 
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     path = tmp_path / "beside.py"
-    path.write_text("import small\nfrom dataclasses import replace\ndef compute(spec, work):\n"
-                    "    return small.compute(spec, work)\nE = replace(small.EXPERIMENT, compute=compute)\n")
+    path.write_text(
+        "import small\nfrom dataclasses import replace\ndef compute(spec, work):\n"
+        "    return small.compute(spec, work)\nE = replace(small.EXPERIMENT, compute=compute)\n"
+    )
     spec = importlib.util.spec_from_file_location("beside", path)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "beside", module)

@@ -41,7 +41,7 @@ def noticed(name: str, twin: str) -> str:
 
 @pytest.fixture
 def changed(monkeypatch: pytest.MonkeyPatch):
-    """changed(owner, function, old, new): the function with `old` in its source replaced, under every name."""
+    """changed(owner, function, old, new): the function with `old` in its source replaced."""
 
     def put(owner: ModuleType, function: str, old: str, new: str) -> None:
         plain, room = getattr(owner, function), sys.modules[owner.__name__.rpartition(".")[0]]

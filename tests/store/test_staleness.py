@@ -60,9 +60,7 @@ def status(checkout: Path) -> dict[str, tuple[str, str]]:
 
 def digest(checkout: Path) -> str:
     """The digest of the toy model's code, which a record of it keeps."""
-    source = (
-        "from diffnotes import chapters, store; print(store.code_digest(chapters.find('toy_model')))"
-    )
+    source = "from diffnotes import chapters, store; print(store.code_digest(chapters.find('toy_model')))"
     words = [sys.executable, "-c", source]
     done = subprocess.run(words, cwd=checkout, env=environment(checkout), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
