@@ -302,9 +302,10 @@ def test_user_may_still_save_the_figure_as_a_file(record, tmp_path):
 
 def test_figures_import_neither_torch_nor_pyplot_nor_widgets():
     code = (
-        "import sys; from diffnotes import widgets;"
-        "from diffnotes.figures import toy_model, toy_tables, toy_explorer;"
-        "bad = {'torch', 'matplotlib.pyplot', 'ipywidgets', 'diffnotes.chapters'} & set(sys.modules);"
+        "import sys; from diffnotes.show import widgets;"
+        "from diffnotes.chapters.toy import figures, tables, slider;"
+        "bad = {'torch', 'matplotlib.pyplot', 'ipywidgets', 'diffnotes.chapters.toy.experiment'};"
+        "bad &= set(sys.modules);"
         "sys.exit(str(bad) if bad else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
