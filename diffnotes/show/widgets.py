@@ -46,8 +46,8 @@ def explore(
 ) -> Explore:
     """Sliders for the arguments of `draw`, each over a list of values; the middle one is shown first. The
     figure has `panels` parts of equal width side by side. `draw.caption` (a Caption) and `draw.records`,
-    where it has them, stand below it; else the first line of its docstring does. `name` is its anchor; without
-    one, a drawer of a chapter has that of its room and class.
+    where it has them, stand below it; else the first line of its docstring does. `name` is its anchor;
+    without one, a drawer of a chapter has that of its room and class.
 
     Raises UserError when a list is empty or not ascending, or when they make more than 400 pictures.
     """
