@@ -209,16 +209,26 @@ def circle(n: int = 10, split: str = "train", seed: int = 0, layout: str = "equi
     "random": 2n uniform angles from `seed`, the first n for validation, the rest for training.
     Source: Kaiser & Kollmann (2026), toy model. All labels are 0.
     """
+    return _unlabelled("circle", split, on_circle(circle_turns(n, split, seed, layout)))
+
+
+def circle_turns(
+    n: int, split: str = "train", seed: int = 0, layout: str = "equispaced"
+) -> Float[Array, "n"]:
+    """Where the points of `circle` lie, in turns: angles divided by 2 pi, float64."""
     if layout not in ("equispaced", "random"):
         raise UserError(f"The circle has no layout {layout!r}; choose equispaced or random.")
     if layout == "equispaced":
-        turns = np.arange(n) / n + (0.5 / n if split == "validation" else 0.0) + CIRCLE_OFFSET
-    else:  # the legacy generator: its stream is frozen, and the paper's random points come from it
-        both = np.random.RandomState(seed).uniform(size=2 * n)
-        turns = both[:n] if split == "validation" else both[n:]
+        return np.arange(n) / n + (0.5 / n if split == "validation" else 0.0) + CIRCLE_OFFSET
+    # the legacy generator: its stream is frozen, and the paper's random points come from it
+    both = np.random.RandomState(seed).uniform(size=2 * n)
+    return both[:n] if split == "validation" else both[n:]
+
+
+def on_circle(turns: Float[Array, "n"]) -> Float[Array, "n 2"]:
+    """The points at these turns on the circle of radius 10, float64."""
     angle = 2 * np.pi * turns
-    points = CIRCLE_RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return _unlabelled("circle", split, points)
+    return CIRCLE_RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def gaussian(

@@ -26,7 +26,7 @@ from diffnotes.base.shapes import Array, Float, Int, Tensor
 from diffnotes.optimal_loss.all_levels import Prepared, pairwise_losses, prepare, sources_per_batch
 from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, sums_of
 from diffnotes.optimal_loss.subsets import Scan, random_others, rows_at_once, scan_subsets
-from diffnotes.posterior import Data, Points, points, posterior
+from diffnotes.posterior import Data, Support, posterior
 
 EXACT = ("pairwise", "full")
 ESTIMATORS = (*EXACT, "snis", "dol", "cdol", "neighbours")
@@ -70,7 +70,7 @@ def optimal_loss(
     Raises UserError for a wrong type, shape or value.
     """
     options = functools.partial(accumulate, estimator=estimator, correction=correction, progress=progress)
-    count = points(data).count
+    count = Support.of(data).count
     if labels is not None and labels.shape != (count,):
         raise UserError(f"labels must be one per point, [{count}], not {list(labels.shape)}.")
     if estimator in EXACT and subset is not None:
@@ -102,31 +102,31 @@ def accumulate(
     Slices that cover 0..N add up to the sums of N draws, whatever the cuts, up to the rounding of float32
     products.
     """
-    set_ = points(data)
+    support = Support.of(data)
     if estimator in EXACT and subset is not None:
-        data, _ = _part(data, None, _whole(subset, "subset", most=set_.count), seed)
-        set_, subset = points(data), None
-    losses = _estimator(estimator, subset, correction, set_.count, seed)
+        data, _ = _part(data, None, _whole(subset, "subset", most=support.count), seed)
+        support, subset = Support.of(data), None
+    losses = _estimator(estimator, subset, correction, support.count, seed)
     origin = f"{estimator}, subset {subset}, correction {correction}, seed {seed}"
-    return replace(_accumulate(set_, sigmas, draws, losses, seed, progress), origin=origin)
+    return replace(_accumulate(support, sigmas, draws, losses, seed, progress), origin=origin)
 
 
 def _accumulate(
-    set_: Points, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
+    support: Support, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
 ) -> LossSums:
     levels = _check_levels(sigmas)
     if not isinstance(draws, range) or draws.step != 1 or draws.start < 0 or len(draws) == 0:
         raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
-    where = set_.raw.device
+    where = support.raw.device
     sums: LossSums | None = None
     bar = tqdm(total=len(draws), unit="source", disable=not progress)
     with full_precision(), torch.no_grad(), bar:
-        prepared = prepare(set_)
-        for part in blocks(len(draws), sources_per_batch(set_, NOISES, memory_budget(where))):
-            source, noise = _draw(set_, draws[part], seed)
+        prepared = prepare(support)
+        for part in blocks(len(draws), sources_per_batch(support, NOISES, memory_budget(where))):
+            source, noise = _draw(support, draws[part], seed)
             found = losses(prepared, draws[part], source, noise, levels.to(where))
             control = _control(prepared, source)
-            more = sums_of(found, control, draws[part], levels, set_.count, prepared.variance)
+            more = sums_of(found, control, draws[part], levels, support.count, prepared.variance)
             sums = more if sums is None else sums + more
             bar.update(len(source))
     assert sums is not None  # there is at least one draw
@@ -137,17 +137,17 @@ def _accumulate(
 
 
 def _pairwise(prepared: Prepared, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-    return pairwise_losses(prepared.set_, prepared.half, source, noise, sigmas)
+    return pairwise_losses(prepared.support, prepared.half, source, noise, sigmas)
 
 
 def _full(prepared: Prepared, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
     """|x0 - E[x0|x]|^2 with the posterior mean over all data."""
-    set_ = prepared.set_
-    x0 = set_.rows(source, noise.device)[:, None]
+    support = prepared.support
+    x0 = support.rows(source, noise.device)[:, None]
     losses = torch.empty(*noise.shape[:2], len(sigmas), dtype=torch.float64, device=noise.device)
     for level, sigma in enumerate(sigmas.tolist()):
         x = x0 + sigma * noise.double()
-        mean = posterior(x.flatten(0, 1), sigma, set_.raw).mean.view_as(x)
+        mean = posterior(x.flatten(0, 1), sigma, support.raw).mean.view_as(x)
         losses[:, :, level] = (x0 - mean).square().sum(2)
     return losses
 
@@ -156,7 +156,7 @@ def _corrected(size: int, correction: float, seed: int) -> _Estimator:
     """cDOL with L = `size`, a fresh subset for every draw and noise."""
 
     def losses(prepared: Prepared, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-        others = random_others(prepared.set_.count, source.cpu().numpy(), draws, NOISES, size - 1, seed)
+        others = random_others(prepared.support.count, source.cpu().numpy(), draws, NOISES, size - 1, seed)
         return _scanned(prepared, source, noise, others, sigmas).losses(correction, "AB")
 
     return losses
@@ -166,7 +166,8 @@ def _neighbours(size: int, seed: int) -> _Estimator:
     """The L/2 nearest points of x, and L/2 random ones that stand for all others."""
 
     def losses(prepared: Prepared, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-        tail = random_others(prepared.set_.count, source.cpu().numpy(), draws, NOISES, size - size // 2, seed)
+        count, rest = prepared.support.count, size - size // 2
+        tail = random_others(count, source.cpu().numpy(), draws, NOISES, rest, seed)
         return _scanned(prepared, source, noise, tail, sigmas, size // 2).losses(math.inf, "AB")
 
     return losses
@@ -179,7 +180,7 @@ def _scanned(
     rows, noises = source.repeat_interleave(noise.shape[1]), noise.flatten(0, 1)
     chosen = torch.from_numpy(others).flatten(0, 1).to(source.device)
     parts = []
-    for part in blocks(len(rows), rows_at_once(prepared.set_, chosen.shape[1] if nearest == 0 else None)):
+    for part in blocks(len(rows), rows_at_once(prepared.support, chosen.shape[1] if nearest == 0 else None)):
         subset, near = ([chosen[part]], []) if nearest == 0 else ([], [(nearest, chosen[part])])
         parts.append(scan_subsets(prepared, rows[part], noises[part], subset, sigmas, near))
     return Scan(*(torch.cat(each)[:, 0].unflatten(0, noise.shape[:2]) for each in zip(*parts, strict=True)))
@@ -217,23 +218,23 @@ def _correction(value: float) -> float:
 # ------------------------------------------------------------------------------------------------------ draws
 
 
-def _draw(set_: Points, draws: range, seed: int) -> tuple[Tensor, Tensor]:
+def _draw(support: Support, draws: range, seed: int) -> tuple[Tensor, Tensor]:
     """Sources [m] (positions in the data) and noises [m, NOISES, d] of these draws."""
     orders = {
-        turn: permutation(seed, "optimal loss, order of sources", set_.count, turn)
-        for turn in range(draws.start // set_.count, draws[-1] // set_.count + 1)
+        turn: permutation(seed, "optimal loss, order of sources", support.count, turn)
+        for turn in range(draws.start // support.count, draws[-1] // support.count + 1)
     }
-    source = torch.tensor([int(orders[j // set_.count][j % set_.count]) for j in draws])
+    source = torch.tensor([int(orders[j // support.count][j % support.count]) for j in draws])
     index = range(NOISES * draws.start, NOISES * draws.stop)
-    noise = normals(seed, "optimal loss, noise", index, (set_.raw.shape[1],))
-    where = set_.raw.device
+    noise = normals(seed, "optimal loss, noise", index, (support.raw.shape[1],))
+    where = support.raw.device
     return source.to(where), noise.unflatten(0, (-1, NOISES)).to(where)
 
 
 def _control(prepared: Prepared, source: Tensor) -> Tensor:
     """(|x0 - mean|^2 - variance)/2 [m]: half the mean squared distance to all points, less its mean."""
-    y = prepared.set_.tile(source, source.device).double()
-    return ((y - prepared.centre).square().sum(1) * prepared.set_.scale**2 - prepared.variance) / 2
+    y = prepared.support.tile(source, source.device).double()
+    return ((y - prepared.centre).square().sum(1) * prepared.support.scale**2 - prepared.variance) / 2
 
 
 def _default_draws(count: int) -> int:

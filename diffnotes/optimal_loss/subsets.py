@@ -22,7 +22,7 @@ import torch
 from diffnotes.base.runtime import MEBIBYTE, permutation, rows_within, words
 from diffnotes.base.shapes import Array, Float, Int, Tensor
 from diffnotes.optimal_loss.all_levels import Prepared, products
-from diffnotes.posterior import Points
+from diffnotes.posterior import Support
 
 READOUTS = ("AB", "PV", "IP", "RES")
 _SMALL = 4096  # points that are scanned whole for every draw
@@ -69,7 +69,7 @@ class Draws:
     and h = H [m, n] their products with all points, in stored units.
     """
 
-    set_: Points
+    support: Support
     y: Tensor
     a: Tensor
     h: Tensor
@@ -77,9 +77,9 @@ class Draws:
 
 def draws_of(prepared: Prepared, source: Int[Tensor, "m"], noise: Float[Tensor, "m d"]) -> Draws:
     """The products of some draws with all points."""
-    set_ = prepared.set_
-    a, h = products(set_, prepared.half, source, noise[:, None], slice(0, set_.count))
-    return Draws(set_, set_.tile(source.to(set_.raw.device), noise.device), a, h[:, 0])
+    support = prepared.support
+    a, h = products(support, prepared.half, source, noise[:, None], slice(0, support.count))
+    return Draws(support, support.tile(source.to(support.raw.device), noise.device), a, h[:, 0])
 
 
 def scan_subsets(
@@ -109,35 +109,35 @@ def scan_subsets(
     return Scan(*(torch.cat(parts, 2) for parts in zip(*levels, strict=True)))
 
 
-def rows_at_once(set_: Points, size: int | None) -> int:
+def rows_at_once(support: Support, size: int | None) -> int:
     """How many draws to scan together: few with small subsets of a large set, else what 96 MiB hold."""
-    if size is not None and max(_GROUP * size, _SMALL) < set_.count:
+    if size is not None and max(_GROUP * size, _SMALL) < support.count:
         return _GROUP
-    return rows_within(96 * MEBIBYTE, 24 * set_.count, 4096)
+    return rows_within(96 * MEBIBYTE, 24 * support.count, 4096)
 
 
 def _scan_level(drawn: Draws, sigma: float, counts: Float[Tensor, "m e n"]) -> Scan:
     """One level, [m, e, 1], for points counted exp(counts) times. All means come from one product."""
-    set_ = drawn.set_
-    rate = set_.scale / sigma
+    support = drawn.support
+    rate = support.scale / sigma
     weight = counts - rate * torch.add(drawn.h, drawn.a, alpha=rate)[:, None]
     top = weight.amax(2, keepdim=True)
     total = weight.sub_(top).exp_().sum(2, keepdim=True, dtype=torch.float64)
     weight /= total.float()
-    mean = _weighted_mean(set_, weight.flatten(0, 1)).unflatten(0, weight.shape[:2])
-    g = (drawn.y[:, None] - mean).double() * set_.scale
-    x0 = set_.uncentred(drawn.y)[:, None]
-    distance = torch.einsum("mek,mk->me", weight, drawn.a).double() * (2 * set_.scale**2)
+    mean = _weighted_mean(support, weight.flatten(0, 1)).unflatten(0, weight.shape[:2])
+    g = (drawn.y[:, None] - mean).double() * support.scale
+    x0 = support.uncentred(drawn.y)[:, None]
+    distance = torch.einsum("mek,mk->me", weight, drawn.a).double() * (2 * support.scale**2)
     parts = ((top + total.log())[:, :, 0], g.square().sum(2), (x0 * g).sum(2), distance)
     return Scan(*(part[:, :, None] for part in parts))
 
 
-def _weighted_mean(set_: Points, weight: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
+def _weighted_mean(support: Support, weight: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
     """sum_i weight_i y_i without points that carry less than 1e-8 of the weight in all."""
-    mean = torch.zeros(len(weight), set_.raw.shape[1], device=weight.device)
-    alive = (weight.amax(0) > 1e-8 / set_.count).nonzero()[:, 0]
-    for part in alive.split(set_.tile_rows):
-        mean.addmm_(weight[:, part], set_.tile(part.to(set_.raw.device), weight.device))
+    mean = torch.zeros(len(weight), support.raw.shape[1], device=weight.device)
+    alive = (weight.amax(0) > 1e-8 / support.count).nonzero()[:, 0]
+    for part in alive.split(support.tile_rows):
+        mean.addmm_(weight[:, part], support.tile(part.to(support.raw.device), weight.device))
     return mean
 
 
@@ -156,7 +156,7 @@ def _near(drawn: Draws, sigma: float, nearest: int, tail: Int[Tensor, "m t"]) ->
     its points that are not among the nearest count (n - nearest)/(their number) times each (Horvitz and
     Thompson 1952). The source is a point like the others here: read with correction infinity.
     """
-    rate, count = drawn.set_.scale / sigma, drawn.set_.count
+    rate, count = drawn.support.scale / sigma, drawn.support.count
     top = torch.add(drawn.h, drawn.a, alpha=rate).topk(nearest, 1, largest=False, sorted=False).indices
     known = torch.zeros_like(drawn.a, dtype=torch.bool).scatter_(1, top, True)
     spare = ~known.gather(1, tail)

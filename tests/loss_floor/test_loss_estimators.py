@@ -13,7 +13,7 @@ from diffnotes import store
 from diffnotes.chapters.loss_floor import estimators as study
 from diffnotes.optimal_loss import optimal_loss
 from diffnotes.optimal_loss.all_levels import prepare
-from diffnotes.posterior import points
+from diffnotes.posterior import Support
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def test_all_points_give_the_optimal_loss(record):
 
 def test_bias_is_zero_when_the_subset_is_everything():
     spec = replace(study.EXPERIMENT.profiles["smoke"], ratios=(1 + 1,), n=64, draws=20)
-    found = study._fresh(spec, prepare(points(study.shifted_digits(64))), torch.arange(64), [64], 0)
+    found = study._fresh(spec, prepare(Support.of(study.shifted_digits(64))), torch.arange(64), [64], 0)
     full = found["full"]
     np.testing.assert_allclose(found["fresh"][0, 0], full, rtol=1e-5, atol=1e-6 * np.abs(full).max())
 

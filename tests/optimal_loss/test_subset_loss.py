@@ -15,7 +15,7 @@ from diffnotes.optimal_loss import READOUTS, LossCurve, accumulate, optimal_loss
 from diffnotes.optimal_loss import estimate as module
 from diffnotes.optimal_loss.all_levels import prepare
 from diffnotes.optimal_loss.subsets import Scan, random_others, scan_subsets, shared_others
-from diffnotes.posterior import points
+from diffnotes.posterior import Support
 from diffnotes.process import noise_levels
 
 INF = math.inf
@@ -40,7 +40,7 @@ def truth() -> LossCurve:
 @cache
 def biases(size: int) -> dict[float, tuple[Tensor, Tensor]]:
     """Bias of cDOL on the same draws and its error, by C in units of n/L; 0 stands for DOL."""
-    whole, source = prepare(points(shifted_digits())), np.arange(0, 4096, 2)
+    whole, source = prepare(Support.of(shifted_digits())), np.arange(0, 4096, 2)
     noise = normals(0, "noise", range(2048), (64,))
     others = torch.from_numpy(random_others(4096, source, range(2048), 1, size - 1, seed=0)[:, 0])
     found = {0: [], 1: [], 4: [], 16: [], INF: []}
@@ -55,7 +55,7 @@ def biases(size: int) -> dict[float, tuple[Tensor, Tensor]]:
 
 def scanned(data: Tensor, source: Tensor, noise: Tensor, others: Tensor, sigmas: Tensor) -> Scan:
     """The scan of one subset for each draw."""
-    return scan_subsets(prepare(points(data)), source, noise, [others], sigmas)
+    return scan_subsets(prepare(Support.of(data)), source, noise, [others], sigmas)
 
 
 # J*, then bias in the AB readout and its standard deviation by C in units of n/L; measured independently, on
@@ -153,7 +153,7 @@ def test_several_subsets_are_scanned_as_each_alone() -> None:
     source, noise = torch.arange(0, 200, 10), normals(0, "noise", range(20), (64,))
     lists = [torch.from_numpy(random_others(200, source.numpy(), range(20), 1, k, 0)[:, 0]) for k in (9, 99)]
     everything = torch.stack([torch.cat([torch.arange(own), torch.arange(own + 1, 200)]) for own in source])
-    together = scan_subsets(prepare(points(data)), source, noise, [None, *lists], sigmas)
+    together = scan_subsets(prepare(Support.of(data)), source, noise, [None, *lists], sigmas)
     for place, alone in enumerate([everything, *lists]):
         for part, whole in zip(scanned(data, source, noise, alone, sigmas), together, strict=True):
             scale = float(part.abs().max())
@@ -164,7 +164,7 @@ def test_neighbours_are_counted_once_and_the_tail_stands_for_the_rest() -> None:
     data, sigma = shifted_digits()[:60], 1.3
     source, noise = torch.arange(0, 60, 7), normals(0, "noise", range(9), (64,))
     tail = torch.from_numpy(random_others(60, source.numpy(), range(9), 1, 8, 0)[:, 0])
-    scan = scan_subsets(prepare(points(data)), source, noise, [], torch.tensor([sigma]), [(6, tail)])
+    scan = scan_subsets(prepare(Support.of(data)), source, noise, [], torch.tensor([sigma]), [(6, tail)])
     for i, own in enumerate(source):
         square = (data[own] + sigma * noise[i] - data).square().sum(1).double()
         near = square.topk(6, largest=False).indices
@@ -181,7 +181,7 @@ def test_readouts_agree_where_the_denoiser_is_exact() -> None:
     data, levels = shifted_digits()[:200], torch.tensor([0.7, 1.0, 2.0])
     exact = optimal_loss(data, levels)
     source, noise = torch.arange(400) % 200, normals(0, "noise", range(400), (64,))
-    scan = scan_subsets(prepare(points(data)), source, noise, [None], levels)
+    scan = scan_subsets(prepare(Support.of(data)), source, noise, [None], levels)
     spread = {}
     for readout in READOUTS:
         found = scan.losses(1.0, readout)[:, 0]

@@ -159,7 +159,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "smoke_pixels": 2, "smoke_files": 4, "laptop": 300},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10"}, {"dataset": "imagenet64"}),
-    figures=("loss_curves", "area"),
     tolerance=TOLERANCE,
     tolerances={"mean": SMALL, "stderr": SMALL, "eigenvalues": FLOAT32, "gaussian": FLOAT32},
 )

@@ -23,13 +23,13 @@ from diffnotes.show.style import (
 )
 from diffnotes.store import Record
 
-# DOL, cDOL, SNIS, neighbours: colour, marker, and as words of a caption.
 LOOKS = (
-    (TEAL, "o", "DOL (●)"),
-    (PINK, "s", "cDOL, C = 4 N/L (■)"),
-    (OCHRE, "^", "SNIS (▲)"),
-    (INK, "x", "neighbours (×)"),
+    Role("DOL", TEAL, "--", "o"),
+    Role("cDOL, C = 4 N/L", PINK, "--", "s"),
+    Role("SNIS", OCHRE, "--", "^"),
+    Role("neighbours", INK, "--", "D"),
 )
+SHARED, FRESH = Role("one subset for all draws", PINK, "-", "o"), Role("fresh subsets", TEAL, "-", "^")
 BEST = ((TEAL, "o", "●"), (PINK, "s", "■"), (OCHRE, "^", "▲"))
 
 
@@ -47,11 +47,10 @@ def _columns(
 @book_figure
 def bias_curves(*records: Record) -> BookFigure:
     """The optimal loss by full data, DOL, cDOL with 4 N/L, SNIS, and neighbours with a tail."""
-    key: dict[str, Role | str] = {"all N images": OPTIMUM}
     return _columns(
         _estimates, records, 3.0, finding=" ".join(map(_worst, records)),
         shows="The loss over the data variance by each estimator; bars are two standard errors over repeats.",
-        key={**key, **{word: colour for colour, _, word in LOOKS}},
+        key={"all N images": OPTIMUM, **{look.word: look for look in LOOKS}},
     )  # fmt: skip
 
 
@@ -65,9 +64,9 @@ def _worst(record: Record) -> str:
 def _estimates(axes: Axes, study: Study) -> None:
     truth = study.truth / study.variance
     axes.plot(study.sigma, truth, **OPTIMUM.curve(lw=1.4))
-    style: Any = {"ls": "--", "lw": 0.9, "ms": 4, "capsize": 2}
-    for one, (colour, marker, _) in zip(study.estimates(study.middle), LOOKS, strict=False):
-        axes.errorbar(study.sigma, truth + one.bias, 2 * one.error, color=colour, marker=marker, **style)
+    for one, look in zip(study.estimates(study.middle), LOOKS, strict=False):
+        style = look.curve(marker=look.marker, lw=0.9, ms=4, capsize=2)
+        axes.errorbar(study.sigma, truth + one.bias, 2 * one.error, **style)
     axes.set(xscale="log", xlabel="noise level σ", ylabel="loss / data variance", ylim=(-0.02, 1.02))
     axes.set_title(f"{study.dataset}, N/L = {study.ratios[study.middle]}")
     log_ticks(axes.xaxis, *((0.5, 1, 2, 4) if study.sigma[0] < 1 else (3, 5, 10, 20)))
@@ -145,7 +144,7 @@ def spread(*records: Record) -> BookFigure:
     return _columns(
         _scatter, records, 2.9, finding=" ".join(map(_wider, records)),
         shows="Standard deviation over repeats, that of DOL being 1; bars are one standard error.",
-        key={"one subset for all draws (●)": PINK, "fresh subsets (▲)": TEAL},
+        key={look.word: look for look in (SHARED, FRESH)},
     )  # fmt: skip
 
 
@@ -161,8 +160,8 @@ def _wider(record: Record) -> str:
 def _scatter(axes: Axes, study: Study) -> None:
     names, shared, fresh, error = study.scatter()
     x = np.arange(len(names))
-    for values, colour, marker, shift in ((shared, PINK, "o", 0.05), (fresh, TEAL, "^", -0.05)):
-        axes.errorbar(x + shift, values, error * values, color=colour, marker=marker, ms=4, capsize=2)
+    for values, look, shift in ((shared, SHARED, 0.05), (fresh, FRESH, -0.05)):
+        axes.errorbar(x + shift, values, error * values, **look.curve(marker=look.marker, ms=4, capsize=2))
     axes.set_xticks(x, names)
     axes.set(xlabel="C in units of N/L", ylabel="scatter, DOL = 1", ylim=(0, None))
     axes.set_title(f"{study.dataset}, N/L = {study.shared_ratio}, σ = {study.sigma[study.level]:.2f}")

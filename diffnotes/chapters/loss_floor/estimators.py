@@ -20,7 +20,7 @@ from diffnotes.data import fingerprint
 from diffnotes.optimal_loss import READOUTS, area, optimal_loss
 from diffnotes.optimal_loss.all_levels import Prepared, prepare
 from diffnotes.optimal_loss.subsets import Scan, random_others, scan_subsets, shared_others
-from diffnotes.posterior import points
+from diffnotes.posterior import Support
 from diffnotes.process import noise_levels
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 
@@ -58,7 +58,7 @@ def compute(spec: EstimatorSpec, work: Work) -> Arrays:
     """Mean readings of each repeat [repeats, ...], and what the comparison needs of the exact values."""
     values = values_of(spec)
     sizes = [len(values) // ratio for ratio in spec.ratios]
-    whole = prepare(points(values))
+    whole = prepare(Support.of(values))
     found: list[Arrays] = []
     for repeat in range(spec.repeats):
         arrays = work.load(f"repeat-{repeat}")
@@ -95,7 +95,7 @@ def shifted_digits(count: int) -> Float[Tensor, "n 64"]:
 
 
 def _repeat(spec: EstimatorSpec, whole: Prepared, sizes: list[int], repeat: int) -> Arrays:
-    count = whole.set_.count
+    count = whole.support.count
     order = torch.from_numpy(runtime.permutation(spec.seed, "loss estimators, sources", count))
     with runtime.full_precision(), torch.no_grad():
         arrays = _fresh(spec, whole, order, sizes, repeat)
@@ -105,7 +105,7 @@ def _repeat(spec: EstimatorSpec, whole: Prepared, sizes: list[int], repeat: int)
 
 
 def _noise(spec: EstimatorSpec, stream: str, index: range, whole: Prepared) -> Float[Tensor, "m d"]:
-    return runtime.normals(spec.seed, f"loss estimators, {stream}", index, (whole.set_.raw.shape[1],))
+    return runtime.normals(spec.seed, f"loss estimators, {stream}", index, (whole.support.raw.shape[1],))
 
 
 def _fresh(spec: EstimatorSpec, whole: Prepared, order: Tensor, sizes: list[int], repeat: int) -> Arrays:
@@ -114,7 +114,7 @@ def _fresh(spec: EstimatorSpec, whole: Prepared, order: Tensor, sizes: list[int]
     """
     index = range(repeat * spec.draws, (repeat + 1) * spec.draws)
     source, noise = order[torch.tensor(index) % len(order)], _noise(spec, "noise", index, whole)
-    count, own = whole.set_.count, source.numpy()
+    count, own = whole.support.count, source.numpy()
     others = [torch.from_numpy(random_others(count, own, index, 1, L - 1, spec.seed)[:, 0]) for L in sizes]
     tails = [_tail(one) for one, ratio in zip(others, spec.ratios, strict=True) if ratio >= FEWEST]
     tails = tails if repeat < spec.near else []
@@ -134,7 +134,7 @@ def _tail(others: Int[Tensor, "m k"]) -> tuple[int, Tensor]:
 
 def _norms(whole: Prepared, source: Tensor) -> Float[Tensor, "m"]:
     """|x0|^2 of each source."""
-    return whole.set_.rows(source, source.device).square().sum(1)
+    return whole.support.rows(source, source.device).square().sum(1)
 
 
 def _read(scan: Scan, which: int, correction: float, norm: Float[Tensor, "m"]) -> np.ndarray:
@@ -275,7 +275,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "smoke_pixels": 6, "laptop": 360},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10", "draws": 48, "repeats": 12}),
-    figures=("bias_curves", "correction", "best_corrections", "readouts", "spread", "dol_identity"),
     tolerance=Tolerance(6e-4, 1e-12, "float32 weights: 6e-5 in errors over few repeats"),
     tolerances={
         "full_[mr]*": EXACT, "area_mean": EXACT, "rms": EXACT, "best*": EXACT, "subset_*": EXACT,

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.readings import Curve
 from diffnotes.show.labels import minus
-from diffnotes.show.style import INK, OCHRE, PINK, TEAL, BookFigure, book_figure, log_ticks, ramp
+from diffnotes.show.style import INK, OCHRE, PINK, TEAL, BookFigure, Role, book_figure, log_ticks, ramp
 from diffnotes.store import Record
 
 COLOURS = (TEAL, PINK, OCHRE)  # of the training sets, in the order in which they are given
@@ -27,11 +27,8 @@ def _styled(records: tuple[Record, ...]) -> list[tuple[Curve, str, str]]:
     return list(zip(curves, COLOURS[: len(records)], MARKERS[: len(records)], strict=True))
 
 
-def _key(records: tuple[Record, ...]) -> dict[str, str]:
-    return {f"{curve.name} ({MARKERS_SHOWN[marker]})": colour for curve, colour, marker in _styled(records)}
-
-
-MARKERS_SHOWN = {"o": "●", "s": "■", "D": "◆"}
+def _key(records: tuple[Record, ...]) -> dict[str, Role | str]:
+    return {one.name: Role(one.name, colour, "-", marker) for one, colour, marker in _styled(records)}
 
 
 @book_figure

@@ -74,7 +74,6 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 2, "smoke_pixels": 6, "laptop": 150},
     data=_fingerprints,
-    figures=("size_curves", "size_table"),
     tolerance=TOLERANCE,
     tolerances={"mean": SMALL, "stderr": SMALL},
 )

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from diffnotes.chapters.loss_floor.findings import noisy_found
 from diffnotes.chapters.loss_floor.readings import Curve, Noisy, curve
-from diffnotes.show.style import GREY, OCHRE, OPTIMUM, PINK, TRAIN, book_frame, log_ticks, picture
+from diffnotes.show.page import Caption
+from diffnotes.show.style import OCHRE, OPTIMUM, PINK, TRAIN, book_frame, log_ticks, picture
 from diffnotes.store import Record
 
 SIZE, DPI = (6.8, 4.0), 120
@@ -21,6 +23,13 @@ class PosteriorSlider:
     """A noisy image, its posterior mean, the training images with the largest weights, and the curve."""
 
     def __init__(self, noisy: Record, whole: Record) -> None:
+        self.records = (noisy, whole)
+        self.caption = Caption(
+            finding=noisy_found(noisy).text,
+            shows="A training image under noise, the best answer to it, and this noise level on the curve "
+            "of the optimal loss. Beside them the training images with the largest posterior weights.",
+            key={"frame of the true one": OCHRE, "posterior weight": TRAIN, "this noise level": PINK},
+        )
         self._noisy, self._curve = Noisy(noisy), curve(whole)
         self.sigmas: list[float] = self._noisy.sigma.tolist()
         self.images = list(range(1, len(self._noisy.effective) + 1))
@@ -57,7 +66,7 @@ def _seen(figure: Figure, noisy: Noisy, level: int, image: int) -> None:
 
 def _dot(axes: Axes, whole: Curve, sigma: float, effective: str) -> None:
     """The curve with a dot at this noise level, and how many images may lie behind the noisy one."""
-    axes.plot(whole.sigma, whole.share, **OPTIMUM.curve(color=GREY))
+    axes.plot(whole.sigma, whole.share, **OPTIMUM.curve())
     height = float(np.interp(np.log(sigma), np.log(whole.sigma), whole.share))
     axes.plot(sigma, height, "o", color=PINK, ms=9)
     text = f"effective number:\n{effective}"

@@ -341,7 +341,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 3, "smoke_pixels": 6, "laptop": 150},
     data=_fingerprints,
     shown=tuple({"question": question} for question in ("curve", "mean", "sampling", "growth")),
-    figures=("curve_speed", "mean_speed", "sampling_speed", "growth_speed", "speed_targets"),
     tolerance=Tolerance(1e-4, 1e-12, "float32 products: about 1e-5 for a draw"),
     tolerances={
         "mean_difference": Tolerance(0.0, 2e-5, "of two ways, by nothing but rounding"),

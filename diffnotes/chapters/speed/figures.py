@@ -19,6 +19,7 @@ from diffnotes.show.style import (
     BookFigure,
     BookTable,
     Finding,
+    Role,
     book_figure,
     log_ticks,
 )
@@ -31,7 +32,11 @@ COLOURS = {
     readings.DEEPER: OCHRE,
 }  # fmt: skip
 HATCHED = ("uint8", "full", readings.DEEPER)
-MARKERS = {"pairwise": "o", "plain": "s"}
+GROWING = {
+    "pairwise": Role(readings.WORDS["pairwise"], TEAL, "-", "o"),
+    "plain": Role(readings.WORDS["plain"], OCHRE, "-", "s"),
+}
+EVERY, PRUNED = Role("every point in every step", OCHRE, "-", "s"), Role("pruned", TEAL, "-", "o")
 
 
 def held(*records: Record) -> str:
@@ -171,13 +176,13 @@ def sampling_speed(record: Record) -> BookFigure:
         f"steps below σ = 1 are {np.median(found.low):.0f} times as fast.",
         shows="Seconds per step against its noise level, from large to small; medians and range over "
         "repeats.",
-        key={"every point in every step (■)": OCHRE, "pruned (●)": TEAL},
+        key={look.word: look for look in (EVERY, PRUNED)},
         size=(5.0, 3.0),
     )
     axes = figure.add_subplot()
-    for seconds, colour, marker in ((found.full, OCHRE, "s"), (found.pruned, TEAL, "o")):
-        axes.fill_between(found.sigma, seconds.min(0), seconds.max(0), color=colour, alpha=0.25, lw=0)
-        axes.plot(found.sigma, np.median(seconds, 0), color=colour, marker=marker, ms=3)
+    for seconds, look in ((found.full, EVERY), (found.pruned, PRUNED)):
+        axes.fill_between(found.sigma, seconds.min(0), seconds.max(0), color=look.color, alpha=0.25, lw=0)
+        axes.plot(found.sigma, np.median(seconds, 0), **look.curve(marker=look.marker, ms=3))
     axes.set(xscale="log", yscale="log", xlabel="noise level σ of the step", ylabel="seconds per step")
     axes.invert_xaxis()
     axes.grid(True)
@@ -190,16 +195,14 @@ def growth_speed(record: Record) -> BookFigure:
     found = readings.growth(record)
     figure = BookFigure(
         record, finding=_powers(found), shows="Seconds of a curve; medians and range over repeats.",
-        key={"all levels from one pass (●)": TEAL, "plain torch (■)": OCHRE}, size=(6.8, 2.7),
+        key={look.word: look for look in GROWING.values()}, size=(6.8, 2.7),
     )  # fmt: skip
     titles = {"N": "images N", "d": "values d of an image", "levels": "noise levels"}
     for axes, (axis, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
         for one in (one for one in found if one.axis == axis):
-            style: Any = {"color": COLOURS[one.method], "marker": MARKERS[one.method], "ms": 3}
-            axes.fill_between(
-                one.size, one.seconds.min(0), one.seconds.max(0), color=style["color"], alpha=0.2
-            )
-            axes.plot(one.size, np.median(one.seconds, 0), **style)
+            look, low, high = GROWING[one.method], one.seconds.min(0), one.seconds.max(0)
+            axes.fill_between(one.size, low, high, color=look.color, alpha=0.2, lw=0)
+            axes.plot(one.size, np.median(one.seconds, 0), **look.curve(marker=look.marker, ms=3))
             axes.set(xscale="log", yscale="log", xlabel=title)
             log_ticks(axes.xaxis, *one.size[::2].tolist())
         axes.grid(True)

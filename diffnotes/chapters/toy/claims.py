@@ -5,12 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from diffnotes.chapters.checks import Finding, every, verdict
+from diffnotes.chapters.toy import readings
+from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
-
-# Read off the authors' stored plots and printed numbers.
-STORED_PEAKS = {2.2: 0.104, 2.0: 0.161, 1.8: 0.249, 1.6: 0.387, 1.4: 0.603, 1.2: 0.954}
-STORED_GUIDED = (0.249, 0.684)
-STORED_DENSITY = {8: 0.800, 10: 0.387, 12: 0.213, 15: 0.073}
 
 
 def _span(values: np.ndarray) -> str:
@@ -19,130 +16,147 @@ def _span(values: np.ndarray) -> str:
     return " to ".join(ends)
 
 
+def _joined(match: readings.Match) -> str:
+    """Whether one factor joins our heights with the authors', in words."""
+    low, high = match.factor
+    heights = f"all {len(match.at)} heights, read to ±{match.error:.3f}"
+    if not match.joined:
+        return f"no one factor on E_val / E_train joins {heights}"
+    return f"one factor on E_val / E_train, {_span(np.array([low, high]))}, joins {heights}"
+
+
+def _scattered(record: Record) -> str:
+    low, high = readings.repeat_factor(record)
+    return f"50 draws: a factor of {low:.2f} to {high:.2f}"
+
+
+def _explained(record: Record, match: readings.Match) -> bool:
+    """Whether 50 draws may put heights off by that factor."""
+    (low, high), (least, most) = match.factor, readings.repeat_factor(record)
+    return low <= most and high >= least
+
+
 def _optimal_flow(record: Record) -> Finding:
     """At the smallest noise the prediction is a training point; at the largest it is near their mean."""
-    axis, train = record["flow_axis"], record["flow_train"]
-    plane = np.stack(np.meshgrid(axis, axis), axis=-1)
-    guess = plane + record["flow"][0]
-    nearest = np.linalg.norm(guess[-1][..., None, :] - train, axis=-1).min(-1)
-    share = float((nearest < 0.1).mean())
-    far = float(np.linalg.norm(guess[0] - train.mean(0), axis=-1).max())
-    good = verdict(share > 0.9, far < 10 / 2)
+    share, far = readings.landing(record)[0], readings.from_mean(record)
     near = f"σ 0.63: {100 * share:.0f} % of the plane lands on a training point"
     text = f"{near}; σ 28: within {far:.1f} of the mean"
-    return Finding(text, "exact", good)
+    return Finding(text, "exact", verdict(share > 0.9, also=[far < 10 / 2]))
 
 
 def _bump(record: Record) -> Finding:
-    gap, sigma = record["gap_exact"], record["sigma"]
-    peak, top = gap.max(1), sigma[gap.argmax(1)]
-    ends = np.maximum(np.abs(gap[:, sigma < 0.02]).max(1), np.abs(gap[:, sigma > 40]).max(1)) / peak
-    inside = (top > 0.3) & (top < 5)
-    return Finding(
-        f"peaks at σ {_span(top)}; ends at most {100 * ends.max():.1f} % of the peak",
-        "exact",
-        verdict(every(ends < 0.05), every(inside)),
-    )
+    top, ends = readings.peak_places(record), readings.ends(record)
+    text = f"peaks at σ {_span(top)}; ends at most {100 * ends.max():.1f} % of the peak"
+    return Finding(text, "exact", verdict(every(ends < 0.05), also=[every((top > 0.3) & (top < 5))]))
 
 
 def _heights(record: Record) -> Finding:
-    order = np.argsort(-record["delta"])
-    peak, spread = record["peak"][order], record["peak_stderr"][order]
-    rising = every(np.diff(peak) > 2 * np.hypot(spread[1:], spread[:-1]))
-    interval = f"± {spread[0]:.3f} to {spread[-1]:.3f}"
-    return Finding(f"{peak[0]:.3f} to {peak[-1]:.3f}", interval, verdict(rising))
+    peak, error = readings.growth(record)
+    interval = f"± {error[0]:.3f} to {error[-1]:.3f}"
+    return Finding(f"{peak[0]:.3f} to {peak[-1]:.3f}", interval, verdict(every(readings.rising(record))))
 
 
-def _stored(record: Record) -> Finding:
-    """Do the authors' stored peaks lie in the central 99 % of repeats with 50 draws, when the two sets have
-    draws of their own?
-    """
-    peaks = record["repeat_peaks"][:, 1]
-    low, high = np.quantile(peaks, (0.005, 0.995), axis=1)
-    known = [i for i, delta in enumerate(record["delta"]) if round(float(delta), 3) in STORED_PEAKS]
-    stored = np.array([STORED_PEAKS[round(float(record["delta"][i]), 3)] for i in known])
-    inside = (stored > low[known]) & (stored < high[known])
-    text = f"{inside.sum()} of {len(known)} inside the band of 50-draw repeats"
-    return Finding(text, f"band at δ 1.2: {low[-1]:.2f} to {high[-1]:.2f}", verdict(*map(bool, inside)))
+def _peaks(record: Record) -> Finding:
+    match = readings.peaks(record)
+    share = f"{100 * readings.joined_repeats(record):.0f} % of our own repeats would pass"
+    good = verdict(match.joined, also=[_explained(record, match)])
+    return Finding(_joined(match), f"{_scattered(record)}; {share}", good)
+
+
+def _along(record: Record) -> Finding:
+    """The heights along the circle, between zeros at training points and maxima at validation points."""
+    match = readings.along(record)
+    gap = record["along_gap"]
+    train, val = (readings.gap_on_circle(record, record[name]) for name in ("train", "val"))
+    shape = [every(np.abs(train).max(1) < 0.02 * gap.max(1)), every(val.min(1) > 0.98 * gap.max(1))]
+    good = verdict(match.joined, also=[*shape, _explained(record, match)])
+    return Finding(f"{_joined(match)}: {', '.join(f'{height:.3f}' for height in match.ours)}", "exact", good)
 
 
 def _contour(record: Record) -> Finding:
-    delta, inside = record["level_delta"], record["level_inside"]
-    n = int(record.spec["n_train"])
-    above, below = inside[delta >= 1.5 - 1e-9], inside[delta <= 1.4 + 1e-9]
-    edge = float(record["threshold"])
+    n, edge = int(record.spec["n_train"]), float(record["threshold"])
+    above, below = readings.inside(record, 1.5, np.inf), readings.inside(record, 0, 1.4)
     text = f"all {n} inside at δ ≥ 1.5, {below.max():.0f} at δ ≤ 1.4; they leave at δ {edge:.3f}"
-    return Finding(text, "exact threshold", verdict(every(above == n), every(below == 0)))
+    if not every(above == n):
+        text = f"{above.min():.0f} of {n} inside at δ ≥ 1.5, {below.max():.0f} at δ ≤ 1.4"
+    return Finding(text, "exact threshold", verdict(every(above == n) and every(below == 0)))
 
 
 def _density(record: Record) -> Finding:
-    peak, n = record["density_peak"], record["density_n"]
-    falling = every(np.diff(peak[np.argsort(n)]) < 0)
-    stored = np.array([STORED_DENSITY.get(int(i), np.nan) for i in n])
-    near = every(np.abs(peak / stored - 1)[np.isfinite(stored)] < 0.2)
-    return Finding(", ".join(f"{p:.3f}" for p in peak), "exact", verdict(falling, near))
+    match = readings.densities(record)
+    text = f"{', '.join(f'{peak:.3f}' for peak in match.ours)}; {_joined(match)}"
+    also = [match.joined, _explained(record, match)]
+    return Finding(text, _scattered(record), verdict(every(readings.falling(record)), also=also))
 
 
 def _guidance(record: Record) -> Finding:
-    peak, weight = record["guidance_peak"], record["guidance_weight"]
-    rising = every(np.diff(peak) > 0)
-    near = every(np.abs(peak[[0, -1]] / np.array(STORED_GUIDED) - 1) < 0.2)
-    text = f"{peak[0]:.3f} at w = {weight[0]:g} to {peak[-1]:.3f} at w = {weight[-1]:g}"
-    return Finding(text, "exact", verdict(rising, near))
+    match = readings.guided(record)
+    text = f"{match.ours[0]:.3f} at w = {match.at[0]:g} to {match.ours[-1]:.3f} at w = {match.at[-1]:g}"
+    also = [match.joined, _explained(record, match)]
+    good = verdict(every(readings.guidance_rising(record)), also=also)
+    return Finding(f"{text}; {_joined(match)}", _scattered(record), good)
 
 
 def _position(record: Record) -> Finding:
     """Is sigma at the peak proportional to delta? The log-log slope would be 1."""
-    delta, sigma = record["position_delta"], record["position_sigma"]
-    plotted = (delta > 1.1) & (delta < 2.3)
-    ratio = sigma[plotted] / delta[plotted]
-    slope = float(np.polyfit(np.log(delta), np.log(sigma), 1)[0])
+    ratio, power = readings.in_proportion(record)
+    delta = record["position_delta"]
+    text = f"σ / δ is {_span(ratio)} as plotted, but σ grows only as δ to the power {power:.2f}"
+    if power > 0.75:
+        text = f"σ / δ is {_span(ratio)} as plotted, and σ grows as δ to the power {power:.2f}"
     near = every((ratio > 0.5) & (ratio < 2))
-    span = _span(ratio)
-    text = f"σ / δ is {span} as plotted, but σ grows only as δ to the power {slope:.2f}"
-    return Finding(text, f"δ {delta.min():g} to {delta.max():g}", verdict(near, abs(slope - 1) < 0.25))
+    return Finding(text, f"δ {delta.min():g} to {delta.max():g}", verdict(near, abs(power - 1) < 0.25))
 
 
 def _states(record: Record) -> Finding:
-    """RMS distance to the nearest training point: noised training data < sampler states; columns of
-    `law_rms`.
-    """
-    rms, spread = record["law_rms"], record["law_rms_stderr"]
-    states, law, train = rms[:, 1], rms[:, 2], rms[:, 3]
-    apart = every(states - train > 3 * spread[:, 1])
-    exact = every(np.abs(states - law) < np.maximum(4 * spread[:, 1], 0.02 * law))
-    text = f"sampler {states[0]:.2f} (exact law {law[0]:.2f}), noised training data {train[0]:.2f}"
-    return Finding(text, f"± {spread[0, 1]:.2f}", verdict(apart, exact))
+    """RMS distance to the nearest training point: noised training data < sampler states."""
+    law = readings.law(record)
+    apart = every(law.heun - law.noised_train > 3 * law.heun_error)
+    exact = every(np.abs(law.heun - law.exact) < np.maximum(4 * law.heun_error, 0.02 * law.exact))
+    sampler = f"sampler {law.heun[0]:.2f} (exact law {law.exact[0]:.2f})"
+    text = f"{sampler}, noised training data {law.noised_train[0]:.2f}"
+    return Finding(text, f"± {law.heun_error[0]:.2f}", verdict(apart, also=[exact]))
 
 
 def _shots(record: Record) -> Finding:
     states, train, val = record["shot_rms"]
-    spread = record["shot_rms_stderr"]
-    below = bool(states - train > 3 * np.hypot(spread[0], spread[1]))
-    above = bool(val - states > 3 * np.hypot(spread[0], spread[2]))
-    return Finding(f"{train:.2f} < {states:.2f} < {val:.2f}", f"± {spread.max():.2f}", verdict(below, above))
+    error = record["shot_rms_stderr"]
+    below = bool(states - train > 3 * np.hypot(error[0], error[1]))
+    above = bool(val - states > 3 * np.hypot(error[0], error[2]))
+    text = f"noised training {train:.2f}, sampler {states:.2f}, noised validation {val:.2f}"
+    return Finding(text, f"± {error.max():.2f}", verdict(below, above))
 
 
 def _overlap(record: Record) -> Finding:
-    """Bhattacharyya overlap per training point at delta = sigma: does it vanish in the plane, and in 3,072
-    dimensions?
-    """
-    row = record["overlap"][list(record["overlap_ratio"]).index(1.0)]
-    low, high = float(row[0]), float(row[-1])
-    text = f"{low:.2f} in the plane, 10 to the power −{-np.log10(high):.0f} in 3,072 dimensions"
-    return Finding(text, "exact", verdict(low < 0.1, high < 0.1))
+    """Bhattacharyya overlap per training point in 3,072 dimensions."""
+    last = {ratio: high for ratio, (_, high) in readings.overlap(record).items()}
+    text = ", ".join(f"{_number(last[ratio])} at δ/σ {ratio:g}" for ratio in sorted(last, reverse=True))
+    return Finding(text, "exact", verdict(last[1.0] < 0.1))
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value > 0.01 else power_of_ten(value)
+
+
+def _plane(record: Record) -> Finding:
+    """Bhattacharyya overlap per training point in the plane: is it nearly that of equal laws?"""
+    first = {ratio: low for ratio, (low, _) in readings.overlap(record).items()}
+    text = f"{first[1.0]:.2f} in the plane at δ = σ"
+    return Finding(text, "exact", verdict(every(np.array([*first.values()]) > 0.9)))
 
 
 CHECKS = {
     "kaiser-toy-flow": _optimal_flow,
     "kaiser-toy-bump": _bump,
     "kaiser-toy-delta": _heights,
-    "kaiser-toy-peaks": _stored,
+    "kaiser-toy-peaks": _peaks,
     "kaiser-toy-contour": _contour,
+    "kaiser-toy-along": _along,
     "kaiser-toy-density": _density,
     "kaiser-toy-guidance": _guidance,
     "kaiser-toy-position": _position,
     "kaiser-toy-states": _states,
     "kaiser-toy-shots": _shots,
     "kaiser-toy-overlap": _overlap,
+    "ours-toy-plane": _plane,
 }

@@ -14,6 +14,7 @@ from numpy import ndarray as Array
 
 from diffnotes.chapters.toy import formulas as toy
 from diffnotes.chapters.toy.formulas import blurred_predictor, optimal_predictor, relative_gap
+from diffnotes.data.sets import on_circle
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
 
 __all__ = [
@@ -123,7 +124,7 @@ def _levels(spec: ToySpec) -> Arrays:
     train, val = toy.train_validation(spec.n_train)
     noise = toy.normal(spec.seed, "levels", spec.draws)
     both, split, rows = np.concatenate([train, val]), spec.n_train, []
-    ring = toy.circle(360)
+    ring = on_circle(np.arange(360) / 360)
     for delta in LEVEL_DELTAS:
         error = toy.denoising_error(toy.blurred(train, delta), both, MAP_SIGMA, noise, split)
         known, held_out = error[:split].mean(0), error[split:]
@@ -141,21 +142,21 @@ def _levels(spec: ToySpec) -> Arrays:
 def _maps(spec: ToySpec) -> Arrays:
     """The gap when the clean point lies anywhere in the window (figure 5), and along the circle."""
     train, _ = toy.train_validation(spec.n_train)
-    axis, angle = np.linspace(-15, 15, spec.map_size), np.linspace(0, 2 * np.pi, 361)
+    axis, turns = np.linspace(-15, 15, spec.map_size), np.linspace(0, 1, 361)
     plane = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
-    ring = toy.RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     field = np.stack([toy.gap_field(plane, train, MAP_SIGMA, delta) for delta in MAP_DELTAS])
-    along = np.stack([toy.gap_field(ring, train, MAP_SIGMA, delta) for delta in MAP_DELTAS])
+    along = np.stack([toy.gap_field(on_circle(turns), train, MAP_SIGMA, delta) for delta in MAP_DELTAS])
     return {
         "map_axis": axis, "map_delta": np.array(MAP_DELTAS), "map_sigma": np.array(MAP_SIGMA),
         "map_gap": field.reshape(len(MAP_DELTAS), len(axis), len(axis)).astype(np.float32),
-        "map_area": 900 * (field <= 0.5).mean(1), "along_angle": angle, "along_gap": along.astype(np.float32),
+        "map_area": 900 * (field <= 0.5).mean(1), "along_angle": 2 * np.pi * turns,
+        "along_gap": along.astype(np.float32),
     }  # fmt: skip
 
 
 def _fields(spec: ToySpec) -> Arrays:
     """Displacements D(x) - x of the optimal predictor (figure 3) and of the one in focus."""
-    train = toy.circle(spec.n_train, offset=0.001)
+    train = on_circle(np.arange(spec.n_train) / spec.n_train + 0.001)  # turned as in the paper
     axis = np.linspace(-15, 15, 50)
     noise = toy.normal(spec.seed, "fields", 30)
     flow, guess = [], []
@@ -325,16 +326,16 @@ def compute(spec: ToySpec, work: Work) -> Arrays:
 # --- live exploration -----------------------------------------------------------------------------
 
 
-EXPLORE_AXIS = np.linspace(-15, 15, 41)
 EXPLORE_SIGMAS = np.geomspace(0.1, 20, 40)
+EXPLORE_RADII = np.linspace(0, 21.5, 44)  # to the corners of the window
 
 
 def explore(sigma: float, delta: float, n: int) -> Arrays:
-    """What the interactive figure shows: displacements on a grid, and the exact gap curve."""
+    """What the interactive figure shows: the gap over the plane, and the exact gap curve."""
     train, val = toy.train_validation(n)
+    region, plane = toy.polar_gap(n, sigma, delta, EXPLORE_RADII, steps=max(2, 80 // n))
     return {
-        "axis": EXPLORE_AXIS, "train": train, "val": val,
-        "flow": field_of(toy.blurred(train, delta), EXPLORE_AXIS, sigma),
+        "train": train, "val": val, "region": region, "plane": plane, "spacing": np.array(toy.chord(n)),
         "sigmas": EXPLORE_SIGMAS, "gap": _explored_gap(delta, n),
         "gap_here": toy.exact_gap(n, delta, np.array([sigma])),
     }  # fmt: skip
@@ -356,10 +357,6 @@ EXPERIMENT = Experiment(
     },
     compute=compute,
     seconds={"smoke": 8, "laptop": 60},
-    figures=(
-        "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support",
-        "autoguidance", "sampler_law", "spacing_law", "overlap",
-    ),
     tolerance=Tolerance(1e-8, 1e-12, "float64; a gap near 0 is a quotient near 1, less 1"),
     tolerances={
         "law_share": Tolerance(1e-6, 3e-4, "one of 4,000 states on the other side of the edge of a bin"),

@@ -4,6 +4,11 @@ training set.
 Everything is float64 numpy. Arrays are [n, d] (points, states) unless said otherwise; sigma is the standard
 deviation of the noise and delta the model error, both in the units of the circle (radius 10). Source: Kaiser
 & Kollmann, arXiv 2603.13419; the blurred predictor goes back to arXiv 2411.10257.
+
+Points, noise, noise levels, guidance and the sampler are the library's. The posterior mean and the nearest
+distance are not, since `diffnotes.posterior` and `diffnotes.metrics` read points in float32: gaps that vanish
+at both ends are quotients near 1, less 1, and need all digits. The error is a norm here, and for images
+(`metrics.denoising_error`) a squared norm per pixel; the draws of both sets are shared here, and cancel.
 """
 
 from __future__ import annotations
@@ -17,8 +22,10 @@ import torch
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import normals
 from diffnotes.base.shapes import Array, Float, Tensor
+from diffnotes.data.sets import CIRCLE_RADIUS, circle_turns, on_circle
+from diffnotes.sample import Denoiser, edm_sigmas, trajectory
+from diffnotes.sample import guided as guided_by
 
-RADIUS = 10.0
 CHUNK = 1 << 15  # point-state pairs at once: 256 kB per array, which stays in a core's cache
 
 Matrix = Float[Array, "n d"]
@@ -28,39 +35,25 @@ Predictor = Callable[[Array, float], Array]  # (x [n, d], sigma) -> [n, d]
 # --- data -----------------------------------------------------------------------------------------
 
 
-def circle(count: int, offset: float = 0.0) -> Float[Array, "count 2"]:
-    """`count` equispaced points on the circle of radius 10, at angles 2 pi (k / count + offset)."""
-    angle = 2 * np.pi * (np.arange(count) / count + offset)
-    return RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-
-
 def train_validation(n_train: int) -> tuple[Float[Array, "n 2"], Float[Array, "n 2"]]:
     """The symmetric set: `n_train` training points, each validation point midway between two of them."""
-    points = circle(2 * n_train, offset=0.01)
-    return points[0::2], points[1::2]
+    return on_circle(circle_turns(n_train)), on_circle(circle_turns(n_train, "validation"))
 
 
 def random_support(n_train: int, seed: int) -> tuple[Float[Array, "n 2"], Float[Array, "n 2"]]:
-    """Training and validation points at uniform random angles; the first half is validation, as in the
-    authors' code.
-
-    The generator is numpy's old one on purpose: seed 0 with 20 training points is then the authors' own draw.
-    """
-    angle = 2 * np.pi * np.random.RandomState(seed).uniform(size=2 * n_train)
-    points = RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return points[n_train:], points[:n_train]
+    """Training and validation points at uniform random angles. Seed 0 with 20 points is the authors' draw."""
+    known, held_out = (circle_turns(n_train, split, seed, "random") for split in ("train", "validation"))
+    return on_circle(known), on_circle(held_out)
 
 
 def chord(n_train: int) -> float:
     """Straight distance between neighbouring training points, 2 R sin(pi / n_train)."""
-    return 2 * RADIUS * math.sin(math.pi / n_train)
+    return 2 * CIRCLE_RADIUS * math.sin(math.pi / n_train)
 
 
-def edm_grid(steps: int, low: float = 0.002, high: float = 80.0, rho: float = 7.0) -> Float[Array, "steps"]:
-    """The EDM noise levels from `high` down to `low`: equal steps in sigma^(1/rho) (Karras et al. 2022,
-    equation 5).
-    """
-    return np.linspace(high ** (1 / rho), low ** (1 / rho), steps) ** rho
+def edm_grid(steps: int) -> Float[Array, "steps"]:
+    """The EDM noise levels from 80 down to 0.002, without the 0 at their end."""
+    return edm_sigmas(steps)[:-1].numpy()
 
 
 # --- noise: random draws, or a quadrature that replaces them --------------------------------------
@@ -133,15 +126,15 @@ def blurred(points: Float[Array, "m d"], delta: float) -> Predictor:
 
 
 def guided(points: Float[Array, "m d"], delta_pos: float, delta_neg: float, weight: float) -> Predictor:
-    """Autoguidance D_pos + w (D_pos - D_neg), where the two models differ in delta only; w = 0 is no
-    guidance.
-    """
+    """Autoguidance by a model that differs in delta only; weight 0 is no guidance."""
+    good, bad = (as_denoiser(blurred(points, delta)) for delta in (delta_pos, delta_neg))
+    both = guided_by(good, bad, weight)
+    return lambda x, sigma: both(torch.from_numpy(x), sigma).numpy()
 
-    def predict(x: Array, sigma: float) -> Array:
-        good = _predict(x, points, sigma, delta_pos)
-        return good + weight * (good - _predict(x, points, sigma, delta_neg))
 
-    return predict
+def as_denoiser(predict: Predictor) -> Denoiser:
+    """The predictor as the library's samplers take it: tensors in, tensors out."""
+    return lambda x, sigma: torch.from_numpy(predict(x.numpy(), float(sigma)))
 
 
 def _predict(x: Array, points: Array, sigma: float | Array, delta: float) -> Array:
@@ -253,6 +246,22 @@ def gap_field(at: Array, train: Array, sigma: float, delta: float) -> Float[Arra
     return error[1:] / error[0] - 1
 
 
+def polar_gap(
+    n_train: int, sigma: float, delta: float, radii: Float[Array, "r"], steps: int
+) -> tuple[Float[Array, "r a"], Float[Array, "r a 2"]]:
+    """`gap_field` of the symmetric set on circles of these radii, and the points where it was taken.
+
+    The gap is known everywhere once it is on `steps + 1` rays from a training point to its validation point:
+    mirrors and rotations carry this piece around the whole circle. The last ray is the first again.
+    """
+    train, _ = train_validation(n_train)
+    rays = circle_turns(n_train)[0] + np.arange(2 * n_train * steps + 1) / (2 * n_train * steps)
+    plane = radii[:, None, None] * on_circle(rays) / CIRCLE_RADIUS
+    piece = gap_field(plane[:, : steps + 1].reshape(-1, 2), train, sigma, delta).reshape(len(radii), -1)
+    place = np.arange(len(rays)) % (2 * steps)
+    return piece[:, np.minimum(place, 2 * steps - place)], plane
+
+
 def peak(sigmas: Array, gap: Array) -> tuple[float, float]:
     """Position and height of the highest point, refined by a parabola in log sigma through it and its
     neighbours.
@@ -302,16 +311,11 @@ def sample(
     predict: Predictor, start: Array, sigmas: Array, heun: bool, size: int = 10
 ) -> Float[Array, "n d"]:
     """Carry states [n, d] along dx/dsigma = (x - D(x; sigma)) / sigma, from sigmas[0] to sigmas[-1] > 0."""
-    result = np.empty_like(start)
+    denoise, solver = as_denoiser(predict), "heun" if heun else "euler"
+    times, result = torch.from_numpy(sigmas.copy()), np.empty_like(start)
     for piece in _pieces(len(start), size):
-        x = start[piece]
-        for here, there in zip(sigmas[:-1], sigmas[1:], strict=True):
-            slope = (x - predict(x, here)) / here
-            euler = x + (there - here) * slope
-            if heun:
-                slope = (slope + (euler - predict(euler, there)) / there) / 2
-            x = x + (there - here) * slope
-        result[piece] = x
+        *_, last = trajectory(denoise, torch.from_numpy(start[piece]), times, solver=solver)
+        result[piece] = last.x.numpy()
     return result
 
 
@@ -368,6 +372,4 @@ def _check_levels(x: Array, points: Array, sigma: Array, delta: float, same_leng
 def _like(result: Array, example: object) -> Array | Tensor:
     if not isinstance(example, Tensor):
         return result
-    import torch
-
     return torch.from_numpy(result)

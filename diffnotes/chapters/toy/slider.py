@@ -1,4 +1,4 @@
-"""What the sliders of chapter 1 move: the displacements in the plane, and the gap curve beside them."""
+"""What the sliders of chapter 1 move: from ring to islands in the plane, and the gap curve beside it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import BoundaryNorm
 from matplotlib.figure import Figure
 
-from diffnotes.chapters.toy.figures import GAP, SIGMA, dots, field
-from diffnotes.show.style import BLUE, FADE, GREY, ORANGE, book_frame, log_ticks
+from diffnotes.chapters.toy.figures import GAP, ONE, SIGMA, dots
+from diffnotes.chapters.toy.readings import LEVEL, chord
+from diffnotes.show.style import FADE, GREY, HELD_OUT, TRAIN, book_frame, log_ticks
 
-EVERY = 4  # grid points from arrow to arrow
-SIZE, DPI = (6.7, 3.2), 144  # half as many pixels again as the page has: most screens show them
-STEPS = (0, 0.5, 1, 2, 3, 4, 6, 8, 10, 12)  # of the length; flat colours make small and sharp pictures
+SIZE, DPI = (6.7, 3.4), 144  # half as many pixels again as the page has: most screens show them
+STEPS = (0, 0.1, 0.25, 0.5, 1, 2, 1e9)  # of the gap; flat colours make small and sharp pictures
+WINDOW = 15
+KEY = {"training points": TRAIN, "validation points (full inside, hollow outside)": HELD_OUT}
 
 
-class Explorer:
-    """Displacement of points in the plane, and the relative gap with a mark at the noise level shown."""
+def choices(delta: float, n_train: int) -> dict[str, list[float]]:
+    """Values of the sliders, 54 pictures, around the notebook's own: those are in the middle."""
+    spacing, step = chord(n_train), max(1, n_train // 4)
+    return {
+        "sigma": [float(f"{share * spacing:.2g}") for share in (0.1, 0.17, 0.4)],
+        "delta": [float(f"{share * delta:.3g}") for share in (0.5, 0.75, 0.9, 1, 1.15, 1.3)],
+        "n": sorted({max(2, n_train - step), n_train, n_train + 2 * step}),
+    }
+
+
+class GapSlider:
+    """Where a clean point counts as inside (gap below one half), and the gap curve of the validation points.
+
+    The axis of the curve follows its height.
+    """
 
     def __init__(self, values: Callable[[float, float, int], Mapping[str, np.ndarray]]) -> None:
         self._values = values
@@ -27,52 +41,46 @@ class Explorer:
     @book_frame
     def _build(self) -> None:
         self.figure = Figure(figsize=SIZE, dpi=DPI)
-        halves = self.figure.add_gridspec(1, 2)  # so that the figure can be cut between them
-        self._plane = self.figure.add_subfigure(halves[0]).subplots()
-        self._gap = self.figure.add_subfigure(halves[1]).subplots()
-        shown = self._values(1.0, 1.6, 10)
-        axis, count = shown["axis"], len(shown["axis"][2::EVERY])
-        steps = {"norm": BoundaryNorm(STEPS, FADE.N, extend="max"), "interpolation_stage": "data"}
-        self._image = field(self._plane, axis, np.zeros((len(axis), len(axis))), **steps)
-        x, y = np.meshgrid(axis[2::EVERY], axis[2::EVERY])
-        still = np.zeros((count, count))
-        self._arrows = self._plane.quiver(x, y, still, still, color=GREY, pivot="mid", scale=16, width=0.005)
-        self._train = dots(self._plane, shown["train"], s=26, color=ORANGE, edgecolor=GREY, zorder=3)
-        (self._curve,) = self._gap.plot([], [], color=BLUE)
-        (self._mark,) = self._gap.plot([], [], "o", color=ORANGE, clip_on=False)
-        self._text = self._gap.text(0.03, 0.93, "", transform=self._gap.transAxes)
-        self._gap.set(xscale="log", xlim=shown["sigmas"][[0, -1]], ylim=(0, 1.5), xlabel=SIGMA, ylabel=GAP)
-        log_ticks(self._gap.xaxis, 0.1, 1, 10)
-        self._plane.set_title("displacement $D(x,\\sigma) - x$")
-        self._gap.set_title("gap over noise level")
-        self._freeze()
-
-    def _freeze(self) -> None:
-        """Turn all that stays the same into a picture: drawing axes anew would take most of the time."""
-        moving = (self._image, self._arrows, self._train, self._curve, self._mark, self._text)
-        for artist in moving:
-            artist.set_visible(False)
-        canvas = FigureCanvasAgg(self.figure)
-        canvas.draw()
-        self.figure.set_layout_engine("none")
-        self.figure.figimage(np.array(canvas.buffer_rgba()), zorder=-1)
-        for axes in (self._plane, self._gap):
-            axes.set_axis_off()
-            axes.set_title("")
-        for artist in moving:
-            artist.set_visible(True)
+        self.figure.set_layout_engine("none")  # to find a layout takes half the time
+        FigureCanvasAgg(self.figure)
+        grid = self.figure.add_gridspec(1, 2)  # so that the figure can be cut between the halves
+        halves = [self.figure.add_subfigure(grid[place]) for place in (0, 1)]
+        room = {"left": 0.17, "right": 0.97, "bottom": 0.14, "top": 0.91}
+        self._plane, self._gap = (half.subplots(gridspec_kw=room) for half in halves)
 
     @book_frame
     def __call__(self, sigma: float, delta: float, n: int) -> Figure:
         """The figure at these values; it is one figure, redrawn."""
         shown = self._values(sigma, delta, n)
-        length = np.sqrt(np.square(shown["flow"]).sum(-1))
-        self._image.set_data(length)
-        arrows = (shown["flow"] / np.maximum(length, 0.5)[..., None])[2::EVERY, 2::EVERY]
-        self._arrows.set_UVC(arrows[..., 0], arrows[..., 1])
-        self._train.set_offsets(shown["train"])
-        self._curve.set_data(shown["sigmas"], shown["gap"])
-        height = float(shown["gap_here"][0])
-        self._mark.set_data([sigma], [min(height, 1.5)])
-        self._text.set_text(f"$G$ = {height:.3f}" + (" (above the axis)" if height > 1.5 else ""))
+        self._draw_plane(shown, delta)
+        self._draw_gap(shown, sigma)
         return self.figure
+
+    def _draw_plane(self, shown: Mapping[str, np.ndarray], delta: float) -> None:
+        axes = self._plane
+        axes.clear()
+        plane, region = shown["plane"], shown["region"]
+        x, y = plane[..., 0], plane[..., 1]
+        colors = [FADE(place / (len(STEPS) - 2)) for place in range(len(STEPS) - 1)]
+        axes.contourf(x, y, region, levels=(-1e9, *STEPS[1:]), colors=colors)
+        axes.contour(x, y, region, levels=[LEVEL], colors=[GREY], linewidths=2)
+        inside = float(shown["gap_here"][0]) <= LEVEL
+        dots(axes, shown["train"], **TRAIN.points(s=30, edgecolor=GREY, linewidth=0.6, zorder=3))
+        face = HELD_OUT.color if inside else "none"
+        rim = {"color": None, "facecolor": face, "edgecolor": HELD_OUT.color}
+        dots(axes, shown["val"], **HELD_OUT.points(s=40, linewidth=1.5, zorder=3, **rim))
+        axes.set(xlim=(-WINDOW, WINDOW), ylim=(-WINDOW, WINDOW), xticks=(-10, 0, 10), yticks=(-10, 0, 10))
+        axes.set_aspect("equal")
+        axes.set_title(f"δ/a = {delta / float(shown['spacing']):.2f}: {'inside' if inside else 'outside'}")
+
+    def _draw_gap(self, shown: Mapping[str, np.ndarray], sigma: float) -> None:
+        axes, height = self._gap, float(shown["gap_here"][0])
+        axes.clear()
+        top = 1.15 * max(height, float(shown["gap"].max()), LEVEL)
+        axes.axhline(LEVEL, color=GREY, linewidth=0.8)
+        axes.plot(shown["sigmas"], shown["gap"], color=ONE)
+        axes.plot([sigma], [height], **HELD_OUT.points(markersize=8), linestyle="none", clip_on=False)
+        axes.set(xscale="log", xlim=shown["sigmas"][[0, -1]], ylim=(0, top), xlabel=SIGMA, ylabel=GAP)
+        log_ticks(axes.xaxis, 0.1, 1, 10)
+        axes.tick_params(labelcolor=GREY, color=GREY, which="both")
+        axes.set_title(f"at this σ, $G$ = {height:.3f}")

@@ -2,78 +2,133 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
+from diffnotes.chapters.toy import readings
+from diffnotes.chapters.toy.readings import DESIGNS, SEPARATE
 from diffnotes.show.style import BookTable, Finding, book_figure, plus_minus, power_of_ten
 from diffnotes.store import Record
 
-# Read from plots and numbers stored in the authors' notebooks (arXiv 2603.13419, public code); 50 draws each.
-AUTHORS_PEAKS = {2.2: 0.104, 2.0: 0.161, 1.8: 0.249, 1.6: 0.387, 1.4: 0.603, 1.2: 0.954}
-AUTHORS_ALONG = {2.0: 0.15, 1.6: 0.37, 1.2: 0.92}
-AUTHORS_DENSITY = {8: 0.80, 10: 0.39, 12: 0.21, 15: 0.07}  # read by eye, to about 0.016
-SEPARATE = 1  # of DESIGNS: as in the authors' code
-DESIGNS = ("shared", "one set per split", "own for each point")  # of the noise draws, as in `repeat_peaks`
+NOTHING = "; nothing to compare here."
+
+
+def _minus(text: str) -> str:
+    """Hyphens before digits as minus signs."""
+    return text.replace("-", "−")
+
+
+def _listed(values: np.ndarray, form: str = "g") -> str:
+    return ", ".join(f"{value:{form}}" for value in values)
+
+
+# ---------------------------------------------------------------------------------------- the predictors
+
+
+def landing_finding(record: Record) -> Finding:
+    """How much of the plane is sent onto training points, without and with model error."""
+    optimal, blurred = 100 * readings.landing(record)
+    sigma, delta = record["flow_sigma"][-1], record.spec["delta"]
+    return Finding(record, text=(
+        f"At σ = {sigma:.2f} the optimal predictor sends {optimal:.0f} % of the plane onto a training point; "
+        f"with a model error of δ = {delta:g} it is {blurred:.0f} %."
+    ))  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------- the gap over sigma
+
+
+def bump_finding(record: Record) -> Finding:
+    """Where the gap peaks, and how high for the largest and the smallest model error."""
+    place, peak = readings.peak_places(record), record["peak_exact"]
+    first, last = (int(pick(record["delta"])) for pick in (np.argmax, np.argmin))
+    where = f"σ = {place.min():.2f}" + (f" to {place.max():.2f}" if place.min() < place.max() else "")
+    heights = f"from {peak[first]:.2f} at δ = {record['delta'][first]:g}"
+    if len(peak) == 1:
+        return Finding(record, text=f"The gap peaks at {where}, at a height of {peak[0]:.2f}.")
+    text = f"The gap peaks at {where}, {heights} to {peak[last]:.2f} at δ = {record['delta'][last]:g}."
+    return Finding(record, text=text)
 
 
 @book_figure
 def peak_table(record: Record) -> BookTable:
     """Peaks: converged by Monte Carlo, exact by quadrature, and the authors'."""
     names = ("delta", "peak_sigma", "peak", "peak_stderr", "peak_exact")
+    authors = readings.PEAKS.beside(record, record["delta"])
     rows = [
-        [f"{delta:g}", f"{place:.2f}", plus_minus(peak, error), f"{exact:.4f}", _authors(record, delta)]
-        for delta, place, peak, error, exact in zip(*(record[name] for name in names), strict=True)
+        [f"{delta:g}", f"{place:.2f}", plus_minus(peak, error), f"{exact:.4f}", _known(theirs)]
+        for (delta, place, peak, error, exact), theirs in zip(
+            zip(*(record[name] for name in names), strict=True), authors, strict=True
+        )
     ]
-    many = f"peak, {record.spec['draws']:,} draws"
+    many = f"{record.spec['draws']:,} draws"
     return BookTable(
         record,
-        header=("δ", "σ of the peak", many, "peak, exact", "authors’, 50 draws"),
+        header=("δ", "σ of the peak", many, "exact", "authors’, 50 draws"),
         rows=rows,
-        note="Peak of the relative gap; ± is one standard error.",
+        finding=str(bump_finding(record)),
+        shows="Peak of the relative gap G; ± is one standard error. The authors’ values are read off a plot, "
+        f"to ±{readings.PEAKS.error:.2f}.",
     )
 
 
-def _authors(record: Record, delta: float) -> str:
-    known = record.spec["n_train"] == 10 and delta in AUTHORS_PEAKS
-    return f"{AUTHORS_PEAKS[delta]:.3f}" if known else "–"
+def _known(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "–"
+
+
+def _joined(match: readings.Match) -> str:
+    """What one factor makes of heights."""
+    low, high = match.factor
+    if not match.joined:
+        return f"No single factor on E_val / E_train takes all {len(match.at)} of ours to theirs."
+    return (
+        f"One factor on E_val / E_train, between {low:.3f} and {high:.3f}, takes all {len(match.at)} of ours "
+        f"to theirs, as well as a plot can be read (±{match.error:.3f})."
+    )
 
 
 def band_finding(record: Record) -> Finding:
-    """Whether the authors' peaks lie inside what 50 draws scatter."""
-    rows = [index for index, delta in enumerate(record["delta"]) if delta in AUTHORS_PEAKS]
-    if record.spec["n_train"] != 10 or not rows:
-        return Finding(record, text="The authors’ peaks are for 10 training points; nothing to compare here.")
-    authors = np.array([AUTHORS_PEAKS[record["delta"][index]] for index in rows])
-    low, high = np.quantile(record["repeat_peaks"][rows], (0.005, 0.995), axis=2).transpose(0, 2, 1)
-    inside = ((low <= authors) & (authors <= high)).sum(1)  # designs
-    counts = ", ".join(f"{name}: {count} of {len(rows)}" for name, count in zip(DESIGNS, inside, strict=True))
-    ratio = 100 * (authors / record["peak_exact"][rows] - 1)
-    widest = int((high[SEPARATE] / record["peak_exact"][rows]).argmax())
+    """Whether the authors' peaks are ours up to one factor, and what 50 draws scatter."""
+    authors = readings.PEAKS.beside(record, record["delta"])
+    if not np.isfinite(authors).any():
+        return Finding(record, text=f"The authors’ peaks are for 10 training points{NOTHING}")
+    match, (low, high) = readings.peaks(record), readings.repeat_factor(record)
+    band = np.isfinite(authors), SEPARATE
+    width = [ends[band] for ends in readings.repeat_band(record)]
+    inside = int(((width[0] <= match.authors) & (match.authors <= width[1])).sum())
     text = (
-        f"The authors’ peaks are {ratio.min():+.0f} to {ratio.max():+.0f} % off the exact ones. Inside the "
-        f"central 99 % of {record.spec['repeats']} repeats with 50 draws, for three ways to draw: {counts}. "
-        f"Their code draws {DESIGNS[SEPARATE]}. That band is widest, beside the height, at δ = "
-        f"{record['delta'][rows[widest]]:g}: {low[SEPARATE, widest]:.2f} to {high[SEPARATE, widest]:.2f}."
+        f"The authors’ peaks are {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact "
+        f"ones. {_joined(match)} Their code draws {DESIGNS[SEPARATE]}. In {record.spec['repeats']} repeats "
+        f"of ours, 50 such draws give a factor of {low:.2f} to {high:.2f} (central 99 %). Each height alone "
+        f"says little: {inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
+        f"{width[0][-1]:.2f} to {width[1][-1]:.2f}."
     )
-    return Finding(record, text=text.replace("-", "−"))
+    return Finding(record, text=_minus(text))
+
+
+# ------------------------------------------------------------------------------------------ inside, or not
 
 
 @book_figure
 def level_table(record: Record) -> BookTable:
     """Figure 5 in numbers, for ten values of delta."""
-    names = ("delta", "gap", "gap_stderr", "gap_exact", "point_stderr", "inside", "circle")
-    count = len(record["val"])
+    names = ("delta", "gap", "gap_stderr", "gap_exact", "inside", "circle")
+    count, spacing = len(record["val"]), readings.chord(len(record["train"]))
     rows = []
     for values in zip(*(record[f"level_{name}"] for name in names), strict=True):
-        delta, gap, error, exact, point, inside, circle = values
-        draws = [plus_minus(gap, error), f"{exact:.3f}", f"{point:.3f}", f"{inside:.0f}/{count}"]
-        rows.append([f"{delta:g}", *draws, f"{100 * circle:.0f} %"])
-    place = float(record["map_sigma"])
+        delta, gap, error, exact, inside, circle = values
+        place = [f"{delta:g}", f"{delta / spacing:.2f}", plus_minus(gap, error), f"{exact:.3f}"]
+        rows.append([*place, f"{inside:.0f} of {count}", f"{100 * circle:.0f} %"])
+    sigma = float(record["map_sigma"])
     return BookTable(
         record,
-        header=("δ", "gap, drawn", "gap, exact", "error of one point", "points inside", "circle inside"),
+        header=("δ", "δ / a", "gap, drawn", "gap, exact", "points inside", "circle inside"),
         rows=rows,
-        note=f"Gap at validation points, σ = {place:.2f}; ± is one standard error of their mean. Inside "
-        "means at most 0.5: points by their drawn gap, the share of the circle by the exact one.",
+        finding=str(threshold_finding(record)),
+        shows=f"Gap at validation points, σ = {sigma:.2f}; ± is one standard error of their mean. Inside "
+        f"means at most {readings.LEVEL}: points by their drawn gap, the share of the circle by the exact "
+        "one.",
     )
 
 
@@ -82,45 +137,56 @@ def threshold_finding(record: Record) -> Finding:
     edge, place = float(record["threshold"]), float(record["map_sigma"])
     if not np.isfinite(edge):
         return Finding(record, text=f"At σ = {place:.2f} no model error gives a gap of 0.5 for this spacing.")
+    count = len(record["val"])
+    share = edge / readings.chord(len(record["train"]))
     text = (
-        f"By symmetry all {len(record['val'])} validation points cross the 0.5 line together, at δ = "
-        f"{edge:.3f}. Near that value a count from {record.spec['draws']:,} draws depends on the draws."
+        f"By symmetry all {count} validation points cross the 0.5 line together, at δ = {edge:.3f}, which is "
+        f"{share:.2f} of the spacing a. Near it, a count from {record.spec['draws']:,} draws depends on the "
+        "draws."
     )
     return Finding(record, text=text)
 
 
+def islands_finding(record: Record) -> Finding:
+    """How much of the circle is inside for the model errors of the maps, and where it breaks."""
+    shares = zip(record["map_delta"], 100 * readings.inside_share(record), strict=True)
+    parts = ", ".join(f"{share:.0f} % at δ = {delta:g}" for delta, share in shares)
+    edge = float(record["threshold"])
+    breaks = f" It breaks into islands at δ = {edge:.2f}." if np.isfinite(edge) else ""
+    return Finding(record, text=f"Of the circle, {parts} is inside.{breaks}")
+
+
 def along_finding(record: Record) -> Finding:
     """Highest gap on the circle, ours and the authors'."""
-    own = record.spec["n_train"] == 10
+    authors = readings.ALONG.beside(record, record["map_delta"])
     ours = [
-        f"{gap.max():.3f} at δ = {delta:g}" + (f" (authors’ plot: {AUTHORS_ALONG[delta]:g})" if own else "")
-        for delta, gap in zip(record["map_delta"].tolist(), record["along_gap"], strict=True)
+        f"{gap.max():.3f} at δ = {delta:g}" + (f" (authors’ plot: {theirs:g})" if theirs > 0 else "")
+        for delta, gap, theirs in zip(record["map_delta"], record["along_gap"], authors, strict=True)
     ]
     return Finding(record, text=f"Highest gap on the circle: {', '.join(ours)}.")
 
 
+# ------------------------------------------------------------------------- density, guidance, random points
+
+
 def density_finding(record: Record) -> Finding:
-    """The authors' peaks for more and more points, against what 50 draws scatter."""
-    if record.spec["delta"] != 1.6:
-        return Finding(record, text="The authors’ density study is for δ = 1.6; nothing to compare here.")
-    authors = np.array([AUTHORS_DENSITY[n] for n in record["density_n"].tolist()])
-    low, high = record["density_band"].transpose(2, 1, 0)  # designs, counts
-    inside = ((low <= authors) & (authors <= high)).sum(1)
-    ratio = 100 * (authors / record["density_peak"] - 1)
-    counts = ", ".join(f"{name}: {one} of {len(authors)}" for name, one in zip(DESIGNS, inside, strict=True))
-    read = ", ".join(f"{height:g}" for height in authors)
+    """Whether the authors' peaks for more and more points are ours up to one factor."""
+    if not readings.DENSITY.fits(record):
+        return Finding(record, text=f"The authors’ density study is for δ = 1.6{NOTHING}")
+    match = readings.densities(record)
+    low, high = record["density_band"][:, SEPARATE].T
+    inside = int(((low <= match.authors) & (match.authors <= high)).sum())
     text = (
-        f"Read from the authors’ plot, to about 0.016: {read}. These are {ratio.min():+.0f} to "
-        f"{ratio.max():+.0f} % off the exact ones. Inside the central 99 % of {record.spec['repeats']} "
-        f"repeats with 50 draws, for three ways to draw: {counts}."
+        f"Read from the authors’ plot for {_listed(match.at)} points: {_listed(match.authors, '.2f')}, that "
+        f"is {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact heights. "
+        f"{_joined(match)} Each alone, {inside} of {len(match.at)} lie in the band of 50 draws."
     )
-    return Finding(record, text=text.replace("-", "−"))
+    return Finding(record, text=_minus(text))
 
 
 def moving_finding(record: Record) -> Finding:
     """Where the peak is, and how high, for the fewest and the most training points."""
-    n, peak, sigma = (record[f"density_{name}"] for name in ("n", "peak", "sigma"))
-    parts = [f"{peak[i]:.3f} at σ = {sigma[i]:.2f} for {n[i]}" for i in np.argsort(n)[[0, -1]]]
+    parts = [f"{peak:.3f} at σ = {sigma:.2f} for {n}" for n, peak, sigma in readings.fewest_and_most(record)]
     return Finding(record, text=f"The gap peaks at {', and at '.join(parts)} training points.")
 
 
@@ -128,59 +194,87 @@ def guidance_finding(record: Record) -> Finding:
     """The peak of the gap over the guidance weight, for equispaced points and for random ones."""
     peak, weight = record["guidance_peak"], record["guidance_weight"]
     random = ", ".join(map(plus_minus, record["random_guided"], record["random_guided_stderr"]))
-    rises = "rises" if (np.diff(peak) > 0).all() else "does not rise"
+    rises = "rises" if readings.guidance_rising(record).all() else "does not rise"
     return Finding(record, text=(
         f"From w = {weight[0]:g} to {weight[-1]:g} the peak goes from {peak[0]:.3f} to {peak[-1]:.3f}; it "
         f"{rises} at every step. For random points, at w = 0, 1 and 2, it is {random}."
     ))  # fmt: skip
 
 
-def law_finding(record: Record) -> Finding:
-    """How far the two samplers end from the exact law, for each model error."""
-    euler, heun, exact = record["law_rms"].T[:3]
-    deltas = ", ".join(f"{delta:g}" for delta in record["law_delta"])
-    off = [", ".join(f"{100 * (one / law - 1):+.1f} %" for one, law in zip(kind, exact, strict=True))
-           for kind in (heun, euler)]  # fmt: skip
-    text = f"Off the exact law, at δ = {deltas}: Heun’s method {off[0]}, Euler’s {off[1]}."
-    return Finding(record, text=text.replace("-", "−"))
+def random_finding(record: Record) -> Finding:
+    """How much the peak differs between sets of random points."""
+    low, middle, high = readings.random_spread(record)
+    parts = [
+        f"{first:.2f} to {last:.2f} around {centre:.2f} at δ = {delta:g}"
+        for delta, first, centre, last in zip(record["random_delta"], low, middle, high, strict=True)
+    ]
+    return Finding(record, text=f"In 80 % of the sets of random points the gap peaks at {'; '.join(parts)}.")
 
 
 @book_figure
 def random_table(record: Record) -> BookTable:
     """Peaks for points at random angles: the first set of points, and how all sets spread."""
-    rows = []
-    for delta, first, peaks in zip(
-        record["random_delta"], record["random_first"], record["random_peaks"], strict=True
-    ):
-        low, middle, high = np.quantile(peaks, (0.1, 0.5, 0.9))
-        rows.append([f"{delta:g}", f"{first.max():.2f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}"])
+    columns = (record["random_delta"], record["random_first"], *readings.random_spread(record))
+    rows = [
+        [f"{delta:g}", f"{first.max():.2f}", f"{middle:.2f}", f"{low:.2f} to {high:.2f}"]
+        for delta, first, low, middle, high in zip(*columns, strict=True)
+    ]
     return BookTable(
         record,
         header=("δ", "first set", "median", "80 % of sets"),
         rows=rows,
-        note=f"Peak of the relative gap for {record.spec['supports']} sets of points at random angles.",
+        finding=str(random_finding(record)),
+        shows=f"Peak of the relative gap for {record.spec['supports']} sets of points at random angles; the "
+        "first set is the authors’.",
     )
+
+
+# ---------------------------------------------------------------------------------------------- the sampler
+
+
+def law_finding(record: Record) -> Finding:
+    """How far the two samplers end from the exact law, for each model error."""
+    law = readings.law(record)
+    heun, euler = (", ".join(f"{off:+.1f} %" for off in law.off(one)) for one in (law.heun, law.euler))
+    text = f"Off the exact law, at δ = {_listed(record['law_delta'])}: Heun’s method {heun}, Euler’s {euler}."
+    return Finding(record, text=_minus(text))
+
+
+def states_finding(record: Record) -> Finding:
+    """How much farther from the training points the states are than noised training points."""
+    law = readings.law(record)
+    ratio = law.heun / law.noised_train
+    parts = ", ".join(
+        f"{one:.2f} times at δ = {delta:g}" for one, delta in zip(ratio, record["law_delta"], strict=True)
+    )
+    return Finding(record, text=f"From the nearest training point, states are {parts} as far as noised "
+                                "training points.")  # fmt: skip
 
 
 @book_figure
 def law_table(record: Record) -> BookTable:
     """RMS distance to the nearest training point: sampler states, their exact law, noised data."""
-    rows = []
-    names = ("law_delta", "law_rms", "law_rms_stderr")
-    for delta, rms, error in zip(*(record[name] for name in names), strict=True):
-        measured = [plus_minus(rms[k], error[k]) for k in (0, 1)]
-        rows.append([f"{delta:g}", *measured, *(f"{exact:.3f}" for exact in rms[2:])])
-    place = float(record["law_sigma"])
+    law = readings.law(record)
+    columns = (law.euler, law.euler_error, law.heun, law.heun_error)
+    rows = [
+        [f"{delta:g}", plus_minus(*one[:2]), plus_minus(*one[2:]), *(f"{value:.3f}" for value in exact)]
+        for delta, one, exact in zip(
+            record["law_delta"], zip(*columns, strict=True),
+            zip(law.exact, law.noised_train, law.noised_val, strict=True), strict=True,
+        )
+    ]  # fmt: skip
     return BookTable(
         record,
         header=("δ", "sampler, Euler", "sampler, Heun", "exact law", "noised training", "noised validation"),
         rows=rows,
-        note=f"RMS distance to the nearest training point at σ = {place:.2f}; ± is one standard error.",
+        finding=str(law_finding(record)),
+        shows="RMS distance to the nearest training point at "
+        f"σ = {float(record['law_sigma']):.2f}; ± is one standard error.",
     )
 
 
 def shot_finding(record: Record) -> Finding:
-    """One-shot predictions from sampler states lie between those from noised training and validation data."""
+    """One-shot predictions from sampler states, and from noised training and validation points."""
     pairs = zip(record["shot_rms"], record["shot_rms_stderr"], strict=True)
     sampler, train, val = (plus_minus(*pair) for pair in pairs)
     text = (
@@ -191,9 +285,12 @@ def shot_finding(record: Record) -> Finding:
     return Finding(record, text=text)
 
 
+# --------------------------------------------------------------------------------------- spacing, dimension
+
+
 def spacing_finding(record: Record) -> Finding:
     """The two constants of the spacing law with their range, and how little delta moves the peak."""
-    delta, sigma = (record[name] / record["spacing_chord"] for name in ("spacing_delta", "spacing_sigma"))
+    delta, sigma = readings.spacing(record)
     place, error, counts = record["position_sigma"], record["position_delta"], record["spacing_n"]
     text = (
         f"For {counts[0]} to {counts[-1]} training points, δ*/a is {delta.min():.3f} to {delta.max():.3f}, "
@@ -206,8 +303,33 @@ def spacing_finding(record: Record) -> Finding:
 
 def overlap_finding(record: Record) -> Finding:
     """The overlap at delta = sigma in the plane and in the dimensions of CIFAR-10."""
-    row = record["overlap"][int(np.argmax(record["overlap_ratio"]))]
+    first, last = readings.overlap(record)[1.0]
     low, high = record["overlap_dimension"][[0, -1]]
-    last = power_of_ten(float(row[-1]))
-    text = f"At δ = σ the overlap is {row[0]:.2f} in {low:.0f} dimensions and {last} in {high:,.0f}."
+    text = f"At δ = σ the overlap is {first:.2f} in {low:.0f} dimensions and {power_of_ten(last)} in "
+    return Finding(record, text=f"{text}{high:,.0f}.")
+
+
+# ---------------------------------------------------------------------------------------------- the chapter
+
+
+def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> Finding:
+    """The chapter's answer in the toy, in three sentences, and how its claims were judged."""
+    edge, law = readings.spacing(record)[0].mean(), readings.law(record)
+    peak, ratio = record["peak_exact"], law.heun / law.noised_train
+    place, end = readings.peak_places(record).mean(), 100 * readings.ends(record).max()
+    text = (
+        "A denoiser treats unseen points like training points when its model error is large against their "
+        f"spacing: the gap between the two peaks at {peak.min():.2f} to {peak.max():.2f} for the errors "
+        f"shown, and crosses {readings.LEVEL} where the error is {edge:.2f} of the spacing. This gap sits at "
+        f"intermediate noise, around σ = {place:.2f}; at both ends it is at most {end:.1f} % of its peak. "
+        f"The sampler hardly meets it: its states lie {ratio.min():.1f} to {ratio.max():.1f} times as far "
+        f"from the training points as noised training points do.{_counted(claims)}"
+    )
     return Finding(record, text=text)
+
+
+def _counted(claims: Sequence[Mapping[str, str]]) -> str:
+    """How many claims on the toy have which verdict."""
+    toy = [claim["verdict"] for claim in claims if "-toy-" in claim["id"]]
+    parts = [f"{toy.count(word)} {word}" for word in dict.fromkeys(toy)]
+    return f" Of {len(toy)} claims on the toy, on its pinned record: {', '.join(parts)}." if toy else ""
