@@ -381,7 +381,7 @@ def test_pages_show_the_record(monkeypatch):
         assert f'id="{name}"' in page
     text = figures.network_targets(record)._repr_html_()
     assert "times faster than the fastest peer" in text
-    assert "images per second, training in bfloat16" in figures.network_speed(record)._repr_html_()
+    assert "Training in bfloat16, ours takes" in figures.network_speed(record).caption.finding
     rows = figures.timings(record).rows
     assert [row[1] for row in rows] == ["ours", *METHODS[1:]] * 2
     assert [row[-1] for row in rows[:4]] == ["1", "1.4 (1.3 to 1.5)", "1.5 (1.4 to 1.6)", "1.4 (1.2 to 1.6)"]
