@@ -12,7 +12,6 @@ PACKAGE = Path(__file__).resolve().parents[2] / "diffnotes"
 # Names that two places still share, and which of them goes. A line leaves when its class is renamed, and the
 # test says so; none may come.
 SHARED = {
-    "Explorer": "one per chapter's slider",
     "FeatureSpec": "random_features keeps it",
     "Finding": "chapters.checks keeps it",
     "Problem": "none keeps it",
