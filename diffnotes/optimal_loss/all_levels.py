@@ -9,17 +9,52 @@ w_i D_i: no posterior mean is formed.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 
 from diffnotes.base.runtime import MEBIBYTE, blocks, rows_within
 from diffnotes.base.shapes import Float, Int, Tensor
-from diffnotes.posterior import Support, true_pairs
+from diffnotes.posterior import Support, half_squares, true_pairs
 
 _SEGMENT = 1 << 16  # data points whose D and H are held at a time
 _MARGIN = 40.0  # dropped weights sum to at most exp(-40) of the source's own
 _FLOOR = -87.0  # exponentials below it are subnormal float32 numbers: slow, and nothing beside 1
 _NEAR = 1e4  # D below this many rounding errors is formed again in float64
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set and what all draws need of it."""
+
+    support: Support
+    half: Float[Tensor, "n"]  # half squares in the frame of the tiles
+    centre: Float[Tensor, "d"]  # mean in that frame, float64
+    variance: float  # in data units, summed over dimensions
+
+    def part(self, members: Int[Tensor, "k"]) -> Prepared:
+        """These points alone."""
+        return prepare(Support.of(self.support.raw[members.to(self.support.raw.device)]))
+
+    def mean_square(self) -> float:
+        """Mean of |x_i|^2, in data units; float64, since what is subtracted may be nearly as large."""
+        support, where = self.support, self.half.device
+        parts = blocks(support.count, support.tile_rows)
+        tiles = (support.uncentred(support.tile(part, where)) for part in parts)
+        return sum(float(tile.square().sum()) for tile in tiles) / support.count
+
+
+def prepare(support: Support) -> Prepared:
+    """One pass over the data."""
+    where = support.raw.device
+    halves, total = [], torch.zeros(support.raw.shape[1], dtype=torch.float64, device=where)
+    for part in blocks(support.count, support.tile_rows):
+        tile = support.tile(part, where)
+        halves.append(half_squares(tile))
+        total += tile.sum(0).double()
+    half, centre = torch.cat(halves), total / support.count
+    variance = 2 * float(half.double().mean()) - float(centre.square().sum())
+    return Prepared(support, half, centre, max(0.0, variance) * support.scale**2)
 
 
 def pairwise_losses(
@@ -33,7 +68,7 @@ def pairwise_losses(
     products).
 
     half [n] are the `half_squares` of the set, sigmas the noise levels in any order; float64 [m, r, l].
-    Points whose log-weight has fallen below -(ln n + 40) are dropped at all smaller sigma: as a function
+    Support whose log-weight has fallen below -(ln n + 40) are dropped at all smaller sigma: as a function
     of 1/sigma it is a parabola through 0 that opens downward, so it cannot rise again. That changes a
     result by at most exp(-40) max D/2. Weights are float32 otherwise: relative error about 1e-5 per draw.
     """

@@ -231,8 +231,12 @@ def gaussian_posterior_mean(
     return (mean.double() + (inner * gain) @ vectors.T).to(x.dtype)
 
 
-def gaussian_optimal_loss(sigmas: Float[Tensor, "l"], covariance: Float[Tensor, "d d"]) -> Float[Tensor, "l"]:
-    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the eigenvalues; float64 [l]."""
-    values = torch.linalg.eigvalsh(covariance.double()).clamp(min=0.0)
+def gaussian_optimal_loss(sigmas: Float[Tensor, "l"], covariance: Float[Tensor, "..."]) -> Float[Tensor, "l"]:
+    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the eigenvalues; float64 [l].
+
+    `covariance` is a matrix [d, d], or its eigenvalues [d] where these are known.
+    """
+    found = covariance.double()
+    values = (found if found.ndim == 1 else torch.linalg.eigvalsh(found)).clamp(min=0.0)
     variance = sigmas.double()[:, None] ** 2
     return (values * (variance / (values + variance).clamp(min=1e-300))).sum(1)

@@ -53,7 +53,7 @@ def test_parameters_reach_the_record(tmp_path):
     [
         (
             {"detla": 1},
-            "unknown parameter 'detla' (did you mean delta?); the valid names are profile, delta, n_train, seed.",
+            "unknown parameter 'detla' (did you mean delta?); the valid names are profile, delta, n_train",
         ),
         ({"delta": "abc"}, "delta must be a number from 0.01 to 50; not 'abc'."),
         ({"delta": -1}, "delta must be a number from 0.01 to 50; not -1."),

@@ -41,10 +41,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 4, "smoke_long": 1, "laptop": 300},
     data=network_gap.fingerprints,
     shown=tuple(RUNS.values()),
-    figures=(
-        "settings_table", "error_curves", "gap_by_noise", "growth", "run_table", "distance_table",
-        "stop_table", "paths", "probe_table",
-    ),
     tolerance=network_gap.TOLERANCE,
     tolerances=network_gap.TOLERANCES,
 )  # fmt: skip
