@@ -17,7 +17,7 @@ from diffnotes.show.tables import PAPERS, VERDICTS, badge_of, counted
 Claim = Mapping[str, str]
 COLUMNS = ("claim", "the paper", "ours", "verdict")
 SET = re.compile(r"-(digits|cifar10|cifar|imagenet64)$")  # how the id of a claim ends that others are like
-TINTS = ("#139948", "#a17905", "#d24c4a", "#7f848c", "#7f848c")  # of the verdicts, where no style sheet is
+TINTS = dict(zip(VERDICTS, ("#139948", "#a17905", "#d24c4a", "#7f848c", "#7f848c"), strict=True))
 
 
 class Totals:
@@ -39,28 +39,32 @@ class Totals:
         }
 
     def _repr_html_(self) -> str:
-        header = ("claims of", "of all", *VERDICTS, "together")
-        return BookTable(header=header, rows=[_total(*row) for row in self.rows().items()])._repr_html_()
-
-
-def _total(name: str, counts: Counter[str]) -> list[str]:
-    numbers = [str(counts[word] or "–") for word in VERDICTS]
-    return [Markup(html.escape(name)), bar(name, counts), *map(Markup, numbers), Markup(counts.total())]
+        header = ("claims of", "together", "of these")
+        rows = [
+            [Markup(html.escape(name)), Markup(counts.total()), bar(name, counts)]
+            for name, counts in self.rows().items()
+        ]
+        legend = " ".join(_part(word, word, "padding: 0 0.4em") for word in VERDICTS)
+        return f"<p>{legend}</p>{BookTable(header=header, rows=rows)._repr_html_()}"
 
 
 def bar(name: str, counts: Mapping[str, int]) -> Markup:
     """A stacked bar whose parts have their numbers in them; spoken as a sentence."""
-    there = [(word, counts[word], tint) for word, tint in zip(VERDICTS, TINTS, strict=True) if counts[word]]
-    spoken = f"{name}: {', '.join(f'{count} {word}' for word, count, _ in there)}"
-    parts = "".join(
-        f'<span class="dn-{word.replace(" ", "-")}" title="{count} {word}" style="flex: {count} 1 1.2em; '
-        f'border: 1px solid {tint}; background: {tint}33; text-align: center">{count}</span>'
-        for word, count, tint in there
-    )
+    there = [(word, counts[word]) for word in VERDICTS if counts[word]]
+    spoken = f"{name}: {', '.join(f'{count} {word}' for word, count in there)}"
+    parts = "".join(_part(word, str(count), f"flex: {count} 1 1.2em") for word, count in there)
     return Markup(
         f'<span class="dn-bar" role="img" aria-label="{html.escape(spoken)}" '
-        f'style="display: flex; min-width: 12em">{parts}</span>'
+        f'style="display: flex; width: min(24em, 80vw)">{parts}</span>'
     )
+
+
+def _part(word: str, text: str, style: str) -> str:
+    """A piece in the look of a verdict: by tint, and what is open by the line around it."""
+    tint = TINTS[word]
+    line = "dashed" if word == "pending" else "solid"
+    look = f"border: 1px {line} {tint}; background: {tint}33; text-align: center"
+    return f'<span title="{word}" style="{style}; {look}">{text}</span>'
 
 
 class ClaimsPage:
