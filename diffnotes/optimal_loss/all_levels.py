@@ -39,7 +39,8 @@ class Prepared:
     def mean_square(self) -> float:
         """Mean of |x_i|^2, in data units; float64, since what is subtracted may be nearly as large."""
         support, where = self.support, self.half.device
-        tiles = (support.uncentred(support.tile(part, where)) for part in blocks(support.count, support.tile_rows))
+        parts = blocks(support.count, support.tile_rows)
+        tiles = (support.uncentred(support.tile(part, where)) for part in parts)
         return sum(float(tile.square().sum()) for tile in tiles) / support.count
 
 
@@ -93,7 +94,9 @@ def sources_per_batch(support: Support, noises: int, budget: int) -> int:
     return rows_within(budget // 4, 4 * (1 + noises) * width, 4096)
 
 
-def products(support: Support, half: Tensor, source: Tensor, noise: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+def products(
+    support: Support, half: Tensor, source: Tensor, noise: Tensor, part: slice
+) -> tuple[Tensor, Tensor]:
     """a = D/2 [m, k] and h = H [m, r, k], in stored units, for the data points in `part`."""
     where, count = noise.device, part.stop - part.start
     y, e = support.tile(source.to(support.raw.device), where), noise.flatten(0, 1)

@@ -166,7 +166,8 @@ def _neighbours(size: int, seed: int) -> _Estimator:
     """The L/2 nearest points of x, and L/2 random ones that stand for all others."""
 
     def losses(prepared: Prepared, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-        tail = random_others(prepared.support.count, source.cpu().numpy(), draws, NOISES, size - size // 2, seed)
+        count, rest = prepared.support.count, size - size // 2
+        tail = random_others(count, source.cpu().numpy(), draws, NOISES, rest, seed)
         return _scanned(prepared, source, noise, tail, sigmas, size // 2).losses(math.inf, "AB")
 
     return losses

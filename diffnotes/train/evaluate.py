@@ -91,9 +91,6 @@ def evaluated(
     return stacked([found[stop] for stop in stops])
 
 
-looked = evaluated  # the older name, until every room says `Training`
-
-
 def _step(folder: Path) -> float:
     """The step from which a run would go on; infinity where its checkpoints are damaged."""
     try:

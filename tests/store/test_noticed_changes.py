@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -41,12 +43,15 @@ def noticed(name: str, twin: str) -> str:
 def changed(monkeypatch: pytest.MonkeyPatch):
     """changed(owner, function, old, new): the function with `old` in its source replaced."""
 
-    def put(owner: object, function: str, old: str, new: str) -> None:
-        source = inspect.getsource(inspect.unwrap(getattr(owner, function)))
+    def put(owner: ModuleType, function: str, old: str, new: str) -> None:
+        plain, room = getattr(owner, function), sys.modules[owner.__name__.rpartition(".")[0]]
+        source = inspect.getsource(inspect.unwrap(plain))
         assert old in source
         names = dict(vars(owner))
         exec("from __future__ import annotations\n" + source.replace(old, new), names)
-        monkeypatch.setattr(owner, function, names[function])
+        for module in (owner, room):  # a room gives out the names of its modules
+            if getattr(module, function, None) is plain:
+                monkeypatch.setattr(module, function, names[function])
 
     return put
 

@@ -17,16 +17,16 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = """
 from diffnotes import store
-from diffnotes.chapters import toy_model
+from diffnotes.chapters.toy import experiment as toy_model
 from diffnotes.chapters.toy.figures import gap_curves
 
 gap_curves(store.load(toy_model.EXPERIMENT))
 """
 MISSING = """
 from diffnotes import store
-from diffnotes.chapters import loss_curve
+from diffnotes.chapters.loss_floor import curve
 
-store.load(loss_curve.EXPERIMENT, dataset="cifar10")
+store.load(curve.EXPERIMENT, dataset="cifar10")
 """
 
 
@@ -60,9 +60,7 @@ def status(checkout: Path) -> dict[str, tuple[str, str]]:
 
 def digest(checkout: Path) -> str:
     """The digest of the toy model's code, which a record of it keeps."""
-    source = (
-        "from diffnotes import experiments, store; print(store.code_digest(experiments.find('toy_model')))"
-    )
+    source = "from diffnotes import chapters, store; print(store.code_digest(chapters.find('toy_model')))"
     words = [sys.executable, "-c", source]
     done = subprocess.run(words, cwd=checkout, env=environment(checkout), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -125,7 +123,7 @@ def test_one_byte_of_the_arrays_is_tampering(checkout, monkeypatch):
 
 
 def test_a_changed_constant_of_the_formula_makes_the_toy_stale(checkout, monkeypatch):
-    edit(checkout / "diffnotes/chapters/toy/formulas.py", "RADIUS = 10.0", "RADIUS = 10.001")
+    edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.001 * CIRCLE_RADIUS")
     found = status(checkout)
     state, reason = found["toy_model {}"]
     assert state == "stale"
@@ -139,12 +137,12 @@ def test_a_changed_comment_changes_nothing(checkout):
     path.write_text(path.read_text() + "\n# Words only.\n")
     assert digest(checkout) == before
     assert status(checkout)["toy_model {}"][0] == "valid"
-    edit(path, "RADIUS = 10.0", "RADIUS = 2 * 5.0")
+    edit(path, "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
     assert digest(checkout) != before
 
 
 def test_changed_code_with_the_same_numbers_stays_valid(checkout):
-    edit(checkout / "diffnotes/chapters/toy/formulas.py", "RADIUS = 10.0", "RADIUS = 2 * 5.0")
+    edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
     state, reason = status(checkout)["toy_model {}"]
     assert state == "valid"
     assert "the code has changed; the recomputed twin is equal" in reason

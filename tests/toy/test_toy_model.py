@@ -247,5 +247,6 @@ def test_extreme_counts_compute(n_train, tmp_path):
 def test_explore_agrees_with_the_record(record):
     shown = toy_model.explore(PLACE, 1.6, 10)
     assert np.isclose(shown["gap_here"][0], record["level_gap_exact"][3])
-    middle = shown["flow"][20, 20]
-    assert np.allclose(middle, blurred_predictor(np.zeros((1, 2)), TRAIN, PLACE, 1.6)[0])
+    some = shown["plane"][18:24, ::7].reshape(-1, 2)
+    expected = toy.gap_field(some, TRAIN, PLACE, 1.6)
+    assert np.allclose(shown["region"][18:24, ::7].ravel(), expected, atol=1e-3)

@@ -25,8 +25,9 @@ def _run(beside: Record, n: int, width: int) -> Record:
 
 
 def _range(interval: np.ndarray) -> str:
-    """'0.59 to 0.78'."""
-    return f"{interval[1]:.2f} to {interval[2]:.2f}".replace("-", "−")
+    """'0.59 to 0.78', '40 to 75'."""
+    digits = 2 if abs(interval[2]) < 10 else 0
+    return f"{interval[1]:.{digits}f} to {interval[2]:.{digits}f}".replace("-", "−")
 
 
 def _ordered(*records: Record) -> bool:
@@ -81,10 +82,11 @@ def _bump(record: Record) -> Finding:
     inside = every((top > sigma[0]) & (top < readings.FAR))
     shares = [100 * share for share in readings.end_shares(record)]
     text = (
-        f"peak at σ {top.min():.2f} to {top.max():.2f}; {shares[0]:.0f} % of it at σ {sigma[0]:.2g}, "
+        f"peak at σ {np.median(top):.2f}; {shares[0]:.0f} % of it at σ {sigma[0]:.2g}, "
         f"at most {shares[1]:.0f} % beyond σ {readings.FAR:g}"
     )
-    return Finding(text, "lowest to highest seed", verdict(inside, every(low), also=[every(high)]))
+    good = verdict(inside, every(low), also=[every(high)])
+    return Finding(text, f"peak at {top.min():.2f} to {top.max():.2f}, lowest to highest seed", good)
 
 
 def _overfit(record: Record) -> Finding:
@@ -139,8 +141,8 @@ def _needs_overfitting(record: Record) -> None:
     if readings.overfitted_level(record) is None:
         rise = 100 * readings.rise(record).mean(0).max()
         raise Nothing(
-            "Nothing is memorized yet that the sampler could avoid: at no noise level does the held-out error "
-            f"rise by more than the interval over seeds (at most by {rise:.0f} %)."
+            "nothing is memorized yet that the sampler could avoid: at no noise level does the held-out "
+            f"error rise by more than the interval over seeds (at most by {rise:.0f} %)"
         )
 
 

@@ -14,9 +14,8 @@ from diffnotes.base.statistics import over_seeds, with_images
 from diffnotes.store import Record
 
 # Read off the plots and numbers stored in the notebooks of the authors' code, with some 2 % of an axis.
-PAPER_GROWTH = (0.026, 0.226)  # G at σ 1.67 of EDM2-M on ImageNet-64, after 134 M and 2147 M images
+PAPER_GROWTH = (0.026, 0.226)  # G at σ 1.67 of EDM2-M on ImageNet-64, after 134 and 2,147 million images
 PAPER_PEAK, PAPER_SIDE = 0.72, 32  # σ of the peak on CIFAR-10, and the pixels of a side there
-PAPER_ORDER = ("training", "sampler", "held-out")  # whose predictions are most like training images
 
 KINDS = ("training", "held-out", "sampler")  # where the noisy images at a probe come from: `kind`
 TRAINING, HELD_OUT, SAMPLER = range(3)
@@ -153,7 +152,7 @@ def turned(record: Record) -> np.ndarray:
 
 
 def onset_images(record: Record) -> np.ndarray:
-    """Images seen at the least held-out error, in the mean over seeds [level]; NaN where it has not turned."""
+    """Images seen at the least held-out error, in the mean over seeds [level]; NaN where that is last."""
     seen = record["images_seen"][record["val"].mean(0).argmin(0)]
     return np.where(turned(record), seen, np.nan)
 
@@ -258,7 +257,7 @@ def _count(record: Record) -> int:
 
 
 def shared(values: np.ndarray, stderr: np.ndarray, count: int) -> np.ndarray:
-    """[mean, low, high] over seeds, widened by the error over `count` held-out images that all seeds share."""
+    """[mean, low, high] over seeds, widened by the error over `count` held-out images that all share."""
     mean, *interval = over_seeds(values)
     return np.array([mean, *with_images(np.array(interval), mean, float(stderr.mean()), count - 1)])
 

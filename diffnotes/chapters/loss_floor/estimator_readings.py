@@ -156,7 +156,7 @@ class Study:
         return mean / self.truth[level], error / self.truth[level]
 
     def crossing(self) -> Best:
-        """The C at which the bias at `level` is zero, as in the paper's figure, between two that were tried."""
+        """The C at which the bias at `level` is zero, as in the paper's figure."""
         found, capped = [], []
         for bias in self.relative_bias()[0]:
             up = (bias[:-1] < 0) & (bias[1:] >= 0)
@@ -228,7 +228,7 @@ class Study:
             int(ratio): float(value) for ratio, value in zip(self.record["near_ratios"], found, strict=True)
         }
 
-    # -------------------------------------------------------------------------------- scatter, areas, readings
+    # ------------------------------------------------------------------------------- scatter, areas, readings
 
     def scatter(self) -> tuple[list[str], Array, Array, float]:
         """Names of C; standard deviations over repeats at `level` over that of DOL, with one subset for all

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,11 @@ def curve(record: Record) -> Curve:
 
 def parts(record: Record) -> list[Curve]:
     """What a record of `loss_sizes` holds: a curve for each part of the set, in rising size."""
-    return [_curve(record, n, lambda name, k=k: record[name][k]) for k, n in enumerate(record["size"])]
+    return [_curve(record, n, partial(_entry, record, k)) for k, n in enumerate(record["size"])]
+
+
+def _entry(record: Record, place: int, name: str) -> Any:
+    return record[name][place]
 
 
 def _curve(record: Record, n: Any, read: Callable[[str], Any]) -> Curve:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ from diffnotes.networks.classifier import (
     torchscript_file,
 )
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
-from diffnotes.train import Plan, Snapshot, evaluated, train
+from diffnotes.train import Plan, Snapshot, Training
 from diffnotes.train.objective import ClassifierLoss
 
 KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "tenth")
@@ -91,7 +90,7 @@ def images_of(spec: ClassifierSpec, split: str, n: int | None = None) -> tuple[T
 
 
 def _trained(spec: ClassifierSpec, work: Work) -> tuple[Arrays, Arrays]:
-    """The weights after the training, float16, and the mean loss between looks."""
+    """The weights after the training, float16, and the mean loss between evaluations."""
     net = seeded(spec.seed, lambda: FeatureNet(spec.width)).to(runtime.device())
     images, labels = (x.to(runtime.device()) for x in images_of(spec, "train"))
     loss = ClassifierLoss(images, labels)
@@ -104,13 +103,10 @@ def _trained(spec: ClassifierSpec, work: Work) -> tuple[Arrays, Arrays]:
     def report(done: float | int, total: float | int, text: str) -> None:
         work.step(done, total + 1, text)  # the calibration is left even at the end
 
-    def begin(folder: Path) -> Iterator[Snapshot]:
-        return train(net, loss, plan, stops, folder, report)
-
-    def look(snapshot: Snapshot) -> Arrays:
+    def evaluate(snapshot: Snapshot) -> Arrays:
         return to_arrays(net) | {"loss": np.array(snapshot.loss)}
 
-    found = evaluated(work, "training", stops, begin, look)
+    found = Training("training", net, loss, plan, stops, evaluate).evaluations(work, report)
     losses = found.pop("loss")
     return {name: w[-1] for name, w in found.items()}, {"step": np.array(stops), "loss": losses}
 

@@ -77,7 +77,7 @@ def _part(record: Record, average: int) -> Part:
     return Part(text, least, (every(rise > 0.2),), (every(fall > 0),))
 
 
-def _copies(record: Record, average: int) -> Part:
+def _memorized(record: Record, average: int) -> Part:
     """Few memorized samples at first, most of them at last, and none by chance."""
     place = readings.ordered(record)[0]
     share, chance = (
@@ -244,7 +244,7 @@ def _halves(record: Record) -> Finding:
 
 ON_BOTH: dict[str, Judge] = {  # judged on digits and on CIFAR-10
     "marion-part": _part,
-    "marion-copies": _copies,
+    "marion-copies": _memorized,
     "marion-linear": _linear,
     "ours-above": _above_linear,
     "marion-slope": _slower,

@@ -16,8 +16,8 @@ UNSOLVED, SOLVED = "Not solved yet.", "Right."
 
 def check_ratio(solution: Callable[[Tensor, Tensor], Tensor | None]) -> str:
     """Of `solution(samples [m, d], train [n, d])`: rho [m], where equal training images count as one."""
-    train = data.load("digits", n=40).x.double().flatten(1)
-    samples = torch.cat([0.9 * train[:10], data.load("digits", n=20, split="test").x.double().flatten(1)])
+    train = data.load("digits", n=40).x.flatten(1)
+    samples = torch.cat([0.9 * train[:10], data.load("digits", n=20, split="test").x.flatten(1)])
     plain = ratios(neighbours(samples, train))
     for twice, text in (
         (train, "different images"),
@@ -32,7 +32,7 @@ def check_ratio(solution: Callable[[Tensor, Tensor], Tensor | None]) -> str:
 
 
 def _close(found: Tensor, wanted: Tensor) -> bool:
-    return found.shape == wanted.shape and torch.allclose(found.double(), wanted, rtol=1e-5, atol=1e-8)
+    return found.shape == wanted.shape and torch.allclose(found.double(), wanted, rtol=1e-3, atol=1e-6)
 
 
 CURVES = (  # share of memorized samples at STEP, and from where on it stays at 0.1 or above
