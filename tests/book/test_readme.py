@@ -109,8 +109,8 @@ def parameters(notebook: Path) -> set[str]:
 
 
 def dead_imports(text: str) -> list[str]:
-    """Names that Python blocks import from the package and that are not there; the blocks must parse. A file of
-    the package that the page itself prints is there.
+    """Names that Python blocks import from the package and that are not there; the blocks must parse. A file
+    that the page itself prints is there.
     """
     trees = [ast.parse(body) for kind, body in BLOCK.findall(text) if kind == "python"]
     found = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
