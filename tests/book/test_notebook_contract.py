@@ -135,7 +135,7 @@ def ending_faults(notebook: NotebookNode) -> Iterator[str]:
 # --- rules for the chapters of the book ---
 
 HIDDEN = {"parameters", "remove-input", "hide-input", "remove-cell", "hide-cell"}
-CHECKED = re.compile(r"\b(?:all|is)close\(")
+CHECKED = re.compile(r"\bassert\b|\b(?:all|is)close\(")
 
 
 def shown(notebook: NotebookNode) -> list[NotebookNode]:
