@@ -27,6 +27,15 @@ def stages(record: Record, runs: Sequence[tuple[int, int]]) -> str:
     return f"of all samples at these three stages, {'; '.join(parts)} are memorized."
 
 
+def scrubbed(record: Record, place: int) -> str:
+    """The memorized share of the first seed at its first and last evaluation."""
+    step, share = readings.steps(record, place), readings.curve(record, place, "copies")[0]
+    return (
+        f"{title(record)}, {label(record, place)}: from step {step[0]:,} to {step[-1]:,}, the memorized "
+        f"share goes from {100 * share[0]:.0f} to {100 * share[-1]:.0f} %."
+    )
+
+
 def _percents(shares: Sequence[float]) -> str:
     return ", ".join(f"{100 * share:.0f}" for share in shares)
 
