@@ -6,18 +6,31 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
 from diffnotes.chapters.toy import readings, tables
+from diffnotes.chapters.toy.panels import (
+    DESIGN_LOOKS,
+    GAP,
+    LEVELS,
+    LINES,
+    ONE,
+    SIGMA,
+    THREE,
+    TWO,
+    dots,
+    field,
+    known,
+    sigma_axis,
+    unseen,
+)
 from diffnotes.show.style import (
     FADE,
     HELD_OUT,
     INK,
     OPTIMUM,
-    PALETTE,
     SAMPLER,
     TRAIN,
     BookFigure,
@@ -26,26 +39,6 @@ from diffnotes.show.style import (
     ramp,
 )
 from diffnotes.store import Record
-
-SIGMA = "noise level $\\sigma$"
-GAP = "relative gap $G$"
-LEVELS = (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2)  # of the gap maps; far out the gap exceeds 10
-ONE, TWO, THREE = PALETTE[-3:]  # colours of no role
-LINES = ("-", "--", ":", "-.")  # the second cue of an ordered series
-DESIGN_LOOKS = ((ONE, "o"), (TWO, "s"), (THREE, "^"))  # of the three ways to draw noise
-
-
-def known(points: np.ndarray, axes: Axes, size: float = 24, **style: Any) -> PathCollection:
-    """Training points [n, 2]."""
-    return dots(axes, points, **TRAIN.points(s=size, edgecolor=INK, linewidth=0.6, zorder=4, **style))
-
-
-def unseen(points: np.ndarray, axes: Axes, inside: np.ndarray, size: float = 30) -> None:
-    """Validation points [n, 2]: full where they are inside, hollow where they are outside."""
-    for chosen, face in ((inside, HELD_OUT.color), (~inside, "none")):
-        rim = {"color": None, "facecolor": face, "edgecolor": HELD_OUT.color, "label": None}
-        dots(axes, points[chosen], **HELD_OUT.points(s=size, linewidth=1.2, zorder=4, **rim))
-
 
 # --- figure 3: displacements ---
 
@@ -88,23 +81,6 @@ def _flow(axes: Axes, record: Record, row: int, column: int) -> AxesImage:
     return image
 
 
-def field(axes: Axes, axis: np.ndarray, values: np.ndarray, **style: Any) -> AxesImage:
-    """A field on a square grid as colour that fades into the page."""
-    half = (axis[1] - axis[0]) / 2
-    low, high = float(axis[0] - half), float(axis[-1] + half)
-    style = {"origin": "lower", "cmap": FADE, "interpolation": "bilinear", **style}
-    image = axes.imshow(values, extent=(low, high, low, high), **style)
-    axes.set(xlim=(axis[0], axis[-1]), ylim=(axis[0], axis[-1]), xticks=(-10, 0, 10), yticks=(-10, 0, 10))
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-    return image
-
-
-def dots(axes: Axes, points: np.ndarray, **style: Any) -> PathCollection:
-    """Points [n, 2] as dots."""
-    return axes.scatter(points[:, 0], points[:, 1], **style)
-
-
 # --- figure 4: gap over noise level ---
 
 
@@ -128,7 +104,7 @@ def gap_curves(record: Record) -> BookFigure:
         left.fill_between(record["sigma"], *record["band"][index, 0], color=color, alpha=0.25, linewidth=0)
         left.plot(record["sigma"], record["gap"][index], color=color, label=f"{delta:g}")
     _authors(left, record)
-    _sigma_axis(left)
+    sigma_axis(left)
     left.legend(title="model error $\\delta$", loc="upper left", reverse=True)
     _designs(right, record)
     return figure
@@ -161,11 +137,6 @@ def _designs(axes: Axes, record: Record) -> None:
     axes.set_ylim(min(0, 1.1 * low.min()), 1.45 * high.max())
     axes.set_xticks(place, [f"{delta:g}" for delta in record["delta"]])
     axes.legend(title="noise draws", loc="upper right")
-
-
-def _sigma_axis(axes: Axes) -> None:
-    axes.set(xscale="log", xlim=(0.02, 20), xlabel=SIGMA, ylabel=GAP)
-    log_ticks(axes.xaxis, 0.1, 1, 10)
 
 
 # --- figure 5: where a point counts as inside the manifold ---
@@ -247,7 +218,7 @@ def density(record: Record) -> BookFigure:
         axes.plot(record["sigma"], gap, color=color, linestyle=LINES[index], label=f"{n}: {top:.3f}")
         axes.plot(record["density_sigma"][index], top, "o", color=color, markersize=4)
     axes.scatter(record["density_sigma"], authors, marker="x", s=40, color=INK, linewidth=1.4, zorder=5)
-    _sigma_axis(axes)
+    sigma_axis(axes)
     axes.legend(title="training points: peak", loc="upper left")
     return figure
 
@@ -295,7 +266,7 @@ def autoguidance(record: Record) -> BookFigure:
     for index, weight in list(enumerate(weights))[::2]:
         color = ramp(index, len(weights))
         left.plot(record["sigma"], record["guidance_gap"][index], color=color, label=f"{weight:.1f}")
-    _sigma_axis(left)
+    sigma_axis(left)
     left.legend(title="guidance weight $w$", loc="upper left", reverse=True)
     right.plot(weights, record["guidance_peak"], color=ONE, label="equispaced points")
     authors = readings.GUIDED.beside(record, weights)
