@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
 from diffnotes.chapters.toy import readings, tables
-from diffnotes.chapters.toy.panels import (
+from diffnotes.chapters.toy.panel_figures import (
     DESIGN_LOOKS,
     GAP,
     LEVELS,

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffnotes.chapters.toy.panels import GAP, ONE, SIGMA, dots
+from diffnotes.chapters.toy.panel_figures import GAP, ONE, SIGMA, dots
 from diffnotes.chapters.toy.readings import LEVEL, chord
 from diffnotes.show.style import FADE, GREY, HELD_OUT, TRAIN, book_frame, log_ticks
 
