@@ -28,7 +28,7 @@ def choices(delta: float, n_train: int) -> dict[str, list[float]]:
     }
 
 
-class GapSlider:
+class RingSlider:
     """Where a clean point counts as inside (gap below one half), and the gap curve of the validation points.
 
     The axis of the curve follows its height.
