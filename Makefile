@@ -2,9 +2,12 @@
 .POSIX:
 PYTHON = python3
 RUN = PYTHONPATH= PYTHONNOUSERSITE=1 .venv/bin/python
+# Tests run in two processes, a file of them in one, the longest first (tests/conftest.py).
+TWO = -n 2 --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo "make book    install into .venv, execute every notebook, build the pages, say where they are"
+	@echo "make quick   style, types, and the tests that take under a second: for every change"
 	@echo "make test    install what tests need, check style and types, run every test"
 	@echo "make setup   install only what the two above need"
 	@echo "make smoke   run every chapter in its smoke profile and report the seconds each takes"
@@ -18,10 +21,15 @@ help:
 book: .venv-book
 	@$(RUN) tools/build_book.py
 
-test: .venv-test
+test: style
+	$(RUN) -m pytest $(TWO) --durations=10 --durations-min=1
+
+quick: style
+	$(RUN) -m pytest $(TWO) -q -m "not slow"
+
+style: .venv-test
 	$(RUN) -m ruff check diffnotes tests tools notebooks
 	$(RUN) -m mypy
-	$(RUN) -m pytest
 
 setup: .venv-test
 	@echo "Ready: .venv has everything that 'make test' and 'make book' need."
@@ -58,4 +66,4 @@ has-python:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "Error: there is no $(PYTHON); install Python 3.11 or newer, or name yours: make PYTHON=python3.12" >&2; exit 1; }
 
-.PHONY: help book test setup smoke status readme strip bench clean .venv-book .venv-test has-python
+.PHONY: help book test quick style setup smoke status readme strip bench clean .venv-book .venv-test has-python

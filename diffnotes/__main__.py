@@ -80,7 +80,7 @@ def status(options: argparse.Namespace) -> int:
         for row in found:
             print(
                 f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}\n"
-                f"         figures: {', '.join(row.figures)}"
+                f"         figures: {', '.join(name.partition('#')[2] for name in row.figures)}"
             )
             if row.command:
                 print(f"         heavier: `{row.command}` ({row.cost})")

@@ -1,4 +1,4 @@
-"""What samples and denoisers are judged by: copies of training data, errors, and distances between sets.
+"""What samples and denoisers are judged by: memorized samples, errors, and distances between sets.
 
 Everything is measured in full precision (no TF32) and, except for the search for candidates, in float64.
 """
@@ -23,7 +23,7 @@ from diffnotes.base.runtime import (
     uniforms,
 )
 from diffnotes.base.shapes import Float, Int, Num, Tensor
-from diffnotes.posterior import Data, Points, half_squares, points, squared_distances
+from diffnotes.posterior import Data, Support, half_squares, squared_distances
 
 _CANDIDATES = 8  # points per row that the first search keeps
 _Z = 1.959963984540054  # 97.5 % of a standard normal lies below
@@ -38,7 +38,7 @@ class Estimate:
     high: float
 
 
-# -------------------------------------------------------------------------------------------------- copies
+# ------------------------------------------------------------------------------------------ memorized samples
 
 
 @dataclass(frozen=True)
@@ -59,22 +59,22 @@ def neighbours(x: Num[Tensor, "m ..."], data: Data) -> Neighbours:
     Raises UserError for fewer than 2 points, a wrong type or shape, or NaN anywhere: a missing sample is an
     error, never "not a copy".
     """
-    set_ = points(data)
-    if set_.count < 2:
+    support = Support.of(data)
+    if support.count < 2:
         raise UserError("The data hold 1 point, but a second-nearest one is needed; give at least 2.")
     _check_samples(x, "The samples", (len(x), *data.shape[1:]))
     flat = x.detach().reshape(len(x), -1)
     distance = torch.empty(len(x), 2, dtype=torch.float64, device=x.device)
     index = torch.empty(len(x), 2, dtype=torch.int64, device=x.device)
-    todo, width = torch.arange(len(x), device=x.device), min(_CANDIDATES, set_.count)
+    todo, width = torch.arange(len(x), device=x.device), min(_CANDIDATES, support.count)
     with full_precision(), torch.no_grad():
         while len(todo):
             doubtful = []
             rows = rows_within(memory_budget(x.device), 40 * width + 24 * flat.shape[1], len(todo))
             for part in todo.split(rows):
-                distance[part], index[part], sure = _two_nearest(flat[part], set_, width)
+                distance[part], index[part], sure = _two_nearest(flat[part], support, width)
                 doubtful.append(part[~sure])
-            todo, width = torch.cat(doubtful), min(8 * width, set_.count)
+            todo, width = torch.cat(doubtful), min(8 * width, support.count)
     return Neighbours(distance, index)
 
 
@@ -90,33 +90,33 @@ def _check_samples(x: Tensor, name: str, shape: tuple[int, ...]) -> None:
         raise UserError(f"{name} contain NaN or infinite values; a missing sample is an error.")
 
 
-def _two_nearest(x: Tensor, set_: Points, width: int) -> tuple[Tensor, Tensor, Tensor]:
+def _two_nearest(x: Tensor, support: Support, width: int) -> tuple[Tensor, Tensor, Tensor]:
     """Distance [m, 2] and index [m, 2] among the `width` best candidates, and whether no other can win [m].
 
     At least two candidates truly score above the second-best found score less the bound on rounding, and all
     other points below the last found score plus the bound.
     """
-    y = set_.centred(x)
+    y = support.centred(x)
     norms = torch.linalg.vector_norm(y, dim=1)
     if not torch.isfinite(norms.square()).all():
         raise UserError("The samples contain huge values (beyond 1e18); rescale them or make them again.")
-    score, index, radius = _candidates(y, set_, width)
-    sure = (score[:, 1] - score[:, -1]).double() > 2 * set_.rounding(norms, radius)
+    score, index, radius = _candidates(y, support, width)
+    sure = (score[:, 1] - score[:, -1]).double() > 2 * support.rounding(norms, radius)
     index = index.sort(1).values  # so that the first of equals is the first in the data
     row = torch.arange(len(x), device=x.device).repeat_interleave(width)
-    distance = squared_distances(set_, x.double(), row, index.flatten()).view(-1, width).sqrt()
+    distance = squared_distances(support, x.double(), row, index.flatten()).view(-1, width).sqrt()
     distance, order = distance.sort(dim=1, stable=True)
-    return distance[:, :2], index.gather(1, order[:, :2]), sure | (width == set_.count)
+    return distance[:, :2], index.gather(1, order[:, :2]), sure | (width == support.count)
 
 
-def _candidates(y: Tensor, set_: Points, width: int) -> tuple[Tensor, Tensor, float]:
+def _candidates(y: Tensor, support: Support, width: int) -> tuple[Tensor, Tensor, float]:
     """The `width` best y.y_i - |y_i|^2/2 of each row, best first, with their i, and the largest |y_i|."""
     best = torch.full((len(y), width), -math.inf, device=y.device)
     index = torch.zeros(len(y), width, dtype=torch.int64, device=y.device)
     longest = 0.0
     size = 16 * MEBIBYTE if y.device.type == "cpu" else memory_budget(y.device) // 4
-    for part in blocks(set_.count, set_.tile_rows):
-        tile = set_.tile(part, y.device)
+    for part in blocks(support.count, support.tile_rows):
+        tile = support.tile(part, y.device)
         half = half_squares(tile)
         longest = max(longest, float(half.max()))
         for rows in blocks(len(y), rows_within(size, 4 * len(tile), len(y))):

@@ -11,6 +11,7 @@ import abc
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from diffnotes.base.errors import UserError
@@ -209,4 +210,4 @@ def noise_levels(count: int, low: float = 0.002, high: float = 80.0) -> Float[Te
     """`count` noise levels from low to high, evenly spaced in ln sigma, float64 [l]."""
     if count < 2 or not 0 < low < high < math.inf:
         raise UserError(f"Noise levels need count >= 2 and 0 < low < high, not {count}, {low} and {high}.")
-    return torch.logspace(math.log10(low), math.log10(high), count, dtype=torch.float64)
+    return torch.from_numpy(np.geomspace(low, high, count))  # its ends are exact, unlike torch.logspace

@@ -91,7 +91,7 @@ def guided(good: Denoiser, bad: Denoiser, weight: float) -> Denoiser:
 
 
 @dataclass(frozen=True)
-class State:
+class SamplerState:
     """A point of a trajectory: time, noise ratio, x_t, and what it would give if stopped here, E[x0|x_t]."""
 
     t: float
@@ -106,8 +106,8 @@ def trajectory(
     times: Float[Tensor, "l"],
     process: Process | None = None,
     solver: str = "heun",
-) -> Iterator[State]:
-    """Solve the ODE of `process` (default VE) from x at times[0]; yield a State at each of the times.
+) -> Iterator[SamplerState]:
+    """Solve the ODE of `process` (default VE) from x at times[0]; yield a SamplerState at each of the times.
 
     Euler: x += (t' - t) v(x, t). Heun: the average of v there and at the Euler point (Karras et al. 2022,
     Algorithm 1), except for a step to t' = 0, where v is not defined. At time 0, denoised = x. The state has
@@ -132,7 +132,9 @@ def _check_times(times: Tensor, process: Process) -> None:
         raise UserError(f"Nothing of the data is left at time {first}; start below it, as flow_times does.")
 
 
-def _states(denoise: Denoiser, x: Tensor, times: Tensor, process: Process, heun: bool) -> Iterator[State]:
+def _states(
+    denoise: Denoiser, x: Tensor, times: Tensor, process: Process, heun: bool
+) -> Iterator[SamplerState]:
     for t, after in itertools.pairwise(times):
         state = _state(denoise, x, t, process)
         yield state
@@ -146,11 +148,11 @@ def _states(denoise: Denoiser, x: Tensor, times: Tensor, process: Process, heun:
     yield _state(denoise, x, times[-1], process)
 
 
-def _state(denoise: Denoiser, x: Tensor, t: Tensor, process: Process) -> State:
+def _state(denoise: Denoiser, x: Tensor, t: Tensor, process: Process) -> SamplerState:
     if t == 0:
-        return State(0.0, 0.0, x, x)
+        return SamplerState(0.0, 0.0, x, x)
     scaled, ratio = process.to_ve(x, t)
-    return State(float(t), float(ratio), x, denoise(scaled, float(ratio)))
+    return SamplerState(float(t), float(ratio), x, denoise(scaled, float(ratio)))
 
 
 def initial_noise(

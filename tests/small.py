@@ -37,6 +37,5 @@ EXPERIMENT = store.Experiment(
     compute=compute,
     seconds={"smoke": 1, "laptop": 2, "paper": 9000},
     shown=({"kind": "x"}, {"kind": "y"}),
-    figures=("line",),
     machine={"paper": "one H200"},
 )

@@ -97,7 +97,7 @@ def test_the_memory_at_hand_does_not_change_neighbours(monkeypatch: pytest.Monke
     whole = neighbours(x, data)
     monkeypatch.setattr(metrics, "memory_budget", lambda where: 1)
     monkeypatch.setattr(metrics, "MEBIBYTE", 1000)
-    monkeypatch.setattr("diffnotes.points.MEBIBYTE", 100)
+    monkeypatch.setattr("diffnotes.posterior.support.MEBIBYTE", 100)
     small = neighbours(x, data)
     torch.testing.assert_close(small.distance, whole.distance, rtol=1e-13, atol=0)
     assert torch.equal(small.index, whole.index)

@@ -51,6 +51,7 @@ def kernel_environment() -> dict[str, str]:
         "JUPYTER_RUNTIME_DIR": str(ROOT / "_build" / "kernels"),
         "IPYTHONDIR": str(ROOT / "_build" / "ipython"),
         "PYTHONNOUSERSITE": "1",
+        "DIFFNOTES_PAGES": "1",  # sliders for readers without a kernel, links from page to page
     }
 
 

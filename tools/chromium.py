@@ -106,6 +106,10 @@ class Browser:
         """Show the next pages "light" or "dark", as the reader's choice in an earlier visit would."""
         self.run("localStorage.mode = localStorage.theme = arguments[0]", theme)
 
+    def set_media(self, media: str) -> None:
+        """Show pages as on "screen" or as in "print"."""
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media})
+
     def requests(self) -> list[str]:
         """Addresses asked for since the last call or the last `open`."""
         messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]

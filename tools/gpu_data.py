@@ -2,7 +2,7 @@
 
 CIFAR-10 has 60,000 images, and a run of the book uses a few thousand: the first n of a permutation of the
 whole set for each seed. A machine that has this part instead of the official files computes the same records
-under the same keys; see `diffnotes.data_part`.
+under the same keys; see `diffnotes.data.part`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from diffnotes import data
 from diffnotes.chapters.gap import experiment as network_gap
 from diffnotes.chapters.memorization import experiment as memorization
 from diffnotes.data import part as data_part
+from diffnotes.data.sets import permutation
 
 Use = tuple[str, str, int, int]  # data set, split, how many, seed: as `data.load` is asked
 
@@ -56,7 +57,7 @@ def bring(wanted: Iterable[tuple[str, Any]], folder: Path) -> list[Path]:
 
 def _part(name: str, split: str, asked: list[Use]) -> data_part.Part:
     whole = data.load(name, split=split)
-    chosen = [data.permutation(len(whole), seed)[:n] for _, _, n, seed in asked]
+    chosen = [permutation(len(whole), seed)[:n] for _, _, n, seed in asked]
     places = np.unique(np.concatenate(chosen))
     taken = whole.taken(places)
     return data_part.Part(len(whole), whole.fingerprint, places, taken.values.numpy(), taken.labels.numpy())

@@ -22,7 +22,7 @@ from diffnotes.base.errors import UserError
 from diffnotes.store import records
 from diffnotes.train import checkpoints
 
-PREFIX = 32  # bytes of SHA-256 before a checkpoint, see diffnotes.checkpoints
+PREFIX = 32  # bytes of SHA-256 before a checkpoint, see diffnotes.train.checkpoints
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffnotes import store
-from diffnotes.chapters import every, find
+from diffnotes.chapters import every, find, pages
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Row:
     profile: str
     state: str
     reason: str
-    figures: tuple[str, ...]
+    figures: tuple[str, ...]  # "page#figure", of all settings of the experiment together
     command: str = ""  # makes a heavier profile that nobody has pinned yet
     cost: str = ""  # of that command
 
@@ -30,8 +30,12 @@ class Row:
 
 def rows(name: str | None = None) -> list[Row]:
     """The state of everything that the book shows, or of one experiment."""
-    experiments = [find(name)] if name else every()
-    return [_row(experiment, shown) for experiment in experiments for shown in experiment.shown]
+    experiments, figures = [find(name)] if name else every(), pages.figures()
+    return [
+        _row(experiment, shown, figures.get(experiment.name, ()))
+        for experiment in experiments
+        for shown in experiment.shown
+    ]
 
 
 def checked(record: store.Record) -> store.Record:
@@ -48,7 +52,7 @@ def pinned() -> list[store.Record]:
     return found
 
 
-def _row(experiment: store.Experiment, shown: Mapping[str, Any]) -> Row:
+def _row(experiment: store.Experiment, shown: Mapping[str, Any], figures: tuple[str, ...]) -> Row:
     """The pinned record of the best profile under these settings, or why there is none."""
     settings = experiment.twin.settings(shown)
     record = None
@@ -63,7 +67,7 @@ def _row(experiment: store.Experiment, shown: Mapping[str, Any]) -> Row:
         found = store.State("stale", f"cannot be checked ({type(error).__name__}: {error})")
     profile = record.profile if record else "-"
     heavier = _heavier(experiment, settings, profile)
-    return Row(experiment.name, settings, profile, found.name, found.reason, experiment.figures, *heavier)
+    return Row(experiment.name, settings, profile, found.name, found.reason, figures, *heavier)
 
 
 def _heavier(experiment: store.Experiment, settings: Mapping[str, Any], have: str) -> tuple[str, str]:

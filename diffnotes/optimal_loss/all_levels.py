@@ -9,12 +9,13 @@ w_i D_i: no posterior mean is formed.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 
 from diffnotes.base.runtime import MEBIBYTE, blocks, rows_within
 from diffnotes.base.shapes import Float, Int, Tensor
-from diffnotes.posterior import Points, true_pairs
+from diffnotes.posterior import Support, half_squares, true_pairs
 
 _SEGMENT = 1 << 16  # data points whose D and H are held at a time
 _MARGIN = 40.0  # dropped weights sum to at most exp(-40) of the source's own
@@ -22,8 +23,42 @@ _FLOOR = -87.0  # exponentials below it are subnormal float32 numbers: slow, and
 _NEAR = 1e4  # D below this many rounding errors is formed again in float64
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A data set and what all draws need of it."""
+
+    support: Support
+    half: Float[Tensor, "n"]  # half squares in the frame of the tiles
+    centre: Float[Tensor, "d"]  # mean in that frame, float64
+    variance: float  # in data units, summed over dimensions
+
+    def part(self, members: Int[Tensor, "k"]) -> Prepared:
+        """These points alone."""
+        return prepare(Support.of(self.support.raw[members.to(self.support.raw.device)]))
+
+    def mean_square(self) -> float:
+        """Mean of |x_i|^2, in data units; float64, since what is subtracted may be nearly as large."""
+        support, where = self.support, self.half.device
+        parts = blocks(support.count, support.tile_rows)
+        tiles = (support.uncentred(support.tile(part, where)) for part in parts)
+        return sum(float(tile.square().sum()) for tile in tiles) / support.count
+
+
+def prepare(support: Support) -> Prepared:
+    """One pass over the data."""
+    where = support.raw.device
+    halves, total = [], torch.zeros(support.raw.shape[1], dtype=torch.float64, device=where)
+    for part in blocks(support.count, support.tile_rows):
+        tile = support.tile(part, where)
+        halves.append(half_squares(tile))
+        total += tile.sum(0).double()
+    half, centre = torch.cat(halves), total / support.count
+    variance = 2 * float(half.double().mean()) - float(centre.square().sum())
+    return Prepared(support, half, centre, max(0.0, variance) * support.scale**2)
+
+
 def pairwise_losses(
-    set_: Points,
+    support: Support,
     half: Float[Tensor, "n"],
     source: Int[Tensor, "m"],
     noise: Float[Tensor, "m r d"],
@@ -33,61 +68,63 @@ def pairwise_losses(
     products).
 
     half [n] are the `half_squares` of the set, sigmas the noise levels in any order; float64 [m, r, l].
-    Points whose log-weight has fallen below -(ln n + 40) are dropped at all smaller sigma: as a function
+    Support whose log-weight has fallen below -(ln n + 40) are dropped at all smaller sigma: as a function
     of 1/sigma it is a parabola through 0 that opens downward, so it cannot rise again. That changes a
     result by at most exp(-40) max D/2. Weights are float32 otherwise: relative error about 1e-5 per draw.
     """
     order = torch.argsort(sigmas, descending=True)
-    rates = (set_.scale / sigmas[order]).tolist()
+    rates = (support.scale / sigmas[order]).tolist()
     shape = (len(source), 2 * noise.shape[1], len(rates))
     weight, moment = torch.zeros(2, *shape, dtype=torch.float64, device=noise.device)
     size = 1 << (17 if noise.device.type == "cpu" else 26)
-    for part in blocks(set_.count, _SEGMENT):
-        a, h = products(set_, half, source, noise, part)
+    for part in blocks(support.count, _SEGMENT):
+        a, h = products(support, half, source, noise, part)
         step = max(1, size // (shape[1] * a.shape[1]))
         for rows in blocks(len(source), step):
             own = int(((source[rows] >= part.start) & (source[rows] < part.stop)).sum())
-            _sum_levels(a[rows], h[rows], rates, weight[rows], moment[rows], own, math.log(set_.count))
+            _sum_levels(a[rows], h[rows], rates, weight[rows], moment[rows], own, math.log(support.count))
     losses = torch.empty(len(source), noise.shape[1], len(rates), dtype=torch.float64, device=noise.device)
-    losses[:, :, order] = (moment / weight).unflatten(1, (-1, 2)).mean(2) * set_.scale**2
+    losses[:, :, order] = (moment / weight).unflatten(1, (-1, 2)).mean(2) * support.scale**2
     return losses
 
 
-def sources_per_batch(set_: Points, noises: int, budget: int) -> int:
+def sources_per_batch(support: Support, noises: int, budget: int) -> int:
     """How many sources' noises and products fit in a quarter of `budget` bytes, at most 4,096."""
-    width = min(set_.count, _SEGMENT) + 4 * set_.raw.shape[1]
+    width = min(support.count, _SEGMENT) + 4 * support.raw.shape[1]
     return rows_within(budget // 4, 4 * (1 + noises) * width, 4096)
 
 
-def products(set_: Points, half: Tensor, source: Tensor, noise: Tensor, part: slice) -> tuple[Tensor, Tensor]:
+def products(
+    support: Support, half: Tensor, source: Tensor, noise: Tensor, part: slice
+) -> tuple[Tensor, Tensor]:
     """a = D/2 [m, k] and h = H [m, r, k], in stored units, for the data points in `part`."""
     where, count = noise.device, part.stop - part.start
-    y, e = set_.tile(source.to(set_.raw.device), where), noise.flatten(0, 1)
+    y, e = support.tile(source.to(support.raw.device), where), noise.flatten(0, 1)
     offset = (noise.double() * y.double()[:, None]).sum(2).flatten().float()
     a = torch.empty(len(y), count, device=where)
     h = torch.empty(len(e), count, device=where)
-    for inner in blocks(count, set_.tile_rows):
+    for inner in blocks(count, support.tile_rows):
         outer = slice(part.start + inner.start, part.start + inner.stop)
-        tile = set_.tile(outer, where)
+        tile = support.tile(outer, where)
         a[:, inner] = torch.addmm(half[outer], y, tile.T, alpha=-1)
         h[:, inner] = torch.addmm(offset[:, None], e, tile.T, alpha=-1)
     a.add_(half[source][:, None]).clamp_(min=0.0)
     h = h.unflatten(0, noise.shape[:2])
-    _refine(a, h, set_, half, source, noise, part.start)
+    _refine(a, h, support, half, source, noise, part.start)
     return a, h
 
 
 def _refine(
-    a: Tensor, h: Tensor, set_: Points, half: Tensor, source: Tensor, noise: Tensor, start: int
+    a: Tensor, h: Tensor, support: Support, half: Tensor, source: Tensor, noise: Tensor, start: int
 ) -> None:
     """Form D and H of close points again, as float64 differences; the source's own become exactly 0."""
     norms = (2 * half[source]).sqrt()
-    limit = _NEAR * set_.rounding(norms, math.sqrt(2 * float(half.max())))
+    limit = _NEAR * support.rounding(norms, math.sqrt(2 * float(half.max())))
     row, column = true_pairs(a <= limit.float()[:, None])
-    step = rows_within(32 * MEBIBYTE, 16 * set_.raw.shape[1], max(1, len(row)))
+    step = rows_within(32 * MEBIBYTE, 16 * support.raw.shape[1], max(1, len(row)))
     for at in blocks(len(row), step):
         i, j = row[at], column[at]
-        gap = (set_.rows(source[i], a.device) - set_.rows(j + start, a.device)) / set_.scale
+        gap = (support.rows(source[i], a.device) - support.rows(j + start, a.device)) / support.scale
         a[i, j] = (gap.square().sum(1) / 2).float()
         h[i, :, j] = torch.einsum("krd,kd->kr", noise[i].double(), gap).float()
 

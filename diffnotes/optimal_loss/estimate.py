@@ -14,43 +14,27 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from tqdm import tqdm
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, memory_budget, normals, permutation
-from diffnotes.base.shapes import Float, Int, Tensor
-from diffnotes.optimal_loss.all_levels import pairwise_losses, sources_per_batch
+from diffnotes.base.shapes import Array, Float, Int, Tensor
+from diffnotes.optimal_loss.all_levels import Prepared, pairwise_losses, prepare, sources_per_batch
 from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, sums_of
-from diffnotes.optimal_loss.subsets import (
-    READOUTS,
-    neighbour_scan,
-    random_others,
-    scan_subsets,
-    shared_others,
-)
-from diffnotes.posterior import Data, Points, half_squares, points, posterior
+from diffnotes.optimal_loss.subsets import Scan, random_others, rows_at_once, scan_subsets
+from diffnotes.posterior import Data, Support, posterior
 
 EXACT = ("pairwise", "full")
 ESTIMATORS = (*EXACT, "snis", "dol", "cdol", "neighbours")
 DRAWS = 4096  # sources drawn unless told otherwise; rounded up to whole passes over smaller data
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """A data set and what all draws need of it."""
-
-    set_: Points
-    half: Tensor  # [n] half squares in the frame of the tiles
-    centre: Tensor  # [d] mean in that frame, float64
-    variance: float  # in data units
-
-
-_Estimator = Callable[[_Problem, range, Tensor, Tensor, Tensor], list[Tensor]]
-"""(problem, draws, source [m], noise [m, r, d], sigmas [l]) -> losses [m, r, l], one tensor per variant."""
+_Estimator = Callable[[Prepared, range, Tensor, Tensor, Tensor], Tensor]
+"""(prepared, draws, source [m], noise [m, r, d], sigmas [l]) -> losses [m, r, l]."""
 
 
 def optimal_loss(
@@ -69,7 +53,7 @@ def optimal_loss(
 
     data [n, ...] float32, or uint8 where pixel p stands for p/127.5 - 1; n equally likely points.
     estimator:
-      "pairwise"    exact in the data, all levels from one pass (see `pairwise`);
+      "pairwise"    exact in the data, all levels from one pass (see `all_levels`);
       "full"        exact, one posterior mean per level (Eq. 9);
       "dol"         the posterior over `subset` points, the source among them (Eq. 10): the optimal loss of a
                     random subset of that size, too small for the whole data;
@@ -86,7 +70,7 @@ def optimal_loss(
     Raises UserError for a wrong type, shape or value.
     """
     options = functools.partial(accumulate, estimator=estimator, correction=correction, progress=progress)
-    count = points(data).count
+    count = Support.of(data).count
     if labels is not None and labels.shape != (count,):
         raise UserError(f"labels must be one per point, [{count}], not {list(labels.shape)}.")
     if estimator in EXACT and subset is not None:
@@ -118,95 +102,62 @@ def accumulate(
     Slices that cover 0..N add up to the sums of N draws, whatever the cuts, up to the rounding of float32
     products.
     """
-    set_ = points(data)
+    support = Support.of(data)
     if estimator in EXACT and subset is not None:
-        data, _ = _part(data, None, _whole(subset, "subset", most=set_.count), seed)
-        set_, subset = points(data), None
-    losses = _estimator(estimator, subset, correction, set_.count, seed)
+        data, _ = _part(data, None, _whole(subset, "subset", most=support.count), seed)
+        support, subset = Support.of(data), None
+    losses = _estimator(estimator, subset, correction, support.count, seed)
     origin = f"{estimator}, subset {subset}, correction {correction}, seed {seed}"
-    return replace(_accumulate(set_, sigmas, draws, losses, seed, progress)[0], origin=origin)
-
-
-def accumulate_corrections(
-    data: Data,
-    sigmas: Float[Tensor, "l"],
-    draws: range,
-    *,
-    subset: int,
-    corrections: Sequence[float],
-    readout: str = "AB",
-    shared: bool = False,
-    seed: int = 0,
-    progress: bool = False,
-) -> list[LossSums]:
-    """cDOL for every correction C at the cost of one: 1 is DOL, infinity is SNIS over the L - 1 other points.
-
-    subset: L, the source included. readout: see `subset_loss.Scan.losses`. shared: one subset for all
-    draws rather than a fresh one for each; the standard errors then hold given that subset.
-    """
-    set_ = points(data)
-    if readout not in READOUTS:
-        raise UserError(f'Unknown readout "{readout}"; choose one of {", ".join(READOUTS)}.')
-    chosen = [_correction(value) for value in corrections]
-    losses = _corrected(_size(subset, set_.count), chosen, readout, shared, seed)
-    origin = f"cdol, subset {subset}, readout {readout}, shared {shared}, seed {seed}, correction"
-    sums = _accumulate(set_, sigmas, draws, losses, seed, progress)
-    return [replace(one, origin=f"{origin} {value}") for one, value in zip(sums, chosen, strict=True)]
+    return replace(_accumulate(support, sigmas, draws, losses, seed, progress), origin=origin)
 
 
 def _accumulate(
-    set_: Points, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
-) -> list[LossSums]:
+    support: Support, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
+) -> LossSums:
     levels = _check_levels(sigmas)
     if not isinstance(draws, range) or draws.step != 1 or draws.start < 0 or len(draws) == 0:
         raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
-    where = set_.raw.device
-    sums: list[LossSums] = []
+    where = support.raw.device
+    sums: LossSums | None = None
     bar = tqdm(total=len(draws), unit="source", disable=not progress)
     with full_precision(), torch.no_grad(), bar:
-        problem = _prepare(set_)
-        for part in blocks(len(draws), sources_per_batch(set_, NOISES, memory_budget(where))):
-            source, noise = _draw(set_, draws[part], seed)
-            control = _control(problem, source)
-            found = losses(problem, draws[part], source, noise, levels.to(where))
-            more = [sums_of(f, control, draws[part], levels, set_.count, problem.variance) for f in found]
-            sums = [a + b for a, b in zip(sums, more, strict=True)] if sums else more
+        prepared = prepare(support)
+        for part in blocks(len(draws), sources_per_batch(support, NOISES, memory_budget(where))):
+            source, noise = _draw(support, draws[part], seed)
+            found = losses(prepared, draws[part], source, noise, levels.to(where))
+            control = _control(prepared, source)
+            more = sums_of(found, control, draws[part], levels, support.count, prepared.variance)
+            sums = more if sums is None else sums + more
             bar.update(len(source))
+    assert sums is not None  # there is at least one draw
     return sums
 
 
 # ------------------------------------------------------------------------------------------------- estimators
 
 
-def _pairwise(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
-    return [pairwise_losses(problem.set_, problem.half, source, noise, sigmas)]
+def _pairwise(prepared: Prepared, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
+    return pairwise_losses(prepared.support, prepared.half, source, noise, sigmas)
 
 
-def _full(problem: _Problem, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> list[Tensor]:
+def _full(prepared: Prepared, _: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
     """|x0 - E[x0|x]|^2 with the posterior mean over all data."""
-    set_ = problem.set_
-    x0 = set_.rows(source, noise.device)[:, None]
+    support = prepared.support
+    x0 = support.rows(source, noise.device)[:, None]
     losses = torch.empty(*noise.shape[:2], len(sigmas), dtype=torch.float64, device=noise.device)
     for level, sigma in enumerate(sigmas.tolist()):
         x = x0 + sigma * noise.double()
-        mean = posterior(x.flatten(0, 1), sigma, set_.raw).mean.view_as(x)
+        mean = posterior(x.flatten(0, 1), sigma, support.raw).mean.view_as(x)
         losses[:, :, level] = (x0 - mean).square().sum(2)
-    return [losses]
+    return losses
 
 
-def _corrected(size: int, corrections: list[float], readout: str, shared: bool, seed: int) -> _Estimator:
-    """cDOL with L = `size` for each correction."""
+def _corrected(size: int, correction: float, seed: int) -> _Estimator:
+    """cDOL with L = `size`, a fresh subset for every draw and noise."""
 
-    def losses(
-        problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
-    ) -> list[Tensor]:
-        count, own = problem.set_.count, source.cpu().numpy()
-        if shared:
-            others = shared_others(count, own, NOISES, size - 1, seed)
-        else:
-            others = random_others(count, own, draws, NOISES, size - 1, seed)
-        scan = scan_subsets(problem.set_, source, noise, torch.from_numpy(others).to(source.device), sigmas)
-        return [scan.losses(correction, readout) for correction in corrections]
+    def losses(prepared: Prepared, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
+        others = random_others(prepared.support.count, source.cpu().numpy(), draws, NOISES, size - 1, seed)
+        return _scanned(prepared, source, noise, others, sigmas).losses(correction, "AB")
 
     return losses
 
@@ -214,20 +165,25 @@ def _corrected(size: int, corrections: list[float], readout: str, shared: bool, 
 def _neighbours(size: int, seed: int) -> _Estimator:
     """The L/2 nearest points of x, and L/2 random ones that stand for all others."""
 
-    def losses(
-        problem: _Problem, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor
-    ) -> list[Tensor]:
-        set_, nearest = problem.set_, size // 2
-        tail = random_others(set_.count, source.cpu().numpy(), draws, NOISES, size - nearest, seed)
-        found = []
-        for one in range(len(source)):  # one at a time: a draw ranks all points at every level
-            i = slice(one, one + 1)
-            others = torch.from_numpy(tail[i]).to(source.device)
-            scan = neighbour_scan(set_, problem.half, source[i], noise[i], others, nearest, sigmas)
-            found.append(scan.losses(math.inf, "AB"))
-        return [torch.cat(found)]
+    def losses(prepared: Prepared, draws: range, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
+        count, rest = prepared.support.count, size - size // 2
+        tail = random_others(count, source.cpu().numpy(), draws, NOISES, rest, seed)
+        return _scanned(prepared, source, noise, tail, sigmas, size // 2).losses(math.inf, "AB")
 
     return losses
+
+
+def _scanned(
+    prepared: Prepared, source: Tensor, noise: Tensor, others: Array, sigmas: Tensor, nearest: int = 0
+) -> Scan:
+    """The scan of one subset for each draw and noise, [m, r, l]; with `nearest` points it is their tail."""
+    rows, noises = source.repeat_interleave(noise.shape[1]), noise.flatten(0, 1)
+    chosen = torch.from_numpy(others).flatten(0, 1).to(source.device)
+    parts = []
+    for part in blocks(len(rows), rows_at_once(prepared.support, chosen.shape[1] if nearest == 0 else None)):
+        subset, near = ([chosen[part]], []) if nearest == 0 else ([], [(nearest, chosen[part])])
+        parts.append(scan_subsets(prepared, rows[part], noises[part], subset, sigmas, near))
+    return Scan(*(torch.cat(each)[:, 0].unflatten(0, noise.shape[:2]) for each in zip(*parts, strict=True)))
 
 
 def _estimator(name: str, subset: int | None, correction: float | None, count: int, seed: int) -> _Estimator:
@@ -244,7 +200,7 @@ def _estimator(name: str, subset: int | None, correction: float | None, count: i
         return _neighbours(size, seed)
     default = {"snis": math.inf, "dol": 1.0, "cdol": 4 * count / size}
     chosen = default[name] if correction is None else _correction(correction)
-    return _corrected(size, [chosen], "AB", False, seed)
+    return _corrected(size, chosen, seed)
 
 
 def _size(subset: int, count: int) -> int:
@@ -262,35 +218,23 @@ def _correction(value: float) -> float:
 # ------------------------------------------------------------------------------------------------------ draws
 
 
-def _prepare(set_: Points) -> _Problem:
-    where = set_.raw.device
-    halves, total = [], torch.zeros(set_.raw.shape[1], dtype=torch.float64, device=where)
-    for part in blocks(set_.count, set_.tile_rows):
-        tile = set_.tile(part, where)
-        halves.append(half_squares(tile))
-        total += tile.sum(0).double()
-    half, centre = torch.cat(halves), total / set_.count
-    variance = 2 * float(half.double().mean()) - float(centre.square().sum())
-    return _Problem(set_, half, centre, max(0.0, variance) * set_.scale**2)
-
-
-def _draw(set_: Points, draws: range, seed: int) -> tuple[Tensor, Tensor]:
+def _draw(support: Support, draws: range, seed: int) -> tuple[Tensor, Tensor]:
     """Sources [m] (positions in the data) and noises [m, NOISES, d] of these draws."""
     orders = {
-        turn: permutation(seed, "optimal loss, order of sources", set_.count, turn)
-        for turn in range(draws.start // set_.count, draws[-1] // set_.count + 1)
+        turn: permutation(seed, "optimal loss, order of sources", support.count, turn)
+        for turn in range(draws.start // support.count, draws[-1] // support.count + 1)
     }
-    source = torch.tensor([int(orders[j // set_.count][j % set_.count]) for j in draws])
+    source = torch.tensor([int(orders[j // support.count][j % support.count]) for j in draws])
     index = range(NOISES * draws.start, NOISES * draws.stop)
-    noise = normals(seed, "optimal loss, noise", index, (set_.raw.shape[1],))
-    where = set_.raw.device
+    noise = normals(seed, "optimal loss, noise", index, (support.raw.shape[1],))
+    where = support.raw.device
     return source.to(where), noise.unflatten(0, (-1, NOISES)).to(where)
 
 
-def _control(problem: _Problem, source: Tensor) -> Tensor:
+def _control(prepared: Prepared, source: Tensor) -> Tensor:
     """(|x0 - mean|^2 - variance)/2 [m]: half the mean squared distance to all points, less its mean."""
-    y = problem.set_.tile(source, source.device).double()
-    return ((y - problem.centre).square().sum(1) * problem.set_.scale**2 - problem.variance) / 2
+    y = prepared.support.tile(source, source.device).double()
+    return ((y - prepared.centre).square().sum(1) * prepared.support.scale**2 - prepared.variance) / 2
 
 
 def _default_draws(count: int) -> int:

@@ -36,7 +36,8 @@ class LossCurve:
 
 @dataclass(frozen=True)
 class LossSums:
-    """Sums over draws j of z_j = (y_j [l], c_j) and of its products; all float64.
+    """The sufficient statistics of a curve: sums over draws j of z_j = (y_j [l], c_j) and of its products,
+    all float64.
 
     y_j is the mean over the draw's noises of its loss at each level, c_j = (|x0 - mean|^2 - variance)/2
     the control variate, whose mean over the data is 0, and `noise` the sum of (y_j1 - y_j2)(y_j1 -
@@ -163,13 +164,25 @@ def _estimate(sums: LossSums) -> tuple[Array, Array]:
     return mean[:levels] - slope * mean[levels], covariance
 
 
-def _area(sigma: Array, mean: Array, covariance: Array, variance: float) -> tuple[float, float]:
-    if len(sigma) < 2:
-        return math.nan, math.nan
+def area(sigma: Array, loss: Array, limit: Array | np.floating | float) -> Array | np.floating:
+    """Integral of loss/sigma^2 over ln sigma along the last axis of loss [..., l], in nats: the trapezoid
+    over the levels, and the tail above them, where the loss is taken to be `limit`.
+    """
+    return loss @ _area_weights(sigma) + limit / (2 * sigma.max() ** 2)
+
+
+def _area_weights(sigma: Array) -> Array:
     order = np.argsort(sigma)
     logs = np.log(sigma[order])
     width = np.zeros(len(sigma))
     width[order] = (np.diff(logs, prepend=logs[0]) + np.diff(logs, append=logs[-1])) / 2
-    weight = width / sigma**2
+    return width / sigma**2
+
+
+def _area(sigma: Array, mean: Array, covariance: Array, variance: float) -> tuple[float, float]:
+    """The area of a curve and its standard error; NaN for a single level."""
+    if len(sigma) < 2:
+        return math.nan, math.nan
+    weight = _area_weights(sigma)
     error = math.sqrt(max(0.0, float(weight @ covariance @ weight)))
-    return float(weight @ mean + variance / (2 * sigma.max() ** 2)), error
+    return float(area(sigma, mean, variance)), error

@@ -5,28 +5,34 @@ x0. With the source counted 1/C times beside them, the denoiser is D_C = x0 - (1
 sum_l v_l x_l and w is the source's share: a sigmoid of -ln C and of log-sums that do not depend on C. One
 scan of the subset therefore gives cDOL (Xu et al., arXiv 2506.13763, Eq. 11) for every C, DOL (Eq. 10) as
 C = 1 and SNIS over the others as C = infinity.
+
+The products of a draw with all points that any draw looks at are formed once and serve all its subsets and
+all noise levels. A subset is then a list of log-counts: 0 for a point that is in it, -inf for any other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from diffnotes.base.runtime import MEBIBYTE, blocks, permutation, rows_within, words
+from diffnotes.base.runtime import MEBIBYTE, permutation, rows_within, words
 from diffnotes.base.shapes import Array, Float, Int, Tensor
-from diffnotes.optimal_loss.all_levels import products
-from diffnotes.posterior import Points
+from diffnotes.optimal_loss.all_levels import Prepared, products
+from diffnotes.posterior import Support
 
 READOUTS = ("AB", "PV", "IP", "RES")
+_SMALL = 4096  # points that are scanned whole for every draw
+_SMALL = 4096  # points that are scanned whole for every draw
+_GROUP = 8  # draws whose small subsets are scanned together, as many as a product needs to pay
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a scan of a draw's subset leaves: all [m, r, l], float64, in data units.
+    """What scans of subsets leave: all [m, e, l] for m draws, e subsets, l levels; float64, data units.
 
     log_sum: ln of the subset's weight relative to the source's own; square = |g|^2; inner = <x0, g>;
     distance = sum_l v_l |x0 - x_l|^2.
@@ -37,9 +43,12 @@ class Scan:
     inner: Tensor
     distance: Tensor
 
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.log_sum, self.square, self.inner, self.distance))
+
     def losses(self, correction: float, readout: str) -> Tensor:
         """The loss of D_C read in one of four ways, all unbiased if D_C is the posterior mean (float64
-        [m, r, l]).
+        [m, e, l]).
 
         RES |x0 - D|^2; IP <x0, x0 - D>; AB |x0|^2 - |D|^2 (the paper's, with A on the same draws);
         PV the posterior variance sum_i w_i |x_i|^2 - |D|^2.
@@ -54,35 +63,106 @@ class Scan:
         return inner if readout == "IP" else 2 * inner - residual
 
 
+@dataclass(frozen=True)
+class Draws:
+    """Noisy images beside the points of a set: y [m, d] are their sources in the frame of the tiles, a = D/2
+    and h = H [m, n] their products with all points, in stored units.
+    """
+
+    support: Support
+    y: Tensor
+    a: Tensor
+    h: Tensor
+
+
+def draws_of(prepared: Prepared, source: Int[Tensor, "m"], noise: Float[Tensor, "m d"]) -> Draws:
+    """The products of some draws with all points."""
+    support = prepared.support
+    a, h = products(support, prepared.half, source, noise[:, None], slice(0, support.count))
+    return Draws(support, support.tile(source.to(support.raw.device), noise.device), a, h[:, 0])
+
+
 def scan_subsets(
-    set_: Points,
+    prepared: Prepared,
     source: Int[Tensor, "m"],
-    noise: Float[Tensor, "m r d"],
-    others: Int[Tensor, "m r k"],
+    noise: Float[Tensor, "m d"],
+    others: Sequence[Int[Tensor, "m _"] | None],
     sigmas: Float[Tensor, "l"],
-    log_weight: Float[Tensor, "m r k"] | None = None,
+    near: Sequence[tuple[int, Int[Tensor, "m _"]]] = (),
 ) -> Scan:
-    """Scan the points `others` of each draw and noise, each counted exp(log_weight) times (once if None)."""
-    draws, noises, width = others.shape
-    source = source.repeat_interleave(noises)
-    flat_noise, flat_others = noise.flatten(0, 1), others.flatten(0, 1)
-    extra = torch.zeros(others.shape) if log_weight is None else log_weight
-    extra = extra.to(noise.device).flatten(0, 1)[:, None]
-    rates = (set_.scale / sigmas).float().to(noise.device)[:, None]
-    step = rows_within(32 * MEBIBYTE, 8 * width * noise.shape[2], len(source))
-    parts = []
-    for part in blocks(len(source), step):
-        y = set_.tile(source[part], noise.device)
-        gap = y[:, None] - set_.tile(flat_others[part].flatten(), noise.device).view(len(y), width, -1)
-        square = gap.square().sum(2)[:, None]
-        along = torch.bmm(gap, flat_noise[part][:, :, None])[:, None, :, 0]
-        logits = extra[part] - (square * rates / 2 + along) * rates
-        share = torch.softmax(logits, 2)
-        g = torch.bmm(share, gap).double() * set_.scale
-        x0 = set_.uncentred(y)[:, None]
-        distance = (share * square).sum(2).double() * set_.scale**2
-        parts.append((logits.double().logsumexp(2), g.square().sum(2), (x0 * g).sum(2), distance))
-    return Scan(*(torch.cat(values).unflatten(0, (draws, noises)) for values in zip(*parts, strict=True)))
+    """Scan for each draw, which sees one noise, several subsets of points, at every level.
+
+    `others` are points without the source, None for all of them; `near` are pairs (nearest, tail): see
+    `_near`. Only the points that some draw looks at are read.
+    """
+    lists = [one for one in others if one is not None]
+    if len(lists) == len(others) and not near:
+        members = torch.cat([source, *(one.flatten() for one in lists)]).unique()
+        prepared, source = prepared.part(members), torch.searchsorted(members, source)
+        others = [torch.searchsorted(members, one) for one in lists]
+    drawn = draws_of(prepared, source, noise)
+    counts = [_all_but(source, drawn) if one is None else _only(one, drawn) for one in others]
+    levels = []
+    for sigma in sigmas.tolist():
+        tails = [_near(drawn, sigma, nearest, tail) for nearest, tail in near]
+        levels.append(_scan_level(drawn, sigma, torch.stack([*counts, *tails], 1)))
+    return Scan(*(torch.cat(parts, 2) for parts in zip(*levels, strict=True)))
+
+
+def rows_at_once(support: Support, size: int | None) -> int:
+    """How many draws to scan together: few with small subsets of a large set, else what 96 MiB hold."""
+    if size is not None and max(_GROUP * size, _SMALL) < support.count:
+        return _GROUP
+    return rows_within(96 * MEBIBYTE, 24 * support.count, 4096)
+
+
+def _scan_level(drawn: Draws, sigma: float, counts: Float[Tensor, "m e n"]) -> Scan:
+    """One level, [m, e, 1], for points counted exp(counts) times. All means come from one product."""
+    support = drawn.support
+    rate = support.scale / sigma
+    weight = counts - rate * torch.add(drawn.h, drawn.a, alpha=rate)[:, None]
+    top = weight.amax(2, keepdim=True)
+    total = weight.sub_(top).exp_().sum(2, keepdim=True, dtype=torch.float64)
+    weight /= total.float()
+    mean = _weighted_mean(support, weight.flatten(0, 1)).unflatten(0, weight.shape[:2])
+    g = (drawn.y[:, None] - mean).double() * support.scale
+    x0 = support.uncentred(drawn.y)[:, None]
+    distance = torch.einsum("mek,mk->me", weight, drawn.a).double() * (2 * support.scale**2)
+    parts = ((top + total.log())[:, :, 0], g.square().sum(2), (x0 * g).sum(2), distance)
+    return Scan(*(part[:, :, None] for part in parts))
+
+
+def _weighted_mean(support: Support, weight: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
+    """sum_i weight_i y_i without points that carry less than 1e-8 of the weight in all."""
+    mean = torch.zeros(len(weight), support.raw.shape[1], device=weight.device)
+    alive = (weight.amax(0) > 1e-8 / support.count).nonzero()[:, 0]
+    for part in alive.split(support.tile_rows):
+        mean.addmm_(weight[:, part], support.tile(part.to(support.raw.device), weight.device))
+    return mean
+
+
+def _all_but(source: Tensor, drawn: Draws) -> Float[Tensor, "m n"]:
+    """Log-counts of all points but the source."""
+    return torch.zeros_like(drawn.a).scatter_(1, source[:, None], -math.inf)
+
+
+def _only(chosen: Tensor, drawn: Draws) -> Float[Tensor, "m n"]:
+    """Log-counts of the points `chosen` [m, k]."""
+    return torch.full_like(drawn.a, -math.inf).scatter_(1, chosen, 0.0)
+
+
+def _near(drawn: Draws, sigma: float, nearest: int, tail: Int[Tensor, "m t"]) -> Float[Tensor, "m n"]:
+    """Log-counts of the `nearest` points of x, counted once, and of a random tail that stands for all others:
+    its points that are not among the nearest count (n - nearest)/(their number) times each (Horvitz and
+    Thompson 1952). The source is a point like the others here: read with correction infinity.
+    """
+    rate, count = drawn.support.scale / sigma, drawn.support.count
+    top = torch.add(drawn.h, drawn.a, alpha=rate).topk(nearest, 1, largest=False, sorted=False).indices
+    known = torch.zeros_like(drawn.a, dtype=torch.bool).scatter_(1, top, True)
+    spare = ~known.gather(1, tail)
+    each = math.log(max(1, count - nearest)) - spare.sum(1, keepdim=True).clamp(min=1).log()
+    counts = torch.full_like(drawn.a, -math.inf)
+    return counts.scatter_(1, tail, each.expand(tail.shape)).masked_fill_(known, 0.0)
 
 
 def random_others(count: int, source: Array, draws: range, noises: int, size: int, seed: int) -> Array:
@@ -101,35 +181,3 @@ def shared_others(count: int, source: Array, noises: int, size: int, seed: int) 
     common = permutation(seed, "optimal loss, shared others", count)[: size + 1]
     rows = [(common[common != own])[:size] for own in source]
     return np.repeat(np.stack(rows)[:, None], noises, 1)
-
-
-def neighbour_scan(
-    set_: Points,
-    half: Float[Tensor, "n"],
-    source: Int[Tensor, "m"],
-    noise: Float[Tensor, "m r d"],
-    tail: Int[Tensor, "m r t"],
-    nearest: int,
-    sigmas: Float[Tensor, "l"],
-) -> Scan:
-    """The posterior over the `nearest` points of x, counted once, and a random tail that stands for all
-    others.
-
-    The tail points that are not among the nearest count (n - nearest)/(their number) times each (Horvitz
-    and Thompson 1952). The source is a point like the others here: read with correction infinity.
-    """
-    near_a, near_h = products(set_, half, source, noise, slice(0, set_.count))
-    levels = []
-    for sigma in sigmas.tolist():
-        rate = set_.scale / sigma
-        logits = -rate * (near_a[:, None] * rate + near_h)
-        top = logits.topk(nearest, 2).indices
-        known = torch.zeros(logits.shape, dtype=torch.bool, device=logits.device).scatter_(2, top, True)
-        repeated = known.gather(2, tail)
-        spare = (~repeated).sum(2, keepdim=True)
-        count = math.log(max(1, set_.count - nearest)) - spare.clamp(min=1).log()
-        extra = torch.cat([torch.zeros(top.shape), count.masked_fill(repeated, -math.inf)], 2)
-        both = torch.cat([top, tail], 2)
-        levels.append(scan_subsets(set_, source, noise, both, torch.tensor([sigma]), extra))
-    names: Sequence[str] = ("log_sum", "square", "inner", "distance")
-    return Scan(*(torch.cat([getattr(level, name) for level in levels], 2) for name in names))

@@ -8,18 +8,17 @@ from diffnotes.posterior.exact import (
     gaussian_posterior_mean,
     posterior,
 )
-from diffnotes.posterior.support import Data, Points, half_squares, points, squared_distances, true_pairs
+from diffnotes.posterior.support import Data, Support, half_squares, squared_distances, true_pairs
 
 __all__ = [
     "Data",
     "ExactDenoiser",
-    "Points",
     "Posterior",
     "PrunedDenoiser",
+    "Support",
     "gaussian_optimal_loss",
     "gaussian_posterior_mean",
     "half_squares",
-    "points",
     "posterior",
     "squared_distances",
     "true_pairs",

@@ -40,7 +40,7 @@ from diffnotes.base.runtime import MEBIBYTE, blocks, full_precision, memory_budg
 from diffnotes.base.shapes import Float, Int, Num, Tensor
 from diffnotes.posterior import int8 as integer_products
 from diffnotes.posterior.exact import Posterior, check_queries, posterior, row_levels
-from diffnotes.posterior.support import Points, half_squares, points, squared_distances
+from diffnotes.posterior.support import Support, half_squares, squared_distances
 
 _TIE = 1e-14  # squared distances this close (relatively) are one distance, as in `posterior`
 _FORGET = 50.0  # nats: candidates further behind the nearest one are dropped
@@ -124,15 +124,15 @@ class PrunedDenoiser:
             raise UserError(f"candidates must be a whole number of at least 1, not {candidates!r}.")
         self.data, self.tolerance, self.candidates = data, tolerance, candidates
         self.history: list[Call] = []
-        self._set = points(data)
+        self._support = Support.of(data)
         usable = data.device.type == "cpu" and data[0].numel() <= integer_products.LONGEST
         usable = usable and integer_products.supported()
         self._pixels = integer_products.signed_pixels(data) if usable else None
         if self._pixels is not None:
-            self._set = Points(self._pixels, None, 1 / 127.5, 128 / 127.5 - 1)
-        self._half, self._reach, spread = _measure(self._set)
+            self._support = Support(self._pixels, None, 1 / 127.5, 128 / 127.5 - 1)
+        self._half, self._reach, spread = _measure(self._support)
         self._share = min(1.0, tolerance / spread) if spread > 0 else 1.0
-        self._nats = math.log(self._set.count / self._share)
+        self._nats = math.log(self._support.count / self._share)
         self._state: _State | None = None
 
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
@@ -155,7 +155,7 @@ class PrunedDenoiser:
             mean[redo], deferred = scan.mean, int(scan.deferred.sum())
             formed += self._refresh(state, scan, redo)
         self._state = _forget(state, rate, max(_FORGET, self._nats))
-        mean += _candidate_mean(self._set, self._state.pairs, rate, len(x))
+        mean += _candidate_mean(self._support, self._state.pairs, rate, len(x))
         self.history.append(Call(len(x), formed, len(redo) - deferred, deferred))
         return mean
 
@@ -170,7 +170,7 @@ class PrunedDenoiser:
         return _State(x, pairs, radius)
 
     def _measured(self, x: Tensor, row: Tensor, index: Tensor) -> _Pairs:
-        return _Pairs(row, index, squared_distances(self._set, x, row, index))
+        return _Pairs(row, index, squared_distances(self._support, x, row, index))
 
     def _refresh(self, state: _State, scan: _Scan, redo: Tensor) -> int:
         """Put what a scan of the rows `redo` found in the state; return how many distances were formed."""
@@ -185,7 +185,7 @@ class PrunedDenoiser:
         return len(row)
 
     def _scan(self, x: Tensor, sigma: Tensor) -> _Scan:
-        rows = rows_within(memory_budget(x.device), 64 * self._set.count, len(x))
+        rows = rows_within(memory_budget(x.device), 64 * self._support.count, len(x))
         exact = self._pixels is not None and x.device.type == "cpu"
         scan = self._scan_pixels if exact else self._scan_floats
         return _Scan.join([scan(x[part], sigma[part]) for part in blocks(len(x), rows)])
@@ -193,8 +193,8 @@ class PrunedDenoiser:
     def _scan_pixels(self, x: Tensor, sigma: Tensor) -> _Scan:
         """Integer scores find candidates; where those do not suffice, the scores become the weights."""
         assert self._pixels is not None
-        rate = _rate(sigma, self._set.scale)
-        y = (x - self._set.offset) / self._set.scale
+        rate = _rate(sigma, self._support.scale)
+        y = (x - self._support.offset) / self._support.scale
         moved, count = self._digits_needed(y, rate)
         scores = integer_products.scores(y, self._pixels, self._half, count)
         top, index, gap, sparse = self._nearest(scores, 2 * moved * self._reach, rate)
@@ -204,7 +204,7 @@ class PrunedDenoiser:
             logs = scores if len(dense) == len(x) else scores[dense]
             logs.sub_(top[dense, :1]).mul_(2 * rate[dense, None])
             centre, lost = integer_products.weighted_mean(logs, self._pixels, self._share / 2)
-            mean[dense] = self._set.uncentred(centre)
+            mean[dense] = self._support.uncentred(centre)
             deferred[dense] = lost + (moved * self._reach * rate)[dense] > self._share
         if deferred.any():
             mean[deferred] = self._posterior(x[deferred], sigma[deferred]).mean
@@ -221,13 +221,13 @@ class PrunedDenoiser:
     def _scan_floats(self, x: Tensor, sigma: Tensor) -> _Scan:
         """`posterior` answers; rows in which few points matter get candidates for the calls to come."""
         answer = self._posterior(x, sigma)
-        count = min(self.candidates, self._set.count)
+        count = min(self.candidates, self._support.count)
         sparse = answer.ess <= max(2.0, self.candidates / 4)
         index, gap = torch.zeros(len(x), count, dtype=torch.int64, device=x.device), x.new_zeros(len(x))
         narrow = sparse.nonzero()[:, 0]
         if len(narrow):
-            scores, slack = _float_scores(self._set, x[narrow], self._half, self._reach)
-            found = self._nearest(scores, slack, _rate(sigma[narrow], self._set.scale))
+            scores, slack = _float_scores(self._support, x[narrow], self._half, self._reach)
+            found = self._nearest(scores, slack, _rate(sigma[narrow], self._support.scale))
             _, index[narrow], gap[narrow], sparse[narrow] = found
         mean = answer.mean.masked_fill(sparse[:, None], 0.0)
         return _Scan(sparse, index, gap, mean, torch.ones_like(sparse))
@@ -237,13 +237,13 @@ class PrunedDenoiser:
 
         scores [m, n] = y.y_i - |y_i|^2/2 in stored units; the difference of two is right to slack [m].
         """
-        count = min(self.candidates, self._set.count)
-        top, index = scores.topk(min(count + 1, self._set.count), 1)
-        if count == self._set.count:
+        count = min(self.candidates, self._support.count)
+        top, index = scores.topk(min(count + 1, self._support.count), 1)
+        if count == self._support.count:
             gap = torch.full_like(slack, math.inf)
             return top, index, gap, torch.ones_like(gap, dtype=torch.bool)
         gap = 2 * (top[:, 0].double() - top[:, count] - slack)
-        return top, index[:, :count], gap.clamp(min=0) * self._set.scale**2, gap * rate >= self._nats
+        return top, index[:, :count], gap.clamp(min=0) * self._support.scale**2, gap * rate >= self._nats
 
     def _posterior(self, x: Tensor, sigma: Tensor) -> Posterior:
         answer = posterior(x.reshape(len(x), *self.data.shape[1:]), sigma, self.data)
@@ -255,29 +255,29 @@ def _rate(sigma: Tensor, unit: float = 1.0) -> Tensor:
     return 0.5 * (unit / sigma.clamp(min=1e-150)) ** 2
 
 
-def _measure(set_: Points) -> tuple[Tensor, float, float]:
+def _measure(support: Support) -> tuple[Tensor, float, float]:
     """|y_i|^2/2 [n] and the largest |y_i| in the tiles' frame, and the largest range of a value, in data
     units.
     """
-    half = torch.empty(set_.count, dtype=torch.float64, device=set_.raw.device)
-    low = torch.full(set_.raw.shape[1:], math.inf, device=set_.raw.device)
+    half = torch.empty(support.count, dtype=torch.float64, device=support.raw.device)
+    low = torch.full(support.raw.shape[1:], math.inf, device=support.raw.device)
     high = -low
-    for part in blocks(set_.count, set_.tile_rows):
-        tile = set_.tile(part, set_.raw.device)
+    for part in blocks(support.count, support.tile_rows):
+        tile = support.tile(part, support.raw.device)
         half_squares(tile)  # rejects NaN and infinite values
         half[part] = tile.double().square_().sum(1) / 2
         low, high = torch.minimum(low, tile.amin(0)), torch.maximum(high, tile.amax(0))
-    return half, math.sqrt(2 * float(half.max())), set_.scale * float((high - low).max())
+    return half, math.sqrt(2 * float(half.max())), support.scale * float((high - low).max())
 
 
-def _float_scores(set_: Points, x: Tensor, half: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+def _float_scores(support: Support, x: Tensor, half: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     """y.y_i - |y_i|^2/2 [m, n] in float32, and by how much a difference of two of them can be off [m]."""
-    y = set_.centred(x)
-    scores = torch.empty(len(y), set_.count, device=y.device)
-    for part in blocks(set_.count, set_.tile_rows):
-        tile = set_.tile(part, y.device)
+    y = support.centred(x)
+    scores = torch.empty(len(y), support.count, device=y.device)
+    for part in blocks(support.count, support.tile_rows):
+        tile = support.tile(part, y.device)
         scores[:, part] = torch.addmm(half[part].to(y.device, y.dtype), y, tile.T, beta=-1)
-    return scores, 2 * set_.rounding(torch.linalg.vector_norm(y, dim=1), reach)
+    return scores, 2 * support.rounding(torch.linalg.vector_norm(y, dim=1), reach)
 
 
 def _forget(state: _State, rate: Tensor, nats: float) -> _State:
@@ -288,13 +288,13 @@ def _forget(state: _State, rate: Tensor, nats: float) -> _State:
     return _State(state.x, pairs.of(~late), torch.minimum(state.radius, nearest_late))
 
 
-def _candidate_mean(set_: Points, pairs: _Pairs, rate: Tensor, rows: int) -> Tensor:
+def _candidate_mean(support: Support, pairs: _Pairs, rate: Tensor, rows: int) -> Tensor:
     """Posterior mean [b, d] over the candidates alone, in float64; 0 for rows without any."""
     weight = torch.exp(-pairs.nats(rate))
     total = weight.new_zeros(rows).index_add_(0, pairs.row, weight)
-    mean = weight.new_zeros(rows, set_.raw.shape[1])
+    mean = weight.new_zeros(rows, support.raw.shape[1])
     for part in blocks(len(weight), rows_within(32 * MEBIBYTE, 8 * mean.shape[1], max(1, len(weight)))):
         row = pairs.row[part]
         share = (weight[part] / total[row])[:, None]
-        mean.index_add_(0, row, share * set_.rows(pairs.index[part], mean.device))
+        mean.index_add_(0, row, share * support.rows(pairs.index[part], mean.device))
     return mean

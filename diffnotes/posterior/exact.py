@@ -16,7 +16,7 @@ import torch
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, memory_budget, rows_within
 from diffnotes.base.shapes import Float, Num, Tensor
-from diffnotes.posterior.support import Data, Points, points, squared_distances, true_pairs
+from diffnotes.posterior.support import Data, Support, squared_distances, true_pairs
 
 _TOLERANCE = 1e-6  # a float32 log-weight may be off by this much, weighted by its share of the posterior
 _DEAD = -87.0  # below it float32 exponentials are subnormal: slow, and nothing (e^-87) beside the winner's 1
@@ -51,11 +51,11 @@ class ExactDenoiser:
     data: Data
 
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
-        return _posterior(x, sigma, self.data, self._set).mean
+        return _posterior(x, sigma, self.data, self._support).mean
 
     @cached_property
-    def _set(self) -> Points:
-        return replace(points(self.data), halves={})
+    def _support(self) -> Support:
+        return replace(Support.of(self.data), halves={})
 
 
 def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Posterior:
@@ -70,15 +70,15 @@ def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Pos
 
     Raises UserError for a wrong type, shape or value.
     """
-    return _posterior(x, sigma, data, points(data))
+    return _posterior(x, sigma, data, Support.of(data))
 
 
-def _posterior(x: Tensor, sigma: float | Tensor, data: Data, set_: Points) -> Posterior:
+def _posterior(x: Tensor, sigma: float | Tensor, data: Data, support: Support) -> Posterior:
     check_queries(x, data)
     flat, levels = x.detach().reshape(len(x), -1), row_levels(sigma, x)
-    rows = rows_within(memory_budget(x.device) // 2, 4 * set_.count, len(x))
+    rows = rows_within(memory_budget(x.device) // 2, 4 * support.count, len(x))
     with full_precision(), torch.no_grad():
-        parts = [_chunk(flat[part], levels[part], set_) for part in blocks(len(x), rows)]
+        parts = [_chunk(flat[part], levels[part], support) for part in blocks(len(x), rows)]
     mean, log_z, ess = (torch.cat(values) for values in zip(*parts, strict=True))
     return Posterior(mean.to(x.dtype).reshape(x.shape), log_z, ess)
 
@@ -115,52 +115,52 @@ class _Rows:
     precision: Tensor
 
 
-def _chunk(x: Tensor, sigma: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tensor]:
+def _chunk(x: Tensor, sigma: Tensor, support: Support) -> tuple[Tensor, Tensor, Tensor]:
     """Mean [b, d], log_z [b] and ess [b] of rows few enough that [b, n] scores fit in memory."""
-    y = set_.centred(x)
-    scores, radii = _scores(y, set_)
-    precision = (set_.scale / sigma.clamp(min=1e-150)) ** 2  # 1/sigma^2 in stored units
+    y = support.centred(x)
+    scores, radii = _scores(y, support)
+    precision = (support.scale / sigma.clamp(min=1e-150)) ** 2  # 1/sigma^2 in stored units
     log_z, ess, total = (torch.empty(len(x), dtype=torch.float64, device=x.device) for _ in range(3))
     size = 1 << (20 if x.device.type == "cpu" else 26)  # a block for the level-3 cache, or a kernel
-    for part in blocks(len(x), max(1, size // set_.count)):
+    for part in blocks(len(x), max(1, size // support.count)):
         rows = _Rows(x[part], torch.linalg.vector_norm(y[part], dim=1), precision[part])
-        log_z[part], ess[part], total[part] = _weigh(scores[part], rows, radii, set_)
-    mean = set_.uncentred(_weighted_sum(scores, set_)[: len(x)] / total[:, None])
+        log_z[part], ess[part], total[part] = _weigh(scores[part], rows, radii, support)
+    mean = support.uncentred(_weighted_sum(scores, support)[: len(x)] / total[:, None])
     return mean, log_z, ess
 
 
-def _scores(y: Tensor, set_: Points) -> tuple[Tensor, Tensor]:
+def _scores(y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
     """y.y_i - |y_i|^2/2 [b, n], which is -|y - y_i|^2/2 up to a constant per row; and |y_i| [n]."""
-    scores = torch.empty(len(y), set_.count, device=y.device)
-    radii = torch.empty(set_.count, device=y.device)
-    for part in blocks(set_.count, set_.tile_rows):
-        tile = set_.tile(part, y.device)
-        half = set_.half(part, tile)
+    scores = torch.empty(len(y), support.count, device=y.device)
+    radii = torch.empty(support.count, device=y.device)
+    for part in blocks(support.count, support.tile_rows):
+        tile = support.tile(part, y.device)
+        half = support.half(part, tile)
         torch.addmm(half, y, tile.T, beta=-1, out=scores[:, part])
         torch.sqrt(2 * half, out=radii[part])
     return scores, radii
 
 
-def _weigh(scores: Tensor, rows: _Rows, radii: Tensor, set_: Points) -> tuple[Tensor, Tensor, Tensor]:
+def _weigh(scores: Tensor, rows: _Rows, radii: Tensor, support: Support) -> tuple[Tensor, Tensor, Tensor]:
     """Turn scores into weights in place; return log_z, ess and the sum of the weights (float64 [b])."""
     best, winner = scores.max(1)
     scores.sub_(best[:, None]).mul_(rows.precision.clamp(max=1e30).float()[:, None])
-    nearest = _rescore(scores, winner, rows, radii, set_)
+    nearest = _rescore(scores, winner, rows, radii, support)
     scores.clamp_(min=_DEAD).exp_()
     total, squares = scores.sum(1).double(), scores.square().sum(1).double()
-    exponent = nearest * rows.precision / set_.scale**2 / -2
+    exponent = nearest * rows.precision / support.scale**2 / -2
     return exponent.nan_to_num(nan=0.0) + total.log(), total**2 / squares, total
 
 
-def _rescore(logits: Tensor, winner: Tensor, rows: _Rows, radii: Tensor, set_: Points) -> Tensor:
+def _rescore(logits: Tensor, winner: Tensor, rows: _Rows, radii: Tensor, support: Support) -> Tensor:
     """Replace logits that float32 may have spoilt by float64 ones, in place; return the least |x - x_i|^2
     [b].
     """
-    row, index = _doubtful(logits, winner, rows, radii, set_)
-    distance = squared_distances(set_, rows.x, row, index)
-    nearest = squared_distances(set_, rows.x, torch.arange(len(winner), device=winner.device), winner)
+    row, index = _doubtful(logits, winner, rows, radii, support)
+    distance = squared_distances(support, rows.x, row, index)
+    nearest = squared_distances(support, rows.x, torch.arange(len(winner), device=winner.device), winner)
     least = nearest.scatter_reduce(0, row, distance, "amin")
-    rate = rows.precision / set_.scale**2 / 2
+    rate = rows.precision / support.scale**2 / 2
     logits.sub_(((nearest - least) * rate).float()[:, None])
     gap = distance - least[row]
     gap[gap <= _TIE * least[row]] = 0.0
@@ -169,7 +169,7 @@ def _rescore(logits: Tensor, winner: Tensor, rows: _Rows, radii: Tensor, set_: P
 
 
 def _doubtful(
-    logits: Tensor, winner: Tensor, rows: _Rows, radii: Tensor, set_: Points
+    logits: Tensor, winner: Tensor, rows: _Rows, radii: Tensor, support: Support
 ) -> tuple[Tensor, Tensor]:
     """Row and point [k], [k] of the logits to score again.
 
@@ -178,35 +178,35 @@ def _doubtful(
     They are sought with the error for the longest |y_i|, and then sifted with their own, which grows with
     |y_i|: a logit is the difference of two scores, so the longer of its point and the winner counts.
     """
-    bound = set_.rounding(rows.norms, float(radii.max()))
+    bound = support.rounding(rows.norms, float(radii.max()))
     error = bound * rows.precision
     total = torch.exp(logits.clamp(min=_DEAD)).sum(1).double()
     total = torch.where(error < 0.1, total, 1.0)  # a large error hides the total
     floor = torch.log(_TOLERANCE * total / error.clamp(min=1e-300)) - 2 * error
     row, index = true_pairs(logits > floor.clamp(min=-1e38).float()[:, None])
-    own = set_.rounding(rows.norms[row], torch.maximum(radii[index], radii[winner[row]]))
+    own = support.rounding(rows.norms[row], torch.maximum(radii[index], radii[winner[row]]))
     kept = logits[row, index] > floor[row] + torch.log(bound[row] / own.clamp(min=1e-300))
     return row[kept], index[kept]
 
 
-def _weighted_sum(weights: Tensor, set_: Points) -> Tensor:
+def _weighted_sum(weights: Tensor, support: Support) -> Tensor:
     """sum_i weights[:, i] y_i [b, d] in float64, without the points that carry less than 1e-8 of the weight.
 
     Tiles are multiplied in float32, and every few of them added in float64. Fewer than 8 rows are padded:
     products of one or two rows add thousands of terms in turn, which costs a digit (1e-5 on CIFAR-10).
     """
     rows = max(8, len(weights))
-    result = torch.zeros(rows, set_.raw.shape[1], dtype=torch.float64, device=weights.device)
-    alive = weights.amax(0) > 1e-8 / set_.count
+    result = torch.zeros(rows, support.raw.shape[1], dtype=torch.float64, device=weights.device)
+    alive = weights.amax(0) > 1e-8 / support.count
     if len(weights) < rows:  # `pad` by nothing would copy
         weights = torch.nn.functional.pad(weights, (0, 0, 0, rows - len(weights)))
     some = torch.zeros(result.shape, device=weights.device)
-    for number, part in enumerate(blocks(set_.count, set_.tile_rows), 1):
+    for number, part in enumerate(blocks(support.count, support.tile_rows), 1):
         index = alive[part].nonzero()[:, 0] + part.start
         if len(index) > 0.7 * (part.stop - part.start):
-            some.addmm_(weights[:, part], set_.tile(part, weights.device))
+            some.addmm_(weights[:, part], support.tile(part, weights.device))
         elif len(index):
-            some.addmm_(weights[:, index], set_.tile(index.to(set_.raw.device), weights.device))
+            some.addmm_(weights[:, index], support.tile(index.to(support.raw.device), weights.device))
         if number % 4 == 0:
             result += some
             some.zero_()
@@ -231,8 +231,12 @@ def gaussian_posterior_mean(
     return (mean.double() + (inner * gain) @ vectors.T).to(x.dtype)
 
 
-def gaussian_optimal_loss(sigmas: Float[Tensor, "l"], covariance: Float[Tensor, "d d"]) -> Float[Tensor, "l"]:
-    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the eigenvalues; float64 [l]."""
-    values = torch.linalg.eigvalsh(covariance.double()).clamp(min=0.0)
+def gaussian_optimal_loss(sigmas: Float[Tensor, "l"], covariance: Float[Tensor, "..."]) -> Float[Tensor, "l"]:
+    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the eigenvalues; float64 [l].
+
+    `covariance` is a matrix [d, d], or its eigenvalues [d] where these are known.
+    """
+    found = covariance.double()
+    values = (found if found.ndim == 1 else torch.linalg.eigvalsh(found)).clamp(min=0.0)
     variance = sigmas.double()[:, None] ** 2
     return (values * (variance / (values + variance).clamp(min=1e-300))).sum(1)

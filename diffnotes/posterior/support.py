@@ -1,4 +1,6 @@
-"""A finite set of data points as the estimators see it: checked, flattened, read in tiles."""
+"""The empirical support, n equally likely data points, as the estimators see it: checked, flattened, read in
+tiles.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ Data = Num[Tensor, "n ..."] | Shards
 
 
 @dataclass(frozen=True)
-class Points:
-    """Points x_i = offset + scale * r_i; r_i [d] is what is stored: float32 as it is, uint8 p for p/127.5
-    - 1.
+class Support:
+    """The points x_i = offset + scale * r_i; r_i [d] is what is stored: float32 as it is, uint8 p for
+    p/127.5 - 1.
 
     Products are formed from `tile`, the stored rows minus `shift` in float32 (a shift near the mean saves
     digits when the data lie far from 0), and decisive distances again from `rows`, the points in float64.
@@ -34,6 +36,20 @@ class Points:
     scale: float
     offset: float
     halves: dict[int, Float[Tensor, "m"]] | None = None  # what `half` remembers, by a tile's first row
+
+    @staticmethod
+    def of(data: Data) -> Support:
+        """Check `data` [n, ...] (float32, or uint8 pixels p standing for p/127.5 - 1) and find a good shift.
+
+        Values are checked by whoever reads them, in passing: see `half_squares`.
+        """
+        raw = _flat(data)
+        sample = raw[:: -(-len(raw) // _SAMPLE)].double()
+        centre = sample.mean(0)
+        if raw.dtype == torch.uint8:
+            return Support(raw, centre.round().float(), 1 / 127.5, -1.0)
+        far = centre.square().sum() > (sample - centre).square().sum(1).mean() / 2
+        return Support(raw, centre.float() if far else None, 1.0, 0.0)
 
     @property
     def count(self) -> int:
@@ -87,11 +103,8 @@ class Points:
         return UNIT * (8 + 0.3 * math.sqrt(self.raw.shape[1])) * (norms.double() * radius + radius**2)
 
 
-def points(data: Data) -> Points:
-    """Check `data` [n, ...] (float32, or uint8 pixels p standing for p/127.5 - 1) and find a good shift.
-
-    Values are checked by whoever reads them, in passing: see `require_finite`.
-    """
+def _flat(data: Data) -> Num[Tensor, "n d"] | Shards:
+    """The data as rows; UserError for what is none."""
     if not isinstance(data, Tensor | Shards):
         raise UserError(f"The data must be a tensor, not {type(data).__name__}; use torch.as_tensor(data).")
     if data.dtype not in (torch.float32, torch.uint8):
@@ -99,13 +112,7 @@ def points(data: Data) -> Points:
         raise UserError(f"The data must be float32, or uint8 pixels, not {kind}; convert with data.float().")
     if len(data.shape) < 2 or data.shape.numel() == 0:
         raise UserError(f"The data must be [n, ...] with at least one point and value, not {[*data.shape]}.")
-    raw = data.flat() if isinstance(data, Shards) else data.detach().reshape(len(data), -1)
-    sample = raw[:: -(-len(raw) // _SAMPLE)].double()
-    centre = sample.mean(0)
-    if raw.dtype == torch.uint8:
-        return Points(raw, centre.round().float(), 1 / 127.5, -1.0)
-    far = centre.square().sum() > (sample - centre).square().sum(1).mean() / 2
-    return Points(raw, centre.float() if far else None, 1.0, 0.0)
+    return data.flat() if isinstance(data, Shards) else data.detach().reshape(len(data), -1)
 
 
 def half_squares(tile: Float[Tensor, "m d"]) -> Float[Tensor, "m"]:
@@ -118,13 +125,13 @@ def half_squares(tile: Float[Tensor, "m d"]) -> Float[Tensor, "m"]:
 
 
 def squared_distances(
-    set_: Points, x: Float[Tensor, "b d"], row: Int[Tensor, "k"], index: Int[Tensor, "k"]
+    support: Support, x: Float[Tensor, "b d"], row: Int[Tensor, "k"], index: Int[Tensor, "k"]
 ) -> Float[Tensor, "k"]:
     """|x[row] - x_index|^2 in difference form and float64, for k pairs, a bounded number at a time."""
     size = 3 * MEBIBYTE // 2 if x.device.type == "cpu" else 32 * MEBIBYTE  # a level-2 cache, or few launches
     found = torch.empty(len(row), dtype=torch.float64, device=x.device)
     for part in blocks(len(row), rows_within(size, 8 * x.shape[1], max(1, len(row)))):
-        gap = set_.rows(index[part], x.device).sub_(x[row[part]])
+        gap = support.rows(index[part], x.device).sub_(x[row[part]])
         found[part] = torch.einsum("kd,kd->k", gap, gap)
     return found
 

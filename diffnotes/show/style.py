@@ -1,19 +1,15 @@
-"""How the book's figures look: inline SVG that follows light and dark pages, with its provenance below.
+"""How the book's figures and tables look: inline SVG that follows light and dark pages, and what they say.
 
-A figure is drawn once. Its ink is `currentColor`, its other colours have a contrast of at least 3.4 with
-white and with the dark page, and fields are painted with colours that fade into the page.
+A figure is drawn once, in the colours of `colours`; `svg` makes it fit for a page, `page` surrounds it with
+number, caption and record.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import html
-import io
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
 import matplotlib as mpl
@@ -22,56 +18,38 @@ from matplotlib import rcsetup
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from diffnotes.base.errors import UserError
+from diffnotes.show import svg
+from diffnotes.show.colours import (
+    BLUE,
+    FADE,
+    GREEN,
+    GREY,
+    HELD_OUT,
+    INK,
+    OPTIMUM,
+    ORANGE,
+    PALETTE,
+    PURPLE,
+    RAMP,
+    SAMPLER,
+    TRAIN,
+    Role,
+    ramp,
+)
+from diffnotes.show.page import Caption, anchored, banner, page_figure, record_fold
 from diffnotes.store import Record
 
-INK = "#0a0b0c"  # near black where colours are fixed (PDF, PNG); becomes currentColor in the page
-GREY = "#7f848c"  # for pictures that cannot follow the page: legible on white and on the dark page
-BLUE, ORANGE, GREEN, PURPLE = "#3280dd", "#cb5a1a", "#139948", "#9065d0"
-TEAL, PINK, OCHRE = "#079393", "#c3518d", "#a17905"
-PALETTE = (BLUE, ORANGE, GREEN, PURPLE, TEAL, PINK, OCHRE)
-RAMP = LinearSegmentedColormap.from_list(  # ordered lines: one lightness, hue from blue to orange
-    "ramp", ["#447be4", "#746ee1", "#9561d2", "#af57b9", "#c24e99", "#ce4a74", "#d24c4a", "#cf5604"]
-)
-FADE = LinearSegmentedColormap.from_list(  # fields: the page shows through; no orange, since dots are
-    "fade", ["#447be400", "#5f73e366", "#8566dba6", "#a658c4cc", "#bd3f9bf2"]
-)
+# What chapters import from here.
+__all__ = [
+    "BLUE", "FADE", "GREEN", "GREY", "HELD_OUT", "INK", "OPTIMUM", "ORANGE", "PALETTE", "PURPLE", "RAMP",
+    "SAMPLER", "STYLE", "TRAIN", "BookFigure", "BookTable", "Caption", "Finding", "Markup", "Role", "banner",
+    "book_figure", "book_frame", "log_ticks", "picture", "plus_minus", "power_of_ten", "ramp", "together",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Role:
-    """How one kind of thing looks in every chapter: by colour, and without it by line and marker."""
-
-    word: str
-    color: str
-    line: str
-    marker: str
-
-    def curve(self, **style: Any) -> dict[str, Any]:
-        """Arguments of `plot`."""
-        return {"color": self.color, "linestyle": self.line, "label": self.word, **style}
-
-    def points(self, **style: Any) -> dict[str, Any]:
-        """Arguments of `scatter`."""
-        return {"color": self.color, "marker": self.marker, "label": self.word, **style}
-
-
-TRAIN = Role("training", BLUE, "-", "o")
-HELD_OUT = Role("held-out", ORANGE, "--", "D")
-SAMPLER = Role("sampler", GREEN, "-.", "^")
-OPTIMUM = Role("optimum", INK, ":", "s")
-
-
-def ramp(place: int, count: int) -> str:
-    """The colour of the curve at `place` of `count` ordered ones."""
-    return to_hex(RAMP(place / max(count - 1, 1)))
-
-
-DPI = 110  # of what is rasterized inside an SVG
 STYLE: Any = {
     "figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none",
     "savefig.transparent": True,
@@ -103,29 +81,6 @@ def _check_profiles(records: Sequence[Record]) -> None:
             )
 
 
-@dataclass(frozen=True)
-class Caption:
-    """What stands below a figure or above a table: the finding, what is shown, and what the colours mean."""
-
-    finding: str = ""
-    shows: str = ""
-    key: Mapping[str, Role | str] = field(default_factory=dict)
-
-    def html(self) -> str:
-        """The caption as HTML; "" for an empty one."""
-        first = f"<strong>{html.escape(self.finding)}</strong>" if self.finding else ""
-        return " ".join(filter(None, [first, html.escape(self.shows), *map(_key, self.key.items())]))
-
-
-def _key(entry: tuple[str, Role | str]) -> str:
-    """A word of the caption with its colour before it."""
-    word, role = entry
-    color = role.color if isinstance(role, Role) else role
-    paint = "currentColor" if color == INK else color
-    mark = f'<span aria-hidden="true" style="color: {paint}">■</span>'
-    return f'<span class="dn-key">{mark} {html.escape(word)}</span>'
-
-
 class BookFigure(Figure):
     """A matplotlib figure that knows the records behind it, and shows itself as inline SVG with provenance.
 
@@ -151,14 +106,24 @@ class BookFigure(Figure):
         self.caption = Caption(finding, shows, dict(key or {}))
 
     def svg(self) -> str:
-        """The drawing as an <svg> element for use inside a page."""
-        buffer = io.StringIO()
+        """The drawing as one <svg> element, for a file or a page."""
         with mpl.rc_context(STYLE):
-            self.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None, "Creator": None})
-        return inline_svg(buffer.getvalue(), self.alt)
+            return svg.whole(self, self.alt)
+
+    def panels(self) -> str:
+        """The drawing as a box of pieces that wrap on narrow pages and paper."""
+        with mpl.rc_context(STYLE):
+            pieces = svg.pieces(self)
+        # Written into the elements, since notebooks outside the book know no style sheet of ours.
+        style = "display:flex;flex-wrap:wrap;align-items:flex-start;overflow-x:auto"
+        label = html.escape(self.alt)
+        return f'<div class="dn-panels" role="img" aria-label="{label}" style="{style}">{pieces}</div>'
 
     def _repr_html_(self) -> str:
-        return page_figure(self.svg(), self.records, self.alt, self.name, caption=self.caption)
+        return page_figure(self.panels(), self.records, self.name, self.caption)
+
+
+LONGEST_NUMBER = 20  # characters that stay on one line, as "0.3623 ± 0.0033" does
 
 
 class Markup(str):
@@ -193,13 +158,18 @@ class BookTable:
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         note = f'<p class="dn-note">{html.escape(self.note)}</p>' if self.note else ""
         look = "dn-table dn-words" if isinstance(first[0], Markup) else "dn-table"
-        label = self.note or ", ".join(self.header)
-        content = f'<div class="{look}">{table}</div>'
-        return page_figure(content, self.records, label, self.name, note, self.caption)
+        label = html.escape(self.caption.finding or self.note or ", ".join(self.header))
+        box = f'role="group" tabindex="0" aria-label="{label}" style="overflow-x:auto"'
+        content = f'<div class="{look}" {box}>{table}</div>'
+        return page_figure(content, self.records, self.name, self.caption, note, above=True)
 
 
 def _heading(name: str, side: str) -> str:
-    return f'<th scope="col" style="{side}; white-space: normal">{html.escape(name)}</th>'
+    """A heading wraps, also between the words that `side` keeps together in the cells below it."""
+    style = side.replace("white-space:nowrap", "white-space:normal")
+    if not name.strip():  # a heading of nothing is none
+        return f'<td style="{style}"></td>'
+    return f'<th scope="col" style="{style}">{html.escape(name)}</th>'
 
 
 def _cell(name: str, cell: str, side: str) -> str:
@@ -210,13 +180,12 @@ def _cell(name: str, cell: str, side: str) -> str:
 def _side(cell: str) -> str:
     """Written into the cells, since notebooks outside the book know no style sheet of ours."""
     if isinstance(cell, Markup):
-        return "text-align: left; vertical-align: top"
-    side = (
-        "text-align: left; min-width: 5rem"
-        if cell[:1].isalpha()
-        else "text-align: right; white-space: nowrap"
-    )
-    return f"padding: 0.15rem 0.5rem; {side}; vertical-align: bottom"
+        return "text-align:left;vertical-align:top"
+    if cell[:1].isalpha():
+        return "padding:.15rem .5rem;text-align:left;vertical-align:bottom"
+    nowrap = "white-space:nowrap;" if len(cell) <= LONGEST_NUMBER else ""
+    look = "vertical-align:bottom;font-variant-numeric:tabular-nums"
+    return f"padding:.15rem .5rem;text-align:right;{nowrap}{look}"
 
 
 class Finding:
@@ -227,7 +196,8 @@ class Finding:
         self.records, self.text = records, text
 
     def _repr_html_(self) -> str:
-        return f'{banner(self.records)}<p class="dn-finding">{html.escape(self.text)}</p>'
+        text = f'<p class="dn-finding">{html.escape(self.text)}</p>'
+        return f'<div class="dn-found">{banner(self.records)}{text}{record_fold(self.records)}</div>'
 
     def __str__(self) -> str:
         return self.text
@@ -242,7 +212,8 @@ def together(*findings: Finding) -> Finding:
 def book_figure(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
     """Decorator of a function that draws a figure or a table: the book's style holds in it, nowhere else.
 
-    The function's name becomes the anchor of what it draws, so that claims can point to it.
+    The function's name becomes the anchor of what it draws, so that claims can point to it. What it draws of
+    other records, or with other arguments, on the same page has a number behind the name: name-2, name-3.
     """
 
     @functools.wraps(draw)
@@ -250,17 +221,29 @@ def book_figure(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
         with mpl.rc_context(STYLE):
             drawn = draw(*args, **kwargs)
         if isinstance(drawn, (BookFigure, BookTable)):
-            drawn.name = draw.__name__
+            drawn.name = anchored(draw.__name__, *map(_known, args), *map(_known, kwargs.items()))
         return drawn
 
     return styled
 
 
-FRAME_STYLE: Any = {name: GREY if value == INK else value for name, value in STYLE.items()}
+def _known(argument: object) -> object:
+    """What tells one drawing from another: the record's key, or the argument as text."""
+    return argument.key if isinstance(argument, Record) else repr(argument)
+
+
+# Frames of sliders stand on a white plate in light and dark: pixels cannot follow the page, and no one ink
+# reads on both.
+FRAME_STYLE: Any = {
+    **STYLE,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "savefig.transparent": False,
+}
 
 
 def book_frame(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
-    """Like `book_figure` with grey ink, for frames of sliders: pixels cannot follow the page."""
+    """Like `book_figure` on a white ground, for frames of sliders."""
 
     @functools.wraps(draw)
     def styled(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Drawn:
@@ -274,67 +257,6 @@ def log_ticks(axis: Axis, *ticks: float) -> None:
     """A logarithmic axis with plain numbers at these places."""
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_minor_formatter(NullFormatter())
-
-
-def inline_svg(text: str, alt: str) -> str:
-    """An SVG file's text made fit for a page: own ids and styles, pixels, the page's ink, a spoken label."""
-    body = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    name = "f" + hashlib.sha256(body.encode()).hexdigest()[:8]
-    body = body.replace(' id="', f' id="{name}-').replace('href="#', f'href="#{name}-')
-    body = body.replace("url(#", f"url(#{name}-").replace(INK, "currentColor")
-    body = re.sub(r' d="[^"]*"', _rounded, body)
-    body = re.sub(r"\s*\n\s*", "\n", re.sub(r'<g id="[^"]*"', "<g", body))  # nothing refers to a group
-    body = body.replace("*{", f"#{name} *{{")  # else matplotlib's style would hold for the whole page
-    width, height = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', body).groups()  # type: ignore[union-attr]
-    head = (
-        f'<svg id="{name}" role="img" aria-label="{html.escape(alt)}" viewBox="0 0 {width} {height}" '
-        f'width="{_pixels(width)}" height="{_pixels(height)}" xmlns="http://www.w3.org/2000/svg" '
-        'xmlns:xlink="http://www.w3.org/1999/xlink">'
-    )
-    return head + body[body.index(">") + 1 :].strip()
-
-
-def _rounded(path: re.Match[str]) -> str:
-    """Path coordinates to a hundredth of a point: half the bytes, and nothing an eye could see."""
-    return re.sub(r"(\.\d\d)\d+", r"\1", path[0]).replace("\n", "")
-
-
-def _pixels(points: str) -> int:
-    return round(float(points) * 96 / 72)
-
-
-def page_figure(
-    content: str,
-    records: Sequence[Record],
-    label: str,
-    name: str = "",
-    note: str = "",
-    caption: Caption = Caption(),
-) -> str:
-    """`content` in a box that scrolls sideways where it must, with warnings and a note above, and caption and
-    provenance below.
-    """
-    text, anchor = html.escape(label), f' id="{name}"' if name else ""
-    box = f'{note}<div tabindex="0" role="group" aria-label="{text}" style="overflow-x: auto">{content}</div>'
-    if not records:
-        return f'<div class="dn-plain"{anchor}>{box}</div>'
-    lines = "<br>".join(html.escape(record.provenance()) for record in records)
-    words = f'<p class="dn-caption">{caption.html()}</p>' if caption.html() else ""
-    below = f'<figcaption>{words}<span class="dn-provenance">{lines}</span></figcaption>'
-    return f'<figure class="dn-figure"{anchor}>{banner(records)}{box}{below}</figure>'
-
-
-def banner(records: Sequence[Record]) -> str:
-    """A visible warning for every record that the code no longer supports, and the notes of the others; empty
-    when all hold.
-    """
-    notes = dict.fromkeys(record.note for record in records if record.note)
-    return "".join(
-        f'<div class="dn-stale" role="note"><strong>This result is {html.escape(record.state)}.</strong> '
-        f"{html.escape(record.reason)}</div>"
-        for record in records
-        if record.state != "valid"
-    ) + "".join(f'<p class="dn-note" role="note">{html.escape(note)}</p>' for note in notes)
 
 
 def plus_minus(value: float, error: float) -> str:

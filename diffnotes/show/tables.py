@@ -96,15 +96,20 @@ def _record_row(record: Record) -> list[str]:
 
 
 def status_table(rows: Iterable[Any]) -> BookTable:
-    """What the book shows, as `experiments.status.rows` gives it."""
+    """What the book shows, as `chapters.status.rows` gives it."""
     header = ("shown", "profile", "state", "a heavier profile would be")
     return BookTable(header=header, rows=[_status_row(row) for row in rows])
 
 
+def _figure_link(place: str) -> str:
+    """A link to "page#figure"; a slider, which goes by its class, has the page alone."""
+    page, _, name = place.partition("#")
+    anchor = "" if name[:1].isupper() else f"#{name}"
+    return f'<a href="{html.escape(page)}.html{html.escape(anchor)}">{html.escape(name)}</a>'
+
+
 def _status_row(row: Any) -> list[Markup]:
-    figures = html.escape(", ".join(row.figures))
-    shown = (
-        f"<strong>{html.escape(row.title())}</strong><details><summary>figures</summary>{figures}</details>"
-    )
+    fold = f"<details><summary>figures</summary>{', '.join(map(_figure_link, row.figures))}</details>"
+    shown = f"<strong>{html.escape(row.title())}</strong>{fold}"
     better = f"<code>{html.escape(row.command)}</code><br>{row.cost}" if row.command else "–"
     return [Markup(shown), Markup(row.profile), badge(row.state, row.reason), Markup(better)]

@@ -3,6 +3,10 @@
 `explore(draw, sigma=[...], delta=[...])` calls ``draw(sigma=..., delta=...)``, which returns a matplotlib
 figure. It may return the same figure every time, redrawn; that is fastest. With ``panels=2`` the figure is
 cut in the middle where the page is too narrow for it, and the halves stand one below the other.
+
+Three faces. A built page (tools/build_book.py says so by an environment variable) and a Python without kernel
+get all pictures, and sliders that need no library. A kernel with ipywidgets draws live, and makes one still
+picture for those who read the executed notebook without a kernel, as after papermill.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from diffnotes.base.errors import UserError
+from diffnotes.show.page import Caption, anchored, for_pages, page_figure
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 LABELS = {
@@ -32,12 +37,17 @@ LABELS = {
     "step": "training step τ",
 }
 MOST_FRAMES = 400  # some 20 kB each
+COLOURS = 128  # of a frame
 _numbers = itertools.count(1)
 
 
-def explore(draw: Callable[..., Figure], *, panels: int = 1, **values: Sequence[float]) -> Explore:
+def explore(
+    draw: Callable[..., Figure], *, panels: int = 1, name: str = "", **values: Sequence[float]
+) -> Explore:
     """Sliders for the arguments of `draw`, each over a list of values; the middle one is shown first. The
-    figure has `panels` parts of equal width side by side.
+    figure has `panels` parts of equal width side by side. `draw.caption` (a Caption) and `draw.records`,
+    where it has them, stand below it; else the first line of its docstring does. `name` is its anchor;
+    without one, a drawer of a chapter has that of its room and class.
 
     Raises UserError when a list is empty or not ascending, or when they make more than 400 pictures.
     """
@@ -47,44 +57,63 @@ def explore(draw: Callable[..., Figure], *, panels: int = 1, **values: Sequence[
     count = math.prod(map(len, values.values())) if values else 0
     if not 1 <= count <= MOST_FRAMES:
         raise UserError(f"explore has {count} pictures to draw; give values that make 1 to {MOST_FRAMES}.")
-    return Explore(draw, {name: list(options) for name, options in values.items()}, panels)
+    return Explore(draw, {key: list(options) for key, options in values.items()}, panels, name)
+
+
+def drawer_name(kind: type) -> str:
+    """'toy_explorer' for the class Explorer of the room toy; "" for what belongs to no chapter."""
+    place = kind.__module__.split(".")
+    return f"{place[2]}_{kind.__name__.lower()}" if place[:2] == ["diffnotes", "chapters"] else ""
 
 
 class Explore:
     """What `explore` returns. It has both faces; the front end takes the one that it can show."""
 
-    def __init__(self, draw: Callable[..., Figure], values: dict[str, list[float]], panels: int = 1) -> None:
+    def __init__(
+        self, draw: Callable[..., Figure], values: dict[str, list[float]], panels: int = 1, name: str = ""
+    ) -> None:
         self.draw, self.values, self.panels = draw, values, panels
         self.start = {name: options[len(options) // 2] for name, options in values.items()}
+        self.name = anchored(name or drawer_name(type(draw)), repr(values))
+        self.caption = getattr(draw, "caption", Caption(shows=self._about()))
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        bundle = {"text/plain": f"sliders for {', '.join(self.values)}", "text/html": self.html()}
-        if _has_kernel():
-            bundle |= self._live()
-        return bundle
+        bundle = {"text/plain": f"sliders for {', '.join(self.values)}"}
+        live = self._live() if _has_kernel() and not for_pages() else {}
+        return bundle | {"text/html": self.still() if live else self.html()} | live
 
     def html(self) -> str:
         """A picture with sliders, without library or kernel; without JavaScript, the first picture."""
-        pictures = [webp(self.draw(**choice)) for choice in self._choices()]
-        frames = [base64.b64encode(picture).decode() for picture in pictures]
+        frames = [_address(webp(self.draw(**choice))) for choice in self._choices()]
         texts = [[_text(value) for value in options] for options in self.values.values()]
-        first = list(self._choices()).index(self.start)
+        first = frames[list(self._choices()).index(self.start)]
         name = f"dn-explore-{next(_numbers)}"
-        return PAGE.format(
-            name=name, alt=html.escape(self._alt()), panels=self._panels(frames[first]),
-            sliders="".join(self._slider(name, key) for key in self.values), shown=html.escape(self._shown()),
+        return self._figure(PAGE.format(
+            name=name, panels=self._panels(first), shown=html.escape(self._shown()),
+            sliders="".join(self._slider(name, key) for key in self.values),
             data=json.dumps({"strides": self._strides(), "texts": texts, "frames": frames}), script=SCRIPT,
-        )  # fmt: skip
+        ))  # fmt: skip
+
+    def still(self) -> str:
+        """The first picture alone, for an executed notebook without its kernel."""
+        shown = f"<p>Shown: {html.escape(self._shown())}. The sliders need a running kernel.</p>"
+        return self._figure(self._panels(_address(webp(self.draw(**self.start)))) + shown)
+
+    def _figure(self, content: str) -> str:
+        return page_figure(content, getattr(self.draw, "records", ()), self.name, self.caption)
 
     def _panels(self, frame: str) -> str:
         """The same picture once per panel, each time with another part of it in view."""
         width, height = page_size(self.draw(**self.start))
-        part = round(width / self.panels)
-        alts = [html.escape(self._alt()), *[""] * (self.panels - 1)]
-        return "".join(
-            PANEL.format(part=part, shift=place * part, alt=alt, width=width, height=height, first=frame)
-            for place, alt in enumerate(alts)
-        )
+        parts = "".join(
+            PANEL.format(
+                part=round(width / self.panels), wide=100 * self.panels, shift=100 * place, width=width,
+                height=height, first=frame,
+            )
+            for place in range(self.panels)
+        )  # fmt: skip
+        label = html.escape(f"{self._about()}. {self.caption.finding}".removesuffix(" "))
+        return PANELS.format(label=label, parts=parts)
 
     def _choices(self) -> Iterator[dict[str, float]]:
         """All combinations; the last slider varies fastest."""
@@ -106,8 +135,9 @@ class Explore:
     def _shown(self) -> str:
         return ", ".join(f"{LABELS.get(name, name)} = {_text(value)}" for name, value in self.start.items())
 
-    def _alt(self) -> str:
-        return (self.draw.__doc__ or "A drawing").split("\n")[0]
+    def _about(self) -> str:
+        """The first sentence of the drawer's docstring."""
+        return (self.draw.__doc__ or "A drawing.").split("\n")[0]
 
     def _live(self) -> dict[str, Any]:
         """The ipywidgets face: any value between the first and the last, drawn by the kernel."""
@@ -124,7 +154,8 @@ class Explore:
 
         for slider in sliders.values():
             slider.observe(redraw, names="value")
-        box = ipywidgets.VBox([picture, *sliders.values()])
+        words = [ipywidgets.HTML(caption)] if (caption := self.caption.html(self.name)) else []
+        box = ipywidgets.VBox([picture, *sliders.values(), *words])
         bundle = box._repr_mimebundle_()
         return {VIEW: bundle[VIEW]} if VIEW in bundle else {}
 
@@ -157,7 +188,7 @@ def page_size(figure: Figure) -> tuple[int, int]:
 
 
 def pixels(figure: Figure) -> Image.Image:
-    """The figure as it is drawn, with a transparent ground."""
+    """The figure as it is drawn."""
     canvas = figure.canvas
     if not isinstance(canvas, FigureCanvasAgg):
         canvas = FigureCanvasAgg(figure)
@@ -166,13 +197,20 @@ def pixels(figure: Figure) -> Image.Image:
 
 
 def webp(figure: Figure) -> bytes:
-    """The figure as a small WebP picture: lossless, so that edges stay sharp, after rounding its colours."""
-    steps = (5, 5, 5, 17)  # of red, green, blue, opacity; too fine to see
-    shades = (np.round(np.asarray(pixels(figure)) / steps) * steps).astype(np.uint8)
-    shades[shades[..., 3] == 0] = 0
+    """The figure as a small WebP picture on white: lossless, so that edges stay sharp, in few colours."""
+    drawn = pixels(figure)
+    plate = Image.new("RGBA", drawn.size, "white")
+    few = Image.alpha_composite(plate, drawn).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    Image.fromarray(shades).save(buffer, "WEBP", lossless=True, quality=80, method=3)
+    few.convert("RGB").save(buffer, "WEBP", lossless=True, quality=80, method=4)
     return buffer.getvalue()
+
+
+def _address(picture: bytes) -> str:
+    """A picture inside its page. The build of the book puts each into a file of its own, which is loaded when
+    it is first shown (book/slim_pages.py).
+    """
+    return f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
 
 
 def png(figure: Figure) -> bytes:
@@ -186,23 +224,25 @@ def _text(value: float) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-SLIDER = """<label for="{id}" style="display: flex; flex-wrap: wrap; gap: 0 0.8rem; align-items: center">\
-<span style="min-width: 10em">{label}</span><output for="{id}" style="min-width: 3em">{text}</output>\
+# A range is 28 pixels high, so that a finger meets it.
+SLIDER = """<label for="{id}" style="display:flex;flex-wrap:wrap;gap:0 .8rem;align-items:center">\
+<span style="min-width:10em">{label}</span><output for="{id}" style="min-width:3em">{text}</output>\
 <input id="{id}" type="range" min="0" max="{last}" step="1" value="{middle}" aria-valuetext="{text}" \
-style="flex: 1 1 14rem; max-width: 24rem"></label>"""
+style="flex:1 1 14rem;max-width:24rem;height:28px;margin:0"></label>"""
 
-PANEL = """<span style="flex: none; width: {part}px; overflow: hidden">\
-<img alt="{alt}" width="{width}" height="{height}" style="max-width: none; margin-left: -{shift}px" \
-src="data:image/webp;base64,{first}"></span>"""
+PANELS = """<div class="dn-panels" role="img" aria-label="{label}" \
+style="display:flex;flex-wrap:wrap">{parts}</div>"""
 
-PAGE = """<figure class="dn-explore" id="{name}">
-<div class="dn-panels" tabindex="0" role="group" aria-label="{alt}" \
-style="display: flex; flex-wrap: wrap; overflow-x: auto">{panels}</div>
+PANEL = """<span style="flex:0 1 {part}px;min-width:min(100%,{part}px);overflow:hidden">\
+<img alt="" width="{width}" height="{height}" style="display:block;max-width:none;width:{wide}%;height:auto;\
+margin-left:-{shift}%" src="{first}"></span>"""
+
+PAGE = """<div class="dn-explore" id="{name}">{panels}
 <div class="dn-sliders" hidden>{sliders}</div>
 <noscript><p>The sliders need JavaScript. Shown: {shown}.</p></noscript>
 <script type="application/json">{data}</script>
 <script>{script}("{name}");</script>
-</figure>"""
+</div>"""
 
 # Ranges move with the arrow keys by themselves. All is looked up inside one figure, so a page can hold many.
 SCRIPT = """(function (name) {
@@ -218,10 +258,8 @@ SCRIPT = """(function (name) {
       slider.setAttribute("aria-valuetext", text);
       slider.parentElement.querySelector("output").textContent = text;
     });
-    const frame = "data:image/webp;base64," + data.frames[place];
-    pictures.forEach(function (picture) { picture.src = frame; });
+    pictures.forEach(function (picture) { picture.src = data.frames[place]; });
   }
   sliders.forEach(function (slider) { slider.addEventListener("input", show); });
   root.querySelector(".dn-sliders").hidden = false;
-  show();
 })"""

@@ -53,8 +53,8 @@ class Experiment:
     of nothing else. `data(spec)` gives the fingerprints of those data, `inputs(spec)` the digests of what is
     taken from those records. `version` is raised by hand when the meaning of a result changes. `seconds` is
     the rough cost of each profile, on two CPU cores unless `machine` says otherwise. `shown` lists the
-    settings that the book shows; each is pinned on its own. `figures` names what is drawn from them.
-    `precision` is that of the arithmetic where no setting of this name says it.
+    settings that the book shows; each is pinned on its own. `precision` is that of the arithmetic where no
+    setting of this name says it.
     `tolerances` says, by name or pattern of an array (`*_loss`, the first that fits), how far a recomputed
     twin may differ; `tolerance` holds for all other arrays.
     """
@@ -68,7 +68,6 @@ class Experiment:
     data: Callable[[Any], dict[str, str]] = _no_data
     inputs: Callable[[Any], dict[str, str]] = _no_data
     shown: tuple[Mapping[str, Any], ...] = ({},)
-    figures: tuple[str, ...] = ()
     machine: Mapping[str, str] = field(default_factory=dict)
     precision: str = "float32"
     tolerance: Tolerance = Tolerance()

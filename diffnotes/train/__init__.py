@@ -1,6 +1,6 @@
 """The training loop: plans, objectives, checkpoints, evaluations on the way."""
 
-from diffnotes.train.evaluate import looked
+from diffnotes.train.evaluate import Training, evaluated, evaluating, stacked
 from diffnotes.train.loop import Batch, Objective, Plan, Report, Snapshot, batch_indices, log_spaced, train
 from diffnotes.train.objective import DenoisingLoss, LogNormal, NoiseLaw, UniformTime
 
@@ -13,9 +13,12 @@ __all__ = [
     "Plan",
     "Report",
     "Snapshot",
+    "Training",
     "UniformTime",
     "batch_indices",
+    "evaluated",
+    "evaluating",
     "log_spaced",
-    "looked",
+    "stacked",
     "train",
 ]

@@ -132,7 +132,7 @@ def test_rows_within() -> None:
 
 KEPT = """
 import resource, sys, torch
-from diffnotes import runtime
+from diffnotes.base import runtime
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -33,11 +33,62 @@ function stickingOut() {
     .slice(0, 5);
 }
 
-// Boxes of the book that scroll sideways and do not show it by a shade at their edge.
+// Boxes of the book that scroll sideways.
+function scrolling(boxes) {
+  return [...document.querySelectorAll(boxes)].filter((e) => e.scrollWidth > e.clientWidth + 1);
+}
+
+// Those that do not show it by a shade at their edge.
 function unhinted() {
-  return [...document.querySelectorAll("main :is(.dn-figure, .dn-plain, .dn-explore) > div, main pre")]
-    .filter((e) => e.scrollWidth > e.clientWidth + 1 && getComputedStyle(e).backgroundImage === "none")
+  return scrolling("main :is(.dn-panels, .dn-table, pre)")
+    .filter((e) => getComputedStyle(e).backgroundImage === "none")
     .map((e) => e.textContent.trim().slice(0, 40));
+}
+
+// Figures that a reader has to scroll, though their pieces should wrap.
+function unwrapped() {
+  return scrolling("main .dn-panels").map((e) => `${e.scrollWidth} px: ${e.getAttribute("aria-label")}`);
+}
+
+// Figures with words of less than 8 pixels; indices and exponents do not count.
+function tiny() {
+  return [...document.querySelectorAll("main .dn-panels")]
+    .map((box) => {
+      const sizes = [...box.innerHTML.matchAll(/scale\(([\d.]+) -/g)].map((found) => 100 * found[1]);
+      const scales = [...box.querySelectorAll(":scope > svg")]
+        .map((e) => e.getBoundingClientRect().width / e.viewBox.baseVal.width);
+      return [Math.min(...sizes) * Math.min(...scales), box.getAttribute("aria-label")];
+    })
+    .filter(([size]) => size < 7.9)
+    .map(([size, label]) => `${size.toFixed(1)} px: ${label}`);
+}
+
+// What paper would cut off: boxes that scroll, and what reaches beyond the page.
+function cutOff() {
+  const hidden = [...document.querySelectorAll("main *")]
+    .filter((e) => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1 && e.checkVisibility())
+    .filter((e) => getComputedStyle(e).overflowX !== "visible" && !e.closest("mjx-assistive-mml, dialog"));
+  const outside = [...document.querySelectorAll("main *")]
+    .filter((e) => e.checkVisibility() && !e.closest("mjx-assistive-mml, dialog"))
+    .filter((e) => getComputedStyle(e).position !== "fixed")
+    .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
+  return [...hidden, ...outside]
+    .map((e) => `${e.tagName.toLowerCase()}.${e.getAttribute("class") || ""}`)
+    .slice(0, 5);
+}
+
+// What nobody can press on paper.
+function pressable() {
+  return [...document.querySelectorAll("main :is(input, details)")]
+    .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height > 0)
+    .map((e) => `${e.tagName.toLowerCase()}.${e.className}`);
+}
+
+// Things of ours to press or to move that are smaller than the 24 pixels of WCAG 2.2.
+function narrow() {
+  return [...document.querySelectorAll("main :is(.dn-explore input, summary)")]
+    .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 24)
+    .map((e) => `${e.getBoundingClientRect().height.toFixed(0)} px: ${e.textContent.trim() || e.id}`);
 }
 
 function channels(color) {
@@ -66,7 +117,8 @@ function contrast(element) {
 
 // Text and figure ink below the contrast of 4.5 that WCAG 2 asks for.
 function faint() {
-  const text = "main p, main li, main td, .dn-figure, .dn-provenance, .dn-stale, .dn-explore label";
+  const text =
+    "main p, main li, main td, .dn-figure, .dn-panels, .dn-caption, .dn-record, .dn-stale, .dn-explore label";
   return [...document.querySelectorAll(text)]
     .filter((e) => e.checkVisibility() && contrast(e) < 4.5)
     .map((e) => `${contrast(e).toFixed(1)} ${e.tagName.toLowerCase()}: ${e.textContent.trim().slice(0, 40)}`);

@@ -5,80 +5,22 @@ Each check is a function from a page to its faults, and each has a test that fee
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import build_book
 import chromium
 import pytest
-import yaml
 from bs4 import BeautifulSoup, Tag
+from pages import DESK, PAGES, faults, read, show
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 LOADED = dict.fromkeys(["script", "img", "iframe", "source", "video", "audio"], "src") | {"link": "href"}
 REMOTE_CSS = re.compile(r"""(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"')\s]+)""")
-PHONE, DESK = 360, 1280
-CHECKS = Path(__file__).with_name("page_checks.js").read_text(encoding="utf-8")
-
-
-def toc_pages() -> list[str]:
-    """Every page of the table of contents, as a path below the site."""
-    toc = yaml.safe_load((build_book.ROOT / "_toc.yml").read_text())
-    files = [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
-    return [f"{file}.html" for file in files]
-
-
-PAGES = toc_pages()
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    """The built book; built once, unless pages of the present inputs are there."""
-    try:
-        return build_book.build(if_stale=True)
-    except build_book.BuildError as error:
-        pytest.fail(str(error), pytrace=False)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[chromium.Browser]:
-    """A browser; without one the tests are skipped, but not in CI."""
-    reason = chromium.missing()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    if reason:
-        pytest.skip(reason)
-    with chromium.browser() as started:
-        yield started
-
-
-@pytest.fixture(scope="module")
-def address(site: Path) -> Iterator[str]:
-    """Where the book is served."""
-    with chromium.serve(site) as served:
-        yield served
-
-
-def show(browser: chromium.Browser, folder: Path, body: str) -> str:
-    """Serve and open a page made up for a test; return the address of its host."""
-    (folder / "page.html").write_text(f"<!DOCTYPE html><html><body>{body}</body></html>", encoding="utf-8")
-    (folder / "favicon.ico").write_bytes(b"")
-    with chromium.serve(folder) as served:
-        browser.open(f"{served}/page.html")
-    return served
-
 
 # --- what the files say ---
-
-
-def read(path: Path) -> BeautifulSoup:
-    """A parsed page."""
-    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
 def remote_sources(page: BeautifulSoup) -> list[str]:
@@ -114,11 +56,13 @@ def resolves(name: str, path: Path, site: Path) -> bool:
 
 
 def without_provenance(page: BeautifulSoup) -> list[str]:
-    """Figures that do not say which record they show, and pictures that are in no figure at all."""
+    """Figures that do not say which record they show, and pictures that are in no figure at all. Sliders may
+    show what no record holds.
+    """
     figures = [
         figure
-        for figure in page.select("figure.dn-figure")
-        if not says_key(figure.select_one(".dn-provenance"))
+        for figure in page.select("figure.dn-figure:has(.dn-panels)")
+        if not figure.select_one(".dn-explore") and not says_key(figure.select_one(".dn-record"))
     ]
     strays = [
         tag
@@ -179,8 +123,8 @@ def test_dead_link_is_found(tmp_path: Path, link: str) -> None:
 @pytest.mark.parametrize(
     "markup",
     [
-        '<figure class="dn-figure"><svg></svg></figure>',
-        '<figure class="dn-figure"><svg></svg><figcaption class="dn-provenance"> </figcaption></figure>',
+        '<figure class="dn-figure"><div class="dn-panels"><svg></svg></div></figure>',
+        '<figure class="dn-figure"><div class="dn-panels"></div><p class="dn-record"></p></figure>',
         '<div class="cell_output"><img src="plot.png"></div>',
     ],
 )
@@ -189,11 +133,6 @@ def test_figure_without_provenance_is_found(markup: str) -> None:
 
 
 # --- what a browser does ---
-
-
-def faults(browser: chromium.Browser, check: str) -> list[str]:
-    """What one of the functions in page_checks.js finds on the open page."""
-    return browser.run(f"{CHECKS}\nreturn {check}();")
 
 
 def dead_sliders(browser: chromium.Browser) -> list[str]:
@@ -240,40 +179,6 @@ def test_page_in_a_browser(browser: chromium.Browser, address: str, page: str) -
     assert faults(browser, "rawFormulas") == []
 
 
-@pytest.mark.parametrize("width", [PHONE, DESK])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_fits_its_window(browser: chromium.Browser, address: str, page: str, width: int) -> None:
-    browser.resize(width)
-    browser.open(f"{address}/{page}")
-    assert faults(browser, "stickingOut") == []
-    assert browser.run("return document.documentElement.scrollWidth") <= width
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_what_scrolls_on_a_phone_shows_it(browser: chromium.Browser, address: str, page: str) -> None:
-    browser.resize(PHONE)
-    browser.open(f"{address}/{page}")
-    assert faults(browser, "unhinted") == []
-
-
-def test_unhinted_scrolling_is_found(browser: chromium.Browser, tmp_path: Path) -> None:
-    browser.resize(PHONE)
-    box = '<div class="dn-plain"><div style="overflow: auto; {}"><p style="width: 600px">{}</p></div></div>'
-    shade = "background-image: linear-gradient(red, blue)"
-    show(browser, tmp_path, f"<main>{box.format('', 'bare')}{box.format(shade, 'shaded')}</main>")
-    assert faults(browser, "unhinted") == ["bare"]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_legible(browser: chromium.Browser, address: str, page: str, theme: str) -> None:
-    browser.resize(DESK)
-    browser.set_theme(theme)
-    browser.open(f"{address}/{page}")
-    assert browser.run("return document.documentElement.dataset.theme") == theme
-    assert faults(browser, "faint") == []
-
-
 def test_theme_button_switches(browser: chromium.Browser, address: str) -> None:
     browser.resize(DESK)
     browser.open(f"{address}/{PAGES[0]}")
@@ -314,25 +219,6 @@ def test_console_message_is_found(browser: chromium.Browser, tmp_path: Path, scr
 def test_raw_formula_is_found(browser: chromium.Browser, tmp_path: Path, body: str) -> None:
     show(browser, tmp_path, body + r"<pre>\(shown on purpose\)</pre>")
     assert len(faults(browser, "rawFormulas")) == 1
-
-
-@pytest.mark.parametrize("clip", ["visible", "hidden"])
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_overflow_is_found(browser: chromium.Browser, tmp_path: Path, clip: str, side: str) -> None:
-    wide = '<div style="width: 600px">x</div>'
-    floating = f'<p style="float: {"left" if side == "right" else "right"}; width: 600px">x</p>'
-    browser.resize(PHONE)
-    show(
-        browser,
-        tmp_path,
-        f'<main style="overflow: {clip}">{floating}<div style="overflow: auto">{wide}</div></main>',
-    )
-    assert faults(browser, "stickingOut") == ["p."]
-
-
-def test_faint_text_is_found(browser: chromium.Browser, tmp_path: Path) -> None:
-    show(browser, tmp_path, '<main><p style="color: #999">faint</p><p>clear</p></main>')
-    assert faults(browser, "faint") == ["2.8 p: faint"]
 
 
 def test_dead_slider_is_found(browser: chromium.Browser, tmp_path: Path) -> None:

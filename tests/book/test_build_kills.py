@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KILLS = 5
 PAGE = """
 from diffnotes import store
-from diffnotes.chapters import toy_model
+from diffnotes.chapters.toy import experiment as toy_model
 from diffnotes.chapters.toy.figures import gap_curves
 
 gap_curves(store.load(toy_model.EXPERIMENT))

@@ -53,7 +53,7 @@ def test_parameters_reach_the_record(tmp_path):
     [
         (
             {"detla": 1},
-            "unknown parameter 'detla' (did you mean delta?); the valid names are profile, n_train, delta",
+            "unknown parameter 'detla' (did you mean delta?); the valid names are profile, delta, n_train",
         ),
         ({"delta": "abc"}, "delta must be a number from 0.01 to 50; not 'abc'."),
         ({"delta": -1}, "delta must be a number from 0.01 to 50; not -1."),
@@ -87,29 +87,72 @@ def test_a_chapter_offers_only_what_all_of_it_takes(tmp_path, chapter, parameter
     assert sentence in refusal(tmp_path, chapter, **parameters)
 
 
-def short(tmp_path, *lines):
-    """Chapter 1 up to its second cell, with other lines in its parameters cell."""
+def short(tmp_path, change=lambda cells: cells):
+    """Chapter 1 up to its second cell, with its two cells changed."""
     notebook = nbformat.read(TOY, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"][:2]
-    cells[0].source = "\n".join([cells[0].source.splitlines()[0], *lines])
     cells[1].source = cells[1].source.replace("record = ", "print(request)\n# ")
-    notebook.cells = cells
+    notebook.cells = change(cells)
     nbformat.write(notebook, tmp_path / "short.ipynb")
     return tmp_path / "short.ipynb"
 
 
+def lines(*some):
+    """Other lines in the parameters cell."""
+
+    def change(cells):
+        cells[0].source = "\n".join([cells[0].source.splitlines()[0], *some])
+        return cells
+
+    return change
+
+
 def test_annotated_and_unpacked_parameters_count_beside_those_given(tmp_path):
-    chapter = short(tmp_path, "profile: str = 'smoke'", "delta: float = 1.2", "n_train, seed = 6, 3")
+    chapter = short(tmp_path, lines("profile: str = 'smoke'", "delta: float = 1.2", "n_train, seed = 6, 3"))
     found = execute(tmp_path, chapter, delta=1.45)
     assert "Request(profile='smoke', settings={'delta': 1.45, 'n_train': 6, 'seed': 3})" in str(
         found.cells[-1]
     )
 
 
+@pytest.mark.parametrize("line", ["n_trian = 12", "n_trian: int = 12"])
+def test_an_unknown_name_in_the_own_cell_is_refused(tmp_path, line):
+    chapter = short(tmp_path, lines("profile, delta, n_train, seed = 'smoke', 1.2, 6, 3", line))
+    assert "unknown parameter 'n_trian' (did you mean n_train?)" in refusal(tmp_path, chapter)
+
+
 def test_a_value_that_papermill_cannot_write_as_a_literal_is_refused(tmp_path):
-    chapter = short(tmp_path, "delta = 1.2")
-    assert "not `delta = float('inf')` (its line 2)" in refusal(tmp_path, chapter, delta=float("inf"))
+    assert "not `delta = float('inf')` (its line 2)" in refusal(tmp_path, short(tmp_path), delta=float("inf"))
 
 
 def test_anything_but_plain_values_is_refused(tmp_path):
-    assert "not `import math` (its line 2)" in refusal(tmp_path, short(tmp_path, "import math"), delta=1.45)
+    chapter = short(tmp_path, lines("import math", "profile, delta, n_train, seed = 'smoke', 1.2, 6, 3"))
+    assert "not `import math` (its line 2)" in refusal(tmp_path, chapter, delta=1.45)
+
+
+def without_tag(cells):
+    cells[0].metadata.tags = []
+    return cells
+
+
+def without_heading(cells):
+    cells[0].source = "\n".join(cells[0].source.splitlines()[1:])
+    return cells
+
+
+@pytest.mark.parametrize(
+    ("change", "parameters", "sentence"),
+    [
+        (without_tag, {"n_train": 12}, "which has lost its tag; give it back the tag `parameters`."),
+        (without_heading, {}, "no cell that begins with '# Parameters' is in the history"),
+        (without_heading, {"n_train": 12}, "assigned in no cell that begins with '# Parameters'"),
+        (lambda cells: without_tag(without_heading(cells)), {"n_train": 12}, "is assigned in no cell"),
+        (lambda cells: cells[1:], {}, "name 'profile' is not defined"),
+        (lambda cells: cells[1:], {"n_train": 12}, "name 'profile' is not defined"),
+    ],
+)
+def test_a_chapter_without_its_parameters_stops(tmp_path, change, parameters, sentence):
+    with pytest.raises(papermill.PapermillExecutionError) as caught:
+        execute(tmp_path, short(tmp_path, change), **parameters)
+    assert sentence in caught.value.evalue
+    assert not list(tmp_path.glob("runs/*"))

@@ -7,6 +7,7 @@ is reproduced, and FAILS, with a record on which it is not reproduced.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ import pytest
 
 from diffnotes import chapters
 from diffnotes.chapters import checks
+from diffnotes.store import Record
 
 TESTS = Path(__file__).resolve().parents[1]
 
@@ -32,8 +34,9 @@ ROOMS = [room for room in chapters.ROOMS if (TESTS / room / "cases.py").exists()
 CASES = {room: cases(room) for room in ROOMS}
 
 
-def table(name: str) -> list[tuple[str, object]]:
-    return [row for module in CASES.values() for row in getattr(module, name).items()]
+def table(name: str) -> list[tuple[str, Callable[[], Record]]]:
+    """All entries of HOLDS or FAILS."""
+    return [entry for module in CASES.values() for entry in getattr(module, name).items()]
 
 
 @pytest.mark.parametrize(("name", "make"), table("HOLDS"))

@@ -12,37 +12,35 @@ import pytest
 from diffnotes import __main__ as command
 from diffnotes import store
 from diffnotes.chapters import checks as base
-from diffnotes.chapters import checks as claims
 from diffnotes.chapters import status
-from diffnotes.chapters.loss_floor import claims as xu2025
-from diffnotes.store.records import Record
 
 BOOK = Path(__file__).resolve().parents[2]
+CHECKS = base.checks()
 
 
 @pytest.fixture(scope="module")
 def found():
-    return {checked.claim.id: checked for checked in claims.check_all(status.checked)}
+    return {checked.claim.id: checked for checked in base.check_all(status.checked)}
 
 
 def test_every_claim_has_either_a_check_or_a_verdict_with_its_reason():
-    for claim in claims.claims():
-        assert (claim.id in claims.CHECKS) != bool(claim.verdict), claim.id
+    for claim in base.claims():
+        assert (claim.id in CHECKS) != bool(claim.verdict), claim.id
         assert claim.rule, claim.id
         if claim.verdict:
             assert claim.verdict in (base.PENDING, base.PAPER_ONLY), claim.id
         else:
             assert (BOOK / "notebooks" / f"{claim.page}.ipynb").exists(), claim.id
-    assert set(claims.CHECKS) <= {claim.id for claim in claims.claims()}
+    assert set(CHECKS) <= {claim.id for claim in base.claims()}
 
 
 def test_verdicts_are_the_five_words(found):
-    assert {checked.verdict for checked in found.values()} <= set(claims.VERDICTS)
+    assert {checked.verdict for checked in found.values()} <= set(base.VERDICTS)
 
 
 def test_every_checked_claim_has_its_record_pinned(found):
     pinned = {entry.key for entry in store.index()}
-    for name in claims.CHECKS:
+    for name in CHECKS:
         assert found[name].record in pinned, f"{name}: {found[name].finding.our_value}"
 
 
@@ -54,48 +52,15 @@ def test_claims_that_hold_exactly_are_reproduced(found):
 
 def test_a_claim_without_its_record_is_pending_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    checked = {c.claim.id: c for c in claims.check_all(status.checked)}["ours-area-cifar10"]
+    checked = {c.claim.id: c for c in base.check_all(status.checked)}["ours-area-cifar10"]
     assert (checked.verdict, checked.finding.our_value) == (base.PENDING, "no record yet")
-
-
-class Fake(Record):
-    """A record made of given arrays."""
-
-    def __init__(self, **arrays):
-        super().__init__(Path(), {})
-        self.__dict__["arrays"] = {name: np.asarray(value) for name, value in arrays.items()}
-
-
-def test_a_wrong_area_is_not_reproduced():
-    good = Fake(area=10.82, area_stderr=0.01, n=50_000)
-    bad = Fake(area=11.5, area_stderr=0.01, n=50_000)
-    assert xu2025._cifar_area(good).verdict == base.REPRODUCED
-    assert xu2025._cifar_area(bad).verdict == base.FAILED
-
-
-def test_a_curve_that_falls_is_only_partly_right():
-    sigma, spread = np.array([0.01, 1.0, 80.0]), np.full(3, 1e-4)
-    rising = Fake(sigma=sigma, mean=[0.0, 0.5, 0.999], stderr=spread, variance=1.0)
-    falling = Fake(sigma=sigma, mean=[0.0, 1.5, 0.999], stderr=spread, variance=1.0)
-    assert xu2025._shape(rising).verdict == base.REPRODUCED
-    assert xu2025._shape(falling).verdict == base.PARTLY
 
 
 def test_the_command_prints_what_the_design_promises(capsys):
     assert command.main(["claims", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    names = {
-        "id",
-        "paper",
-        "statement",
-        "paper_value",
-        "our_value",
-        "interval",
-        "verdict",
-        "figure",
-        "record",
-    }
-    assert all(names <= set(row) for row in rows)
+    names = {"id", "paper", "statement", "paper_value", "our_value", "interval", "verdict", "fixed", "state"}
+    assert all({*names, "figure", "record"} <= set(row) for row in rows)
 
 
 # --- claims that cannot lie ---
@@ -109,38 +74,38 @@ def stale(record):
     return replace(record, state="stale", reason="the recomputed twin differs")
 
 
-AREA = next(claim for claim in claims.claims() if claim.id == "ours-area-cifar10")
+AREA = next(claim for claim in base.claims() if claim.id == "ours-area-cifar10")
 
 
 def test_a_stale_record_proves_nothing(capsys, monkeypatch):
-    found = base.judge(AREA, xu2025._cifar_area, stale)
+    found = base.judge(AREA, CHECKS[AREA.id], stale)
     assert (found.verdict, found.state, found.record != "") == (base.PENDING, "stale", False)
     assert found.finding.our_value == "its record is stale: the recomputed twin differs"
-    assert base.judge(AREA, xu2025._cifar_area, valid).verdict == base.REPRODUCED
+    assert base.judge(AREA, CHECKS[AREA.id], valid).verdict == base.REPRODUCED
     monkeypatch.setattr(status, "checked", stale)
     assert command.main(["claims", "--json"]) == 4
     rows = json.loads(capsys.readouterr().out)
-    judged = [row for row in rows if row["id"] in claims.CHECKS]
+    judged = [row for row in rows if row["id"] in CHECKS]
     assert {(row["verdict"], row["state"]) for row in judged} == {("pending", "stale")}
     assert command.main(["claims", "--short"]) == 4
     printed = capsys.readouterr().out  # as in the README
     assert "| reproduced |" in printed
-    assert f"{len(claims.CHECKS)} of these are pending because a record does not hold." in printed
+    assert f"{len(CHECKS)} of these are pending because a record does not hold." in printed
 
 
 def test_a_companion_that_is_stale_makes_pending():
-    claim = next(claim for claim in claims.claims() if claim.id == "marion-width-onset-digits")
+    claim = next(claim for claim in base.claims() if claim.id == "marion-width-onset-digits")
 
     def look(record):
         return stale(record) if record.spec["sweep"] == "n" else valid(record)
 
-    found = base.judge(claim, claims.CHECKS[claim.id], look)
+    found = base.judge(claim, CHECKS[claim.id], look)
     assert (found.verdict, found.state) == (base.PENDING, "stale")
 
 
 def test_every_check_is_pending_without_its_record(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    found = [c for c in claims.check_all(valid) if c.claim.id in claims.CHECKS]
+    found = [c for c in base.check_all(valid) if c.claim.id in CHECKS]
     assert {(c.verdict, c.state) for c in found} == {(base.PENDING, "missing")}
 
 
@@ -172,7 +137,16 @@ def test_nothing_has_no_verdict():
 def test_an_unknown_setting_of_a_claim_is_an_error():
     wrong = replace(AREA, settings={"datset": "digits"})
     with pytest.raises(store.SpecError, match="datset"):
-        base.judge(wrong, xu2025._cifar_area, valid)
+        base.judge(wrong, CHECKS[AREA.id], valid)
+
+
+def test_a_verdict_goes_by_its_core():
+    assert base.verdict(True, True, also=[True]) == base.REPRODUCED
+    assert base.verdict(True, True, also=[False]) == base.PARTLY
+    assert base.verdict(True, False, also=[True]) == base.PARTLY
+    assert base.verdict(False, False, also=[True, True]) == base.FAILED
+    with pytest.raises(base.Nothing):
+        base.verdict(also=[True])
 
 
 @pytest.mark.parametrize(
@@ -187,9 +161,14 @@ def test_an_unknown_setting_of_a_claim_is_an_error():
     ],
 )
 def test_a_mistake_in_the_list_of_claims_gets_a_sentence(old, new, sentence, monkeypatch, capsys):
-    text = (BOOK / "diffnotes" / "claims" / "claims.toml").read_text(encoding="utf-8")
-    assert old in text
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: text.replace(old, new, 1))
+    read = Path.read_text
+
+    def mistaken(path, **how):
+        text = read(path, **how)
+        assert path.name != "claims.toml" or path.parent.name != "toy" or old in text
+        return text.replace(old, new, 1)
+
+    monkeypatch.setattr(Path, "read_text", mistaken)
     assert command.main(["claims", "--json"]) == 2
     printed = capsys.readouterr().err
     assert sentence in printed
@@ -197,6 +176,6 @@ def test_a_mistake_in_the_list_of_claims_gets_a_sentence(old, new, sentence, mon
 
 
 def test_settings_that_fit_several_records_are_an_error():
-    claim = next(claim for claim in claims.claims() if claim.id == "kaiser-net-growth")
+    claim = next(claim for claim in base.claims() if claim.id == "kaiser-net-growth")
     with pytest.raises(store.SpecError, match="4 records of digits_gap fit"):
-        base.judge(replace(claim, settings={}), claims.CHECKS[claim.id], valid)
+        base.judge(replace(claim, settings={}), CHECKS[claim.id], valid)

@@ -1,59 +1,152 @@
-"""The experiment in CONTRIBUTING.md is real: it is run, pinned and loaded exactly as printed there."""
+"""The chapter in CONTRIBUTING.md is real: made in a copy of the package, it is run, judged and drawn."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
 import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import nbformat
 import pytest
-import torch
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from diffnotes import store
-from diffnotes.data import sets as data
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+PRINTED = re.compile(
+    r"^`([\w/]+\.(?:py|toml|ipynb))` [^`]*(?:`# %%`[^`]*)?\n\n```\w+\n(.*?)```", re.DOTALL | re.MULTILINE
+)
+ADDED = re.compile(r"```text\n( +(?:\"|- file).*?)```", re.DOTALL)  # one for ROOMS, one for _toc.yml
+PAGE = "notebooks/07_nearest.ipynb"
 
-TEXT = Path(__file__).parents[2] / "CONTRIBUTING.md"
+
+def cells(text: str) -> Iterator[NotebookNode]:
+    """The cells of a page that is printed as text; the word after `# %%` is a tag, or the kind."""
+    for number, part in enumerate(re.split(r"^# %%", text, flags=re.MULTILINE)[1:]):
+        kind, source = part.split("\n", 1)
+        word, name = kind.strip(), f"cell-{number}"
+        if word == "markdown":
+            yield new_markdown_cell(source.strip(), id=name)
+        else:
+            yield new_code_cell(source.strip(), id=name, metadata={"tags": [word]} if word else {})
 
 
-@pytest.fixture
-def printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, committed: None) -> store.Experiment:
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT.read_text(encoding="utf-8"), re.DOTALL)
-    file = tmp_path / "printed_experiment.py"
-    file.write_text(block, encoding="utf-8")
-    spec = importlib.util.spec_from_file_location("printed_experiment", file)
+def write(folder: Path) -> None:
+    """All printed files, and the two printed lines."""
+    for name, content in PRINTED.findall(TEXT):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith(".ipynb"):
+            nbformat.write(new_notebook(cells=list(cells(content))), folder / name)
+        else:
+            (folder / name).write_text(content, encoding="utf-8")
+    room, page = ADDED.findall(TEXT)
+    insert(folder / "diffnotes" / "chapters" / "__init__.py", r"ROOMS = \(\n(?:.*\n)*?(?=\))", room)
+    insert(folder / "_toc.yml", r"(?:.*\n)*?(?=  - caption: Checks)", page)
+
+
+def insert(path: Path, where: str, line: str) -> None:
+    """Put a line behind the place that the pattern ends with."""
+    text = path.read_text(encoding="utf-8")
+    assert re.search(where, text)
+    path.write_text(re.sub(where, lambda found: found[0] + line, text, count=1), encoding="utf-8")
+
+
+def said(folder: Path, *command: str, code: int = 0, inside: str = ".") -> str:
+    """What a command prints that ends with this code, run in the checkout."""
+    own = {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'tests'}", "IPYTHONDIR": str(folder / "ipython")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("DIFFNOTES", "GIT_"))}
+    done = subprocess.run(
+        command, cwd=folder / inside, env={**kept, **own}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def book(folder: Path, *words: str, code: int = 0) -> str:
+    return said(folder, sys.executable, "-m", "diffnotes", *words, code=code)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, without records, with the printed chapter in it and committed."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "diffnotes", folder / "diffnotes", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "_toc.yml", folder)
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    write(folder)
+    name = ["-c", "user.name=n", "-c", "user.email=e"]
+    for words in (["init", "-q"], ["add", "."], [*name, "commit", "-q", "-m", "A chapter"]):
+        said(folder, "git", *words)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def key(checkout: Path) -> str:
+    """The key of the record, which is pinned."""
+    found = book(checkout, "run", "nearest").split()[0]
+    book(checkout, "pin", found)
+    return found
+
+
+def test_all_of_it_is_printed() -> None:
+    room = {
+        f"diffnotes/chapters/nearest/{name}.py" for name in ("__init__", "experiment", "readings", "figures")
+    }
+    room |= {f"diffnotes/chapters/nearest/claims.{ending}" for ending in ("py", "toml")}
+    assert {name for name, _ in PRINTED.findall(TEXT)} == {*room, "tests/nearest/cases.py", PAGE}
+
+
+def test_its_style_is_that_of_the_book(checkout: Path) -> None:
+    files = [str(checkout / name) for name, _ in PRINTED.findall(TEXT) if name.endswith(".py")]
+    for words in (["check"], ["format", "--check"]):
+        said(checkout, sys.executable, "-m", "ruff", *words, "--config", "pyproject.toml", *files)
+
+
+def test_its_record_is_valid_and_another_seed_is_another(checkout: Path, key: str) -> None:
+    [row] = json.loads(book(checkout, "status", "nearest", "--json"))
+    assert (row["state"], row["figures"]) == ("valid", ["07_nearest#nearest_distance"])
+    assert "valid    nearest: the recomputed twin is equal" in book(checkout, "verify", "nearest")
+    assert book(checkout, "run", "nearest", "--set", "seed=1").split()[0] != key
+
+
+def test_its_mistakes_are_sentences(checkout: Path) -> None:
+    book(checkout, "run", "nearest", "--set", "sizes=(5000,)", code=2)
+    book(checkout, "run", "nearest", "--set", "size=5", code=2)
+
+
+def test_its_claim_is_judged_and_can_hold_and_fail(checkout: Path, key: str) -> None:
+    rows = json.loads(book(checkout, "claims", "--json", code=4))  # the records of the others are not here
+    [row] = [row for row in rows if row["id"] == "ours-nearest"]
+    assert (row["verdict"], row["state"], row["record"]) == ("reproduced", "valid", key)
+    words = ("-q", "-p", "no:cacheprovider", "tests/chapters/test_cases.py", "-k", "ours-nearest")
+    assert "2 passed" in said(checkout, sys.executable, "-m", "pytest", *words)
+
+
+def test_its_page_keeps_the_contract_and_shows_the_figure(checkout: Path, key: str) -> None:
+    contract = contract_of_notebooks()
+    notebook = nbformat.v4.reads_json((checkout / PAGE).read_text(encoding="utf-8"))
+    assert contract.faults(notebook, contract.RULES + contract.CHAPTER_RULES) == []
+    run = "import nbformat, nbclient; page = nbformat.read('07_nearest.ipynb', 4)"
+    run += "; nbclient.NotebookClient(page).execute(); print(nbformat.writes(page))"
+    out = said(checkout, sys.executable, "-c", run, inside="notebooks")
+    pages = [str(output) for cell in nbformat.reads(out, 4).cells for output in cell.get("outputs", [])]
+    assert any("<svg" in page and key in page for page in pages)
+    assert any("dn-reproduced" in page for page in pages)
+
+
+def contract_of_notebooks():
+    """The rules of every notebook."""
+    path = ROOT / "tests" / "book" / "test_notebook_contract.py"
+    spec = importlib.util.spec_from_file_location("notebook_contract", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "printed_experiment", module)
     spec.loader.exec_module(module)
-    return module.EXPERIMENT
-
-
-def test_the_printed_experiment_runs_and_is_pinned(printed: store.Experiment) -> None:
-    record = store.run(printed, "laptop")
-    store.pin(printed, record.key)
-    shown = store.load(printed)
-    assert shown.key == record.key
-    assert shown.state == "valid"
-    assert store.verify(printed).name == "valid"
-    assert store.run(printed, "laptop", seed=1).key != record.key
-
-
-def test_its_numbers_are_what_it_says(printed: store.Experiment) -> None:
-    record = store.run(printed, "smoke")
-    unseen = data.load("digits", split="validation").x.double().flatten(1)
-    train = data.load("digits", 20).x.double().flatten(1)
-    squares = (unseen[:, None] - train[None]).square().sum(-1)
-    expected = float(squares.amin(1).sqrt().mean())
-    assert record["n"].tolist() == [20, 50]
-    assert np.isclose(record["distance"][0], expected, rtol=1e-5)
-    assert record["distance"][1] < record["distance"][0]
-    assert torch.equal(data.load("digits", 50).x.double().flatten(1)[:20], train)
-
-
-def test_its_mistakes_are_sentences(printed: store.Experiment) -> None:
-    with pytest.raises(store.SpecError, match="sizes must be"):
-        store.run(printed, "laptop", sizes=(5000,))
+    return module

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from diffnotes import store
+from diffnotes import data, store
 from diffnotes.base.errors import UserError
 from diffnotes.chapters.gap import cifar as cifar_gap
 from diffnotes.chapters.gap import digits as digits_gap
 from diffnotes.chapters.memorization import cifar, digits
 from diffnotes.data import part as data_part
-from diffnotes.data import sets as data
+from diffnotes.data import sets
 
 REAL = os.environ.get("DIFFNOTES_DATA", "")
 SETTINGS = {"dataset": "cifar10", "side": 8}  # of the twin of cifar_gap, to have it on colour images
@@ -34,7 +34,7 @@ def made_up(split: str = "train") -> data.Dataset:
 def whole(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole set, where it lies; for the real one DIFFNOTES_DATA must hold it."""
     if request.param == "made up":
-        monkeypatch.setitem(data.STORED, "cifar10", made_up)
+        monkeypatch.setitem(sets.STORED, "cifar10", made_up)
         monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path / "none"))
     elif not (Path(REAL) / "cifar-10-batches-py").is_dir():
         pytest.skip("set DIFFNOTES_DATA to a folder that holds cifar-10-batches-py")
@@ -44,7 +44,7 @@ def whole(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder with only the first 40 training images of seeds 0 and 1, and 40 held-out ones."""
-    monkeypatch.setitem(data.STORED, "cifar10", made_up)
+    monkeypatch.setitem(sets.STORED, "cifar10", made_up)
     monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path / "none"))
     spec = cifar_gap.EXPERIMENT.twin.replace(**SETTINGS)
     gpu_data.bring([("cifar_gap", spec)], tmp_path / "part")
@@ -62,13 +62,13 @@ def same(one: data.Dataset, two: data.Dataset) -> bool:
 
 def test_what_is_drawn_is_that_of_the_whole_set(part: Path) -> None:
     for n, split, seed in ((40, "train", 0), (40, "train", 1), (7, "train", 1), (40, "test", 0)):
-        whole = made_up(data.SPLITS[split])
-        drawn = data._subset(whole, n, seed)
+        whole = made_up(sets.SPLITS[split])
+        drawn = sets._subset(whole, n, seed)
         assert same(data.load("cifar10", n, split, seed), drawn)
     for split in ("train", "test"):
         here = data.load("cifar10", split=split)
-        assert here.fingerprint == made_up(data.SPLITS[split]).fingerprint
-        assert len(here) == len(made_up(data.SPLITS[split]))
+        assert here.fingerprint == made_up(sets.SPLITS[split]).fingerprint
+        assert len(here) == len(made_up(sets.SPLITS[split]))
 
 
 @pytest.mark.parametrize(("n", "seed"), [(41, 0), (1, 2), (300, 0)])
@@ -140,7 +140,7 @@ def test_what_a_run_loads_is_what_it_is_said_to_use(
     asked, load = [], data.load
 
     def noted(name: str, n: int | None = None, split: str = "train", seed: int = 0) -> data.Dataset:
-        asked.append((name, data.SPLITS[split], n, seed))
+        asked.append((name, sets.SPLITS[split], n, seed))
         return load(name, n, split, seed)
 
     monkeypatch.setattr(data, "load", noted)

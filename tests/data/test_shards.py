@@ -13,7 +13,7 @@ import torch
 from diffnotes.base.errors import UserError
 from diffnotes.data import Shards
 from diffnotes.optimal_loss import accumulate, optimal_loss
-from diffnotes.posterior import points, posterior
+from diffnotes.posterior import Support, posterior
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_memory_stays_below_the_size_of_the_data(tmp_path):
     assert resource.RLIMIT_DATA
     script = """
         import resource, sys, numpy as np, torch
-        from diffnotes.posterior import posterior
+        from diffnotes.posterior import Support, posterior
         from diffnotes.data.shards import Shards
         torch.set_num_threads(1)
         shards = Shards(sys.argv[1:])
@@ -131,4 +131,4 @@ def test_memory_stays_below_the_size_of_the_data(tmp_path):
 
 
 def test_points_know_shards(shards):
-    assert points(shards).count == 50
+    assert Support.of(shards).count == 50

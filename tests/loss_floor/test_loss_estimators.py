@@ -10,12 +10,10 @@ import pytest
 import torch
 
 from diffnotes import store
-from diffnotes.base.runtime import normals
 from diffnotes.chapters.loss_floor import estimators as study
 from diffnotes.optimal_loss import optimal_loss
-from diffnotes.optimal_loss.subsets import neighbour_scan, random_others, scan_subsets
-
-SIGMAS = (0.5, 1.0, 2.5)
+from diffnotes.optimal_loss.all_levels import prepare
+from diffnotes.posterior import Support
 
 
 @pytest.fixture(autouse=True)
@@ -29,44 +27,6 @@ def record():
     return store.run(study.EXPERIMENT, "smoke")
 
 
-@pytest.fixture
-def drawn():
-    values = study.shifted_digits(300)
-    problem = study.problem_of(values)
-    source, noise = torch.arange(0, 300, 15), normals(0, "test", range(20), (64,))
-    return problem, source, noise, study.draws_of(problem, source, noise)
-
-
-def assert_same(found, expected):
-    for name in ("log_sum", "square", "inner", "distance"):
-        a, b = getattr(found, name), getattr(expected, name)
-        torch.testing.assert_close(a, b, rtol=2e-4, atol=2e-4 * float(b.abs().max()))
-
-
-def test_the_scan_is_that_of_the_estimators(drawn):
-    problem, source, noise, products = drawn
-    others = random_others(300, source.numpy(), range(20), 1, 31, 0)
-    expected = scan_subsets(
-        problem.set_, source, noise[:, None], torch.from_numpy(others), torch.tensor(SIGMAS)
-    )
-    extra = study._chosen(others, 300)
-    assert_same(study._join([study.scan_level(problem, products, s, extra) for s in SIGMAS]), expected)
-
-
-def test_neighbours_are_those_of_the_estimators(drawn):
-    problem, source, noise, products = drawn
-    tail = random_others(300, source.numpy(), range(20), 1, 16, 0)
-    levels = torch.tensor(SIGMAS)
-    expected = neighbour_scan(
-        problem.set_, problem.half, source, noise[:, None], torch.from_numpy(tail), 16, levels
-    )
-    found = [
-        study.scan_level(problem, products, s, study._near(problem, products, s, 16, tail[:, 0]))
-        for s in SIGMAS
-    ]
-    assert_same(study._join(found), expected)
-
-
 def test_all_points_give_the_optimal_loss(record):
     exact = optimal_loss(study.shifted_digits(256), torch.from_numpy(record["sigma"]), sources=2048)
     for reading in ("AB", "PV", "IP", "RES"):
@@ -77,11 +37,8 @@ def test_all_points_give_the_optimal_loss(record):
 
 def test_bias_is_zero_when_the_subset_is_everything():
     spec = replace(study.EXPERIMENT.profiles["smoke"], ratios=(1 + 1,), n=64, draws=20)
-    problem = study.problem_of(study.shifted_digits(64))
-    order = torch.arange(64)
-    found = study._fresh(spec, study.shifted_digits(64), order, [64], 0)
+    found = study._fresh(spec, prepare(Support.of(study.shifted_digits(64))), torch.arange(64), [64], 0)
     full = found["full"]
-    assert problem.set_.count == 64
     np.testing.assert_allclose(found["fresh"][0, 0], full, rtol=1e-5, atol=1e-6 * np.abs(full).max())
 
 

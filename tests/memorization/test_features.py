@@ -221,8 +221,8 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     x = (0.2 * images(64) + (labels - 0.5).view(-1, 1, 1, 1)).clamp(-1, 1)  # dark and bright
     net = seeded(0, lambda: FeatureNet(4))
     plan = Plan(40, 16, 1e-2)
-    looks = [s.loss for s in train(net, ClassifierLoss(x, labels), plan, [5, 40], tmp_path)]
-    assert looks[1] < 0.6 * looks[0]
+    losses = [s.loss for s in train(net, ClassifierLoss(x, labels), plan, [5, 40], tmp_path)]
+    assert losses[1] < 0.6 * losses[0]
     with torch.no_grad():
         assert (net(x).argmax(1) == labels).float().mean() > 0.9
 
@@ -344,11 +344,11 @@ def test_table_says_what_the_record_holds(record: store.Record, arrays: store.Ar
 
 
 def test_sentences_hold_the_numbers_of_the_record(record: store.Record, arrays: store.Arrays) -> None:
-    said = str(figures.found(record))
+    said = str(figures.classifier_found(record))
     for share, error in zip(arrays["accuracy"], arrays["accuracy_stderr"], strict=True):
         assert f"{100 * share:.1f} ± {100 * error:.1f} %" in said
     kinds = {kind: k for k, kind in enumerate(experiment.KINDS)}
-    calibrated = str(figures.calibration_found(record))
+    calibrated = figures.calibration(record).caption.finding
     for kind in ("noisy", "blurred", "flipped", "test"):
         assert f"{100 * arrays['copies'][0, kinds[kind], 0]:.1f} % of the" in calibrated
     assert f"{arrays['similarity'][0, kinds['flipped'], 10]:.3f} for mirrored" in calibrated

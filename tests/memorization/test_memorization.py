@@ -42,7 +42,7 @@ TINY = MemorizationSpec(
     n=8, width=8, batch=8, sizes=(8, 24), widths=(8, 16), blocks=1, epochs=3.0, first=2, snapshots=4,
     horizons=(2,), levels=2, images=8, samples=8, sampler_steps=2, seeds=(0, 1),
 )  # fmt: skip
-STEP = np.array([10, 100, 1000, 10_000, -1])  # as in a record, a run with fewer looks is filled up
+STEP = np.array([10, 100, 1000, 10_000, -1])  # as in a record, a run with fewer evaluations is filled up
 
 
 def curve(*values: float) -> np.ndarray:
@@ -176,7 +176,7 @@ def test_default_run_is_in_the_sweep_over_n_alone(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> store.Arrays:  # type: ignore[no-untyped-def]
-    """Three steps on 8 digits, nine on 24: runs with two and four looks."""
+    """Three steps on 8 digits, nine on 24: runs with two and four evaluations."""
     return memorization.compute(TINY, store.Work(tmp_path_factory.mktemp("tiny")), digits.pixels)
 
 
@@ -199,7 +199,7 @@ def test_arrays_have_the_documented_axes(tiny: store.Arrays) -> None:
     assert tiny["average"].tolist() == [0, 2]
 
 
-def test_runs_with_fewer_looks_are_filled_up(tiny: store.Arrays) -> None:
+def test_runs_with_fewer_evaluations_are_filled_up(tiny: store.Arrays) -> None:
     assert tiny["step"][:, 1].tolist() == [[2, 3, -1, -1], [2, 3, 5, 9]]
     real = tiny["step"] > 0
     for name, array in tiny.items():

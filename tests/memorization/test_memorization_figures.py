@@ -1,4 +1,4 @@
-"""Figures of chapter 3: training, sweeps, onsets, sheets, averages and halves, drawn from smoke records."""
+"""Figures, slider and tables of chapter 3, drawn from smoke records."""
 
 from __future__ import annotations
 
@@ -15,15 +15,24 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from diffnotes import store
-from diffnotes.chapters.memorization import digits, figures
+from diffnotes.chapters.memorization import (
+    cifar,
+    digits,
+    figures,
+    findings,
+    readings,
+    sample_figures,
+    slider,
+    tables,
+)
 from diffnotes.chapters.memorization import halves as disjoint_halves
-from diffnotes.chapters.memorization import sample_figures as copies
 from diffnotes.chapters.memorization.onsets import DEFINITIONS
 from diffnotes.show import style, widgets
 from diffnotes.show.style import BookFigure
 from diffnotes.store import Record
 
 SWEEPS = ("n", "width", "batch", "rate")
+SPLIT = DEFINITIONS.index("split")
 
 
 def changed(record: Record, spec: dict[str, Any] | None = None, **arrays: Any) -> Record:
@@ -71,40 +80,32 @@ def images(copied: Record) -> Record:
     return changed(copied, spec, **one, exponent=exponent)
 
 
-def drawn(records: dict[str, Record], copied: Record, images: Record) -> dict[str, BookFigure]:
-    """Every figure of the chapter by a name."""
-    one, pairs = records["n"], records["halves"]
-    made = {
-        "through_training": figures.through_training(copied, images), "size_sweep": figures.size_sweep(one),
-        "onset": figures.onset(copied, one), "sheets": copies.sheets(one),
-        "averages": copies.averages(one, records["batch"]), "halves": copies.halves(pairs),
-        "halves_sheet": copies.halves_sheet(pairs),
-    }  # fmt: skip
-    return made | {sweep: figures.factor_sweep(one, records[sweep]) for sweep in SWEEPS[1:]}
-
-
 @pytest.fixture(scope="module")
 def every(records: dict[str, Record], copied: Record, images: Record) -> dict[str, BookFigure]:
-    return drawn(records, copied, images)
+    """Every figure of the chapter by its name."""
+    one, pairs = records["n"], records["halves"]
+    return {
+        "through_training": figures.through_training(copied, images), "size_sweep": figures.size_sweep(one),
+        "factor_sweeps": figures.factor_sweeps(one, *(records[sweep] for sweep in SWEEPS[1:])),
+        "onset": figures.onset(copied, one), "averages": figures.averages(one, records["batch"]),
+        "sheets": sample_figures.sheets(one), "halves": sample_figures.halves(pairs),
+    }  # fmt: skip
 
 
 FIGURES = {  # what each must say
     "through_training": ["digits, N = 16", "CIFAR-10, 16 × 16, N = 16", "training step τ", "loss", "training",
-                         "share of copies", "sliced Wasserstein distance", "held out", "of training images",
-                         "of held-out images", "to training set", "to held-out set"],
-    "size_sweep": ["digits", "training step τ / N", "N = 16", "N = 24", "training loss", "share of copies"],
-    "width": ["digits", "training step τ", "width = 8", "width = 16", "training loss", "loss"],
-    "batch": ["digits", "images seen, τ B", "B = 8", "B = 16"],
-    "rate": ["digits", "τ η", "η = 0.0003", "η = 0.001"],
-    "onset": ["digits", "training images N", "training step τ", "held-out loss is least, power 0.90",
-              "losses part by 20 %, power 1.00", "5 % copies, power 1.20", "10 % copies, power 1.50",
-              "50 % copies, power 1.60", "50 % copies", "16", "24"],
-    "sheets": ["nearest", "N = 16\nstep 20", "N = 24\nstep 30"],
+                         "memorized share", "sliced Wasserstein", "held-out"],
+    "size_sweep": ["digits", "steps per image, τ/N", "N = 16", "N = 24", "memorized share"],
+    "factor_sweeps": ["digits: width of the network", "training step τ", "width = 8", "width = 16",
+                      "digits: batch size B", "images seen, τB", "B = 8", "B = 16",
+                      "digits: learning rate η", "steps times rate, τη", "η = 0.0003", "η = 0.001"],
+    "onset": ["digits", "training images N", "training step τ", "losses part by 20 %, power 1.00",
+              "5 % memorized, power 1.00", "50 % memorized", "16", "24"],
+    "sheets": ["N = 16\nstep 20", "N = 24\nstep 30"],
     "averages": ["training images N", "batch size B", "weights as they are", "averaged over 4 steps",
-                 "two sets of real images", "least distance\nbefore the losses part", "8", "16", "24"],
-    "halves": ["images in a half N", "same noise, two networks", "different noise",
-               "copies among the samples", "own nearest image / other half's", "8", "12"],
-    "halves_sheet": ["N = 8: first and second network", "N = 12: first and second network"],
+                 "least distance", "8", "16", "24"],
+    "halves": ["ratio or share", "same noise, two networks", "memorized share", "own nearest / other half’s",
+               "N = 8", "N = 12"],
 }  # fmt: skip
 
 
@@ -150,56 +151,72 @@ def test_figures_are_inline_svg_with_their_provenance(name: str, every: dict[str
     assert "currentColor" in svg
     assert style.INK not in svg
     assert all(record.key in page for record in figure.records)
-    anchor = "factor_sweep" if name in SWEEPS else name
-    assert f'<figure class="dn-figure" id="{anchor}">' in page
+    assert f'<figure class="dn-figure" id="{name}">' in page
+    assert figure.caption.finding
+    assert figure.caption.shows
+    assert "nan" not in figure.caption.finding
 
 
 def test_figures_of_a_record_with_no_onset(records: dict[str, Record]) -> None:
-    none = np.full(records["n"]["onset"].shape, np.nan)
-    record = changed(records["n"], onset=none, exponent=np.full((2, 5, 4), np.nan))
-    for figure in (figures.through_training(record), figures.onset(record), copies.sheets(record)):
+    record = never(records["n"])
+    for figure in (figures.through_training(record), figures.onset(record), sample_figures.sheets(record)):
         assert "<svg" in figure._repr_html_()
+        assert "nan" not in figure.caption.finding
+
+
+def never(record: Record) -> Record:
+    """The record as if nothing ever set in: both losses are the same, and fall."""
+    falling = -np.arange(record["step"].shape[2])[:, None] + np.zeros(record["test_loss"].shape)
+    onset = np.full(record["onset"].shape, np.nan)
+    return changed(record, onset=onset, test_loss=10.0 + falling, train_loss=10.0 + falling)
 
 
 def test_one_seed_has_no_error_bar(images: Record) -> None:
     """A warning about degrees of freedom would fail the build."""
-    axes = copies.averages(images).axes[0]
+    axes = figures.averages(images).axes[0]
     assert len(axes.containers) == 2
     assert [container.has_yerr for container in axes.containers] == [False, False]
-    assert "–" not in {row[-1] for row in figures.sweep_table(images).rows}
+    assert "–" not in {row[-1] for row in tables.sweep_table(images).rows}
 
 
 def lines(axis: Any) -> dict[str, Any]:
     return {line.get_label(): line for line in axis.get_lines()}
 
 
-def test_curves_are_those_of_the_record(copied: Record, records: dict[str, Record]) -> None:
+def test_curves_are_those_of_the_record(copied: Record) -> None:
     loss, share, far = figures.through_training(copied).axes
     step = copied["step"][0, 0]
     train_loss = lines(loss)["training"]
     assert train_loss.get_xdata().tolist() == step.tolist()
     assert np.allclose(train_loss.get_ydata(), copied["train_loss"][0, :, :, -1].mean(0))
-    assert np.allclose(lines(share)["of training images"].get_ydata(), [0, 0.475, 0.95])
-    assert np.allclose(
-        lines(far)["to held-out set"].get_ydata(), copied["wasserstein_few"][0, :, :, -1].mean(0)
-    )
+    assert np.allclose(lines(share)["training"].get_ydata(), [0, 0.475, 0.95])
+    assert np.allclose(lines(far)["held-out"].get_ydata(), copied["wasserstein_few"][0, :, :, -1].mean(0))
     marks = [line for axis in (loss, share, far) for line in axis.get_lines() if line.get_ls() == ":"]
     assert [line.get_xdata()[0] for line in marks] == [42, 42, 42]  # the median of 40 and 44
 
 
+def test_one_thing_looks_the_same_in_all_panels(copied: Record) -> None:
+    for axis in figures.through_training(copied).axes:
+        found = lines(axis)
+        for role in (style.TRAIN, style.HELD_OUT):
+            assert found[role.word].get_color() == role.color
+            assert found[role.word].get_linestyle() == role.line
+
+
 def test_sweeps_are_scaled_and_hold_the_default_run(records: dict[str, Record]) -> None:
     base = records["n"]
-    start = {n: lines(figures.size_sweep(base).axes[0])[f"N = {n}"].get_xdata()[0] for n in (16, 24)}
-    assert start == {16: 5 / 16, 24: 5 / 24}
+    start = {n: lines(figures.size_sweep(base).axes[1])[f"N = {n}"].get_xdata()[0] for n in (16, 24)}
+    assert start == pytest.approx({16: 5 / 16, 24: 5 / 24})
     names = {"width": ("width = 16", 1), "batch": ("B = 16", 16), "rate": ("η = 0.001", 1e-3)}
-    for sweep, (name, factor) in names.items():
-        drawn_ = lines(figures.factor_sweep(base, records[sweep]).axes[0])[name]
-        assert np.allclose(drawn_.get_xdata(), base["step"][0, 0] * factor)
-        assert np.allclose(drawn_.get_ydata(), base["test_loss"][0, :, :, -1].mean(0))
+    axes = figures.factor_sweeps(base, *(records[sweep] for sweep in names)).axes
+    for row, (name, factor) in enumerate(names.values()):
+        far = lines(axes[3 * row + 2])[name]
+        assert np.allclose(far.get_xdata(), base["step"][0, 0] * factor)
+        assert np.allclose(far.get_ydata(), base["wasserstein"][0, :, :, -1].mean(0))
 
 
 def test_short_runs_end_where_they_end(copied: Record) -> None:
-    """A run with fewer looks, filled up with -1 and NaN, is drawn up to its last look."""
+    """A run with fewer evaluations, filled up with -1 and NaN, is drawn up to its last."""
     arrays = {}
     for name in ("train_loss", "test_loss", "copies", "copies_baseline", "wasserstein"):
         arrays[name] = copied[name].copy()
@@ -207,73 +224,99 @@ def test_short_runs_end_where_they_end(copied: Record) -> None:
     arrays["step"] = copied["step"].copy()
     arrays["step"][0, :, 2:] = -1
     record = changed(copied, **arrays)
-    assert len(lines(figures.size_sweep(record).axes[0])["N = 16"].get_xdata()) == 2
-    assert copies.last_look(record, 0) == 1
-    assert copies.Scrubber(record).steps == copied["step"][0, 0, :2].tolist()
-    assert figures.sweep_table(record).rows[0][-1] == "0.47 ± 0.00"  # the share at the second look, 0.475
+    assert len(lines(figures.size_sweep(record).axes[1])["N = 16"].get_xdata()) == 2
+    assert readings.last(record, 0) == 1
+    assert slider.Scrubber(record).steps == copied["step"][0, 0, :2].tolist()
+    assert tables.sweep_table(record).rows[0][-1] == "0.47 ± 0.00"  # the share at the second, 0.475
     assert "<svg" in figures.through_training(record)._repr_html_()
 
 
-def test_averages_hold_the_default_run(records: dict[str, Record]) -> None:
-    axes = copies.averages(records["n"], records["batch"]).axes
-    raw = axes[1].containers[0].lines[0]
-    assert raw.get_xdata().tolist() == [8, 16]
+def test_averages_hold_the_default_run_and_stand_side_by_side(records: dict[str, Record]) -> None:
+    axes = figures.averages(records["n"], records["batch"]).axes
+    raw, mean = (container.lines[0] for container in axes[1].containers)
+    assert (raw.get_xdata() * mean.get_xdata()).tolist() == pytest.approx([64, 256])
+    assert (raw.get_xdata() < mean.get_xdata()).all()
     assert raw.get_ydata()[1] == pytest.approx(records["n"]["best"][0, :, 0].mean())
-    floor = lines(axes[0])["two sets of real images"].get_ydata()[0]
-    assert floor == records["n"]["wasserstein_floor"]
+    floor = [line for line in axes[0].get_lines() if line.get_linestyle() == ":"]
+    assert floor[0].get_ydata()[0] == records["n"]["wasserstein_floor"]
 
 
-def test_halves_show_ratios(records: dict[str, Record]) -> None:
+def test_halves_show_ratios_beside_their_pictures(records: dict[str, Record]) -> None:
     record = records["halves"]
-    left, right = copies.halves(record).axes
-    shown = left.containers[0].lines[0].get_ydata()
+    *rows, right = sample_figures.halves(record).axes
+    assert [axis.get_ylabel() for axis in rows] == ["N = 8", "N = 12"]
+    shown = right.containers[0].lines[0].get_xdata()
     assert np.allclose(shown, (record["apart"] / record["unrelated"]).mean(1))
-    assert np.allclose(right.containers[1].lines[0].get_ydata(), (record["own"] / record["other"]).mean(1))
+    assert np.allclose(right.containers[1].lines[0].get_xdata(), (record["own"] / record["other"]).mean(1))
+    assert np.round(right.containers[0].lines[0].get_ydata()).tolist() == [0, 1]
+    low, high = right.get_ylim()
+    assert low > high  # as the rows, from above
 
 
-def test_looks_of_the_sheets(copied: Record) -> None:
-    step = copied["step"][0, 0].tolist()
-    assert step == [5, 10, 20]
-    assert copies.look_before_split(copied, 0) == 2
+def test_pictures_are_put_together_with_gaps() -> None:
+    grey = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 1, 2, 2)
+    found = sample_figures.mosaic(grey)
+    assert found.shape == (5, 8, 4)
+    assert found[:2, 3:5, 0].tolist() == grey[0, 1, 0].tolist()
+    assert found[3:, 6:, 2].tolist() == grey[1, 2, 0].tolist()
+    assert not found[2].any()
+    assert not found[:, 2].any()
+    assert (found[:2, :2, 3] == 255).all()
+    colour = np.zeros((1, 1, 3, 1, 2), np.uint8)
+    colour[0, 0, 1, 0, 1] = 7
+    assert sample_figures.mosaic(colour).tolist() == [[[0, 0, 0, 255], [0, 7, 0, 255]]]
+
+
+def test_evaluations_of_the_sheets(copied: Record) -> None:
+    assert copied["step"][0, 0].tolist() == [5, 10, 20]
+    assert readings.before_split(copied, 0) == 2
     onset = copied["onset"].copy()
-    for split, look in ((3, 0), (5, 0), (12, 1), (np.nan, 2)):
-        onset[0, 0, -1, figures.SPLIT] = split
-        assert copies.look_before_split(changed(copied, onset=onset), 0) == look
+    for split, evaluation in ((3, 0), (5, 0), (12, 1), (np.nan, 2)):
+        onset[0, 0, -1, SPLIT] = split
+        assert readings.before_split(changed(copied, onset=onset), 0) == evaluation
 
 
 # --- sliders ---
 
 
-def test_scrubber_shows_the_nearest_look(records: dict[str, Record]) -> None:
-    scrubber = copies.Scrubber(records["n"])
+def test_scrubber_shows_the_nearest_evaluation(records: dict[str, Record]) -> None:
+    scrubber = slider.Scrubber(records["n"])
     assert scrubber.steps == [5, 10, 20]
-    heads = [scrubber(step).subfigs[0]._suptitle.get_text() for step in (5, 12, 15, 1000)]
+    heads = [scrubber(step).axes[0].get_title() for step in (5, 12, 15, 1000)]
     assert [re.search(r"step (\d+)", head)[1] for head in heads] == ["5", "10", "20", "20"]  # type: ignore[index]
-    assert copies.Scrubber(records["n"], 1).steps == [5, 12, 30]
+    assert slider.Scrubber(records["n"], 1).steps == [5, 12, 30]
 
 
 def test_scrubber_draws_samples_above_their_neighbours(records: dict[str, Record]) -> None:
     record = records["n"]
-    figure = copies.Scrubber(record)(step=10)
-    cells, (loss, share) = figure.subfigs[0].axes, figure.subfigs[1].axes
-    assert len(cells) == 12
-    assert np.array_equal(cells[0].images[0].get_array(), record["sheet"][0, 1, 0, 0])
-    assert np.array_equal(cells[6].images[0].get_array(), record["near"][0, 1, 0, 0])
+    pictures, loss, share = slider.Scrubber(record)(step=10).axes
+    shown = pictures.images[0].get_array()
+    assert np.array_equal(shown[:8, :8, 0], record["sheet"][0, 1, 0, 0])
+    assert np.array_equal(shown[9:, :8, 0], record["near"][0, 1, 0, 0])
     marks = [line.get_xdata()[0] for axis in (loss, share) for line in axis.get_lines()[-1:]]
     assert marks == [10, 10]
-    assert {text.get_text() for text in loss.get_legend().get_texts()} == {"training", "held out"}
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "held-out"]
     assert (loss.get_ylabel(), share.get_ylabel(), share.get_xlabel()) == (
-        "loss", "copies", "training step τ"
+        "loss", "memorized", "training step τ"
     )  # fmt: skip
 
 
-def test_scrubber_is_a_slider(records: dict[str, Record]) -> None:
-    scrubber = copies.Scrubber(records["n"])
+def test_the_legend_of_the_scrubber_covers_no_curve(records: dict[str, Record]) -> None:
+    figure = slider.Scrubber(records["n"])(step=10)
+    widgets.webp(figure)
+    _, loss, _ = figure.axes
+    assert loss.get_legend().get_window_extent().y0 >= loss.get_window_extent().y1
+
+
+def test_scrubber_is_a_slider_with_few_frames(records: dict[str, Record]) -> None:
+    scrubber = slider.Scrubber(records["n"])
     explorer = widgets.explore(scrubber, panels=2, step=scrubber.steps)
     assert explorer.values == {"step": [5, 10, 20]}
     page = explorer.html()
     assert page.count('type="range"') == 1
     assert "training step τ = 10" in page
+    shown = [slider.Scrubber(store.load(one.EXPERIMENT, sweep="n")) for one in (digits, cifar)]
+    assert max(len(scrubber.steps) for scrubber in shown) <= 24
 
 
 # --- tables and sentences ---
@@ -287,36 +330,48 @@ def cells(table: Any) -> list[list[str]]:
 
 
 def test_table_of_onsets(copied: Record, images: Record) -> None:
-    header, *rows = cells(figures.onset_table(copied, images))
-    assert header[2] == "exponent of N"
+    header, *rows = cells(tables.onset_table(copied, images))
+    assert header[2] == "power of N"
     assert len(rows) == 2 * len(DEFINITIONS)
-    assert rows[1] == ["digits", "losses part by 20 %", "1.00", "0.90 to 1.20", "2"]
-    assert rows[3] == ["digits", "10 % copies", "1.50", "1.40 to 1.70", "2"]
+    power = np.log(1.5) / np.log(1.5)  # the larger set is 1.5 times as large, and 1.5 times as late
+    assert rows[1] == ["digits", "losses part by 20 %", f"{power:.2f}", "1.00 to 1.00", "2"]
     assert rows[6] == ["CIFAR-10, 16 × 16", "losses part by 20 %", "one seed, no fit", "", "2"]
-    same = copied["onset"][:, :1].repeat(2, 1)
-    shown = cells(figures.onset_table(changed(copied, onset=same)))
-    assert {row[3] for row in shown[1:]} == {"the same look for all seeds"}
-    few = np.where(np.arange(4) < 3, np.nan, 1.0) * np.ones((2, 5, 1))
-    assert cells(figures.onset_table(changed(copied, exponent=few)))[1][2:] == ["not reached", "", "1"]
+    assert cells(tables.onset_table(never(copied)))[2][2:] == ["not reached", "", "0"]
 
 
 def test_table_of_sweeps(copied: Record, records: dict[str, Record]) -> None:
-    header, *rows = cells(figures.sweep_table(copied, *(records[sweep] for sweep in SWEEPS[1:])))
-    assert len(header) == len(rows[0]) == 7
+    header, *rows = cells(tables.sweep_table(copied, *(records[sweep] for sweep in SWEEPS[1:])))
+    assert len(header) == len(rows[0]) == 6
     assert [row[0] for row in rows] == ["N = 16", "N = 24", "width = 8", "B = 8", "η = 0.0003"]
-    assert rows[0][2:5] == ["42 ± 2", "84 ± 4", "0.40 ± 0.00"]
-    assert rows[0][6] == "0.95 ± 0.00"
-    assert rows[0][1] == f"{int(copied['parameters'][0, 0]):,}"
+    assert rows[0][1:4] == ["42 ± 2", "84 ± 4", "0.40 ± 0.00"]
+    assert rows[0][5] == "0.95 ± 0.00"
     best = copied["best"][0, :, -1]
-    assert rows[0][5] == f"{best.mean():.3f} ± {np.ptp(best) / 2:.3f}"
-    assert rows[2][2:5] == ["–", "–", "–"]  # six passes are too few for anything
+    assert rows[0][4] == f"{best.mean():.3f} ± {np.ptp(best) / 2:.3f}"
+    assert rows[2][1:4] == ["–", "–", "–"]  # six passes are too few for anything
+
+
+def test_no_column_is_all_dashes(records: dict[str, Record]) -> None:
+    table = tables.sweep_table(*(records[sweep] for sweep in SWEEPS))
+    assert "rate" not in table.header
+    assert "“rate”" in table.caption.shows
+    assert {len(row) for row in table.rows} == {len(table.header)}
+
+
+def test_runs_that_break_down_have_medians(copied: Record) -> None:
+    share = copied["copies"].copy()
+    share[0, :, 1, -1], share[0, :, 2, -1] = 0.5, 0.1
+    onset = copied["onset"].copy()
+    onset[0, :, -1, SPLIT] = [171, 7932]
+    table = tables.sweep_table(changed(copied, copies=share, onset=onset))
+    assert table.rows[0][:2] == ["N = 16 †", "4,052 (171 to 7,932)"]
+    assert "† : " in table.caption.shows.replace("†:", "† :")
 
 
 def test_table_of_deviations(copied: Record, images: Record) -> None:
-    header, *rows = cells(copies.deviations(copied, images))
+    header, *rows = cells(tables.deviations(copied, images))
     assert header == ["", "Marion & Wu", "digits", "CIFAR-10, 16 × 16"]
     found = {row[0]: row[1:] for row in rows}
-    assert found.keys() == copies.THEIRS.keys()
+    assert found.keys() == tables.THEIRS.keys()
     assert found["training set"][1:] == ["digits, 8 × 8, no classes", "CIFAR-10, 16 × 16, no classes"]
     assert found["N"][1] == "16, 24"
     assert found["batch size"][1:] == ["16 (8)", "16 (8)"]
@@ -335,24 +390,23 @@ def test_table_of_deviations(copied: Record, images: Record) -> None:
      ("cifar10", 8, "CIFAR-10, 8 × 8")],
 )  # fmt: skip
 def test_titles(dataset: str, side: int, title: str, copied: Record) -> None:
-    assert figures.title(changed(copied, {"dataset": dataset, "side": side})) == title
+    assert readings.title(changed(copied, {"dataset": dataset, "side": side})) == title
 
 
-def test_onset_in_a_sentence(copied: Record, images: Record, records: dict[str, Record]) -> None:
-    text = str(figures.onset_found(copied))
-    assert text.startswith("digits: the step at which the losses part grows as N to the power 1.00")
-    assert "(95 % interval 0.90 to 1.20)" in text
-    assert "to the power 1.50 (1.40 to 1.70)" in text
-    few = np.where(np.arange(4) < 3, np.nan, 1.0) * np.ones((2, 5, 1))
-    assert "too few sizes" in str(figures.onset_found(changed(copied, exponent=few)))
-    assert "one seed gives no interval" in str(figures.onset_found(images))
-    for record in (copied, records["n"]):
-        assert "nan" not in str(figures.onset_found(record))
+def test_onsets_in_sentences(copied: Record, images: Record, records: dict[str, Record]) -> None:
+    text = findings.powers(copied)
+    assert text.startswith("digits: the 95 % interval of the power of N contains 1 for ")
+    assert findings.powers(images) == "CIFAR-10, 16 × 16: no power has an interval."
+    said = str(findings.thresholds_found(images))
+    assert "no power has an interval" in said
+    assert f"the power is {readings.THEIR_SPLIT:.2f}" in said
+    for record in (copied, records["n"], never(records["n"])):
+        assert "nan" not in str(findings.thresholds_found(record)) + findings.collapse(record)
 
 
 def test_halves_in_a_sentence(records: dict[str, Record]) -> None:
     record = records["halves"]
     share = (record["apart"] / record["unrelated"]).mean(1)
-    text = str(copies.halves_found(record))
+    text = findings.halves(record)
     assert f"With 8 images in a half, two samples from the same noise are {share[0]:.2f} times" in text
-    assert f"With 12 images these are {share[1]:.2f} and {100 * record['copies'][1].mean():.0f} %." in text
+    assert f"with 12 images these are {share[1]:.2f} and {100 * record['copies'][1].mean():.0f} %." in text

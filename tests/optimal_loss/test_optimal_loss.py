@@ -16,7 +16,7 @@ from diffnotes.base.runtime import normals
 from diffnotes.optimal_loss import LossSums, accumulate, optimal_loss
 from diffnotes.optimal_loss import all_levels as pairwise
 from diffnotes.optimal_loss import estimate as module
-from diffnotes.posterior import gaussian_optimal_loss, half_squares, points
+from diffnotes.posterior import Support, gaussian_optimal_loss, half_squares
 from diffnotes.process import noise_levels
 
 LEVELS = noise_levels(16, 0.05, 80.0)
@@ -40,9 +40,9 @@ def brute_force(data: Tensor, source: Tensor, noise: Tensor, sigmas: Tensor) -> 
 
 
 def engine(data: Tensor, source: Tensor, noise: Tensor, sigmas: Tensor) -> Tensor:
-    set_ = points(data)
-    half = half_squares(set_.tile(slice(0, set_.count), torch.device("cpu")))
-    return pairwise.pairwise_losses(set_, half, source, noise, sigmas)
+    support = Support.of(data)
+    half = half_squares(support.tile(slice(0, support.count), torch.device("cpu")))
+    return pairwise.pairwise_losses(support, half, source, noise, sigmas)
 
 
 def agree(data: Tensor, sigmas: Tensor, draws: int = 6) -> None:

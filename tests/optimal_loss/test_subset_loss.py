@@ -10,11 +10,12 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from diffnotes.base.errors import UserError
-from diffnotes.base.runtime import normals, permutation
-from diffnotes.optimal_loss import READOUTS, LossCurve, accumulate, accumulate_corrections, optimal_loss
+from diffnotes.base.runtime import blocks, normals, permutation
+from diffnotes.optimal_loss import READOUTS, LossCurve, accumulate, optimal_loss
 from diffnotes.optimal_loss import estimate as module
-from diffnotes.optimal_loss.subsets import random_others, scan_subsets, shared_others
-from diffnotes.posterior import points
+from diffnotes.optimal_loss.all_levels import prepare
+from diffnotes.optimal_loss.subsets import Scan, random_others, scan_subsets, shared_others
+from diffnotes.posterior import Support
 from diffnotes.process import noise_levels
 
 INF = math.inf
@@ -37,14 +38,24 @@ def truth() -> LossCurve:
 
 
 @cache
-def curves(size: int) -> dict[float, LossCurve]:
-    """cDOL by C in units of n/L; 0 stands for DOL."""
-    unit = 4096 / size
-    corrections = {0: 1.0, 1: unit, 4: 4 * unit, 16: 16 * unit, INF: INF}
-    sums = accumulate_corrections(
-        shifted_digits(), LEVELS, range(1024), subset=size, corrections=list(corrections.values())
-    )
-    return {name: part.curve(bounded=False) for name, part in zip(corrections, sums, strict=True)}
+def biases(size: int) -> dict[float, tuple[Tensor, Tensor]]:
+    """Bias of cDOL on the same draws and its error, by C in units of n/L; 0 stands for DOL."""
+    whole, source = prepare(Support.of(shifted_digits())), np.arange(0, 4096, 2)
+    noise = normals(0, "noise", range(2048), (64,))
+    others = torch.from_numpy(random_others(4096, source, range(2048), 1, size - 1, seed=0)[:, 0])
+    found = {0: [], 1: [], 4: [], 16: [], INF: []}
+    for part in blocks(2048, 256):
+        scan = scan_subsets(whole, torch.from_numpy(source)[part], noise[part], [None, others[part]], LEVELS)
+        for unit, rows in found.items():
+            losses = scan.losses(unit * 4096 / size or 1.0, "AB")
+            rows.append(losses[:, 1] - scan.losses(1.0, "AB")[:, 0])
+    every = {unit: torch.cat(rows) for unit, rows in found.items()}
+    return {unit: (rows.mean(0), rows.std(0) / 2048**0.5) for unit, rows in every.items()}
+
+
+def scanned(data: Tensor, source: Tensor, noise: Tensor, others: Tensor, sigmas: Tensor) -> Scan:
+    """The scan of one subset for each draw."""
+    return scan_subsets(prepare(Support.of(data)), source, noise, [others], sigmas)
 
 
 # J*, then bias in the AB readout and its standard deviation by C in units of n/L; measured independently, on
@@ -63,19 +74,17 @@ TABLE = {
 
 @pytest.mark.parametrize(("size", "sigma"), TABLE)
 def test_biases_are_those_of_the_table(size: int, sigma: float) -> None:
-    optimum, biases = TABLE[size, sigma]
+    optimum, table = TABLE[size, sigma]
     level = int((LEVELS - sigma).abs().argmin())
     exact = float(truth().mean[level])
     assert exact == pytest.approx(optimum, rel=0.1 if sigma < 0.7 else 0.02)
-    for unit, (bias, sd) in biases.items():
-        curve = curves(size)[unit]
-        slack = abs(exact - optimum)  # biases scale with J* at small sigma
-        error = math.hypot(sd, float(curve.stderr[level]), float(truth().stderr[level]))
-        assert abs(float(curve.mean[level]) - exact - bias) < 2 * error + slack
+    for unit, (bias, sd) in table.items():
+        mean, stderr = (float(part[level]) for part in biases(size)[unit])
+        assert abs(mean - bias) < 3 * math.hypot(sd, stderr) + abs(exact - optimum)  # biases scale with J*
 
 
 def test_cdol_is_between_its_extremes_in_worst_bias() -> None:
-    worst = {unit: float((c.mean - truth().mean).abs().max()) for unit, c in curves(1024).items()}
+    worst = {unit: float(mean.abs().max()) for unit, (mean, _) in biases(1024).items()}
     assert worst[4] < 0.35 * min(worst[0], worst[INF])
 
 
@@ -127,29 +136,58 @@ def test_the_sigmoid_identity_and_readouts(kind: str, correction: float) -> None
     data = shifted_digits()[:60] + 0.5
     stored = ((data + 1) * 100).round().clamp(0, 255).to(torch.uint8) if kind == "uint8" else data
     real = stored.float() / 127.5 - 1 if kind == "uint8" else data
-    source = torch.tensor([3, 50])
-    noise = normals(0, "noise", range(4), (64,)).unflatten(0, (2, 2))
-    others = torch.from_numpy(random_others(60, source.numpy(), range(2), 2, 9, seed=0))
+    source = torch.tensor([3, 3, 50, 50])
+    noise = normals(0, "noise", range(4), (64,))
+    others = torch.from_numpy(random_others(60, source.numpy(), range(4), 1, 9, seed=0)[:, 0])
     sigmas = torch.tensor([0.3, 1.0, 6.0])
-    scan = scan_subsets(points(stored), source, noise, others, sigmas)
-    for i, r, level in np.ndindex(2, 2, 3):
-        want = brute_force(real, int(source[i]), noise[i, r], others[i, r], float(sigmas[level]), correction)
+    scan = scanned(stored, source, noise, others, sigmas)
+    for i, level in np.ndindex(4, 3):
+        want = brute_force(real, int(source[i]), noise[i], others[i], float(sigmas[level]), correction)
         for readout in READOUTS:
-            found = float(scan.losses(correction, readout)[i, r, level])
+            found = float(scan.losses(correction, readout)[i, 0, level])
             assert found == pytest.approx(float(want[readout]), rel=2e-4, abs=2e-4)
+
+
+def test_several_subsets_are_scanned_as_each_alone() -> None:
+    data, sigmas = shifted_digits()[:200], torch.tensor([0.5, 1.0, 2.5])
+    source, noise = torch.arange(0, 200, 10), normals(0, "noise", range(20), (64,))
+    lists = [torch.from_numpy(random_others(200, source.numpy(), range(20), 1, k, 0)[:, 0]) for k in (9, 99)]
+    everything = torch.stack([torch.cat([torch.arange(own), torch.arange(own + 1, 200)]) for own in source])
+    together = scan_subsets(prepare(Support.of(data)), source, noise, [None, *lists], sigmas)
+    for place, alone in enumerate([everything, *lists]):
+        for part, whole in zip(scanned(data, source, noise, alone, sigmas), together, strict=True):
+            scale = float(part.abs().max())
+            torch.testing.assert_close(part[:, 0], whole[:, place], rtol=2e-4, atol=2e-4 * scale)
+
+
+def test_neighbours_are_counted_once_and_the_tail_stands_for_the_rest() -> None:
+    data, sigma = shifted_digits()[:60], 1.3
+    source, noise = torch.arange(0, 60, 7), normals(0, "noise", range(9), (64,))
+    tail = torch.from_numpy(random_others(60, source.numpy(), range(9), 1, 8, 0)[:, 0])
+    scan = scan_subsets(prepare(Support.of(data)), source, noise, [], torch.tensor([sigma]), [(6, tail)])
+    for i, own in enumerate(source):
+        square = (data[own] + sigma * noise[i] - data).square().sum(1).double()
+        near = square.topk(6, largest=False).indices
+        rest = tail[i][~torch.isin(tail[i], near)]
+        weight = torch.zeros(60, dtype=torch.float64)
+        weight[near], weight[rest] = 1.0, (60 - 6) / len(rest)
+        weight *= torch.exp(-(square - square.min()) / (2 * sigma**2))
+        mean = (weight / weight.sum()) @ data.double()
+        found = float(scan.losses(INF, "RES")[i, 0, 0])
+        assert found == pytest.approx(float((data[own] - mean).square().sum()), rel=1e-4)
 
 
 def test_readouts_agree_where_the_denoiser_is_exact() -> None:
     data, levels = shifted_digits()[:200], torch.tensor([0.7, 1.0, 2.0])
     exact = optimal_loss(data, levels)
+    source, noise = torch.arange(400) % 200, normals(0, "noise", range(400), (64,))
+    scan = scan_subsets(prepare(Support.of(data)), source, noise, [None], levels)
     spread = {}
     for readout in READOUTS:
-        (sums,) = accumulate_corrections(
-            data, levels, range(400), subset=200, corrections=[1.0], readout=readout
-        )
-        curve = sums.curve()
-        assert ((curve.mean - exact.mean).abs() < 4 * (curve.stderr**2 + exact.stderr**2).sqrt()).all()
-        spread[readout] = curve.stderr
+        found = scan.losses(1.0, readout)[:, 0]
+        error = found.std(0) / 400**0.5
+        assert ((found.mean(0) - exact.mean).abs() < 4 * (error**2 + exact.stderr**2).sqrt()).all()
+        spread[readout] = error
     assert (spread["PV"] < spread["RES"]).all()
 
 
@@ -170,9 +208,10 @@ def test_a_shared_subset_is_the_same_for_all_draws() -> None:
     rows = shared_others(10, np.arange(10), 2, 4, seed=0)[:, 0]
     assert all(own not in row and len(set(row)) == 4 for own, row in enumerate(rows.tolist()))
     assert len(np.unique(rows)) == 5
-    options = {"subset": 64, "corrections": [1.0, 256.0], "shared": True}
-    sums = accumulate_corrections(shifted_digits()[:1024], LEVELS, range(256), **options)
-    dol, large = (part.curve(bounded=False).mean for part in sums)
+    source, noise = torch.arange(256), normals(0, "noise", range(256), (64,))
+    others = torch.from_numpy(shared_others(1024, source.numpy(), 1, 63, seed=0)[:, 0])
+    scan = scanned(shifted_digits()[:1024], source, noise, others, LEVELS)
+    dol, large = (scan.losses(correction, "AB").mean((0, 1)) for correction in (1.0, 256.0))
     assert (dol < large).all()
 
 
@@ -194,6 +233,10 @@ def test_standard_errors_are_those_of_repeats(estimator: str) -> None:
     assert ((ratio > 0.6) & (ratio < 1.5)).all(), ratio
 
 
+def test_the_estimators_have_the_names_that_are_documented() -> None:
+    assert all(f'"{name}"' in str(optimal_loss.__doc__) for name in module.ESTIMATORS)
+
+
 MISTAKES = [
     ({"estimator": "dol"}, 'The estimator "dol" needs subset=L'),
     ({"estimator": "snis", "subset": 3, "correction": 2.0}, '"snis" takes no correction'),
@@ -208,11 +251,3 @@ MISTAKES = [
 def test_each_mistake_gets_one_sentence(options: dict, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         optimal_loss(shifted_digits()[:8], LEVELS, **options)
-
-
-def test_an_unknown_readout_is_refused() -> None:
-    with pytest.raises(UserError, match='readout "XY"; choose one of AB, PV, IP, RES'):
-        accumulate_corrections(
-            shifted_digits()[:8], LEVELS, range(4), subset=3, corrections=[1.0], readout="XY"
-        )
-    assert set(module.ESTIMATORS) > set(module.EXACT)

@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import normals
-from diffnotes.posterior import ExactDenoiser, Posterior, gaussian_optimal_loss, gaussian_posterior_mean
+from diffnotes.posterior import (
+    ExactDenoiser,
+    Posterior,
+    gaussian_optimal_loss,
+    gaussian_posterior_mean,
+    support,
+)
 from diffnotes.posterior import exact as posterior
-from diffnotes.posterior import support as points
 
 NAN, INF = math.nan, math.inf
 
@@ -90,7 +95,7 @@ def test_one_far_point_does_not_make_all_others_doubtful(monkeypatch: pytest.Mon
 
     def counted(*arguments: torch.Tensor) -> torch.Tensor:
         scored.append(len(arguments[-1]))
-        return points.squared_distances(*arguments)
+        return support.squared_distances(*arguments)
 
     monkeypatch.setattr(posterior, "squared_distances", counted)
     check(posterior.posterior(x, 0.3, data), x, 0.3, data)
@@ -114,7 +119,7 @@ def test_chunks_and_order_do_not_matter(rows: int, budget: int, block: list[int]
     sigma = torch.logspace(-2, 1, 8)
     whole = posterior.posterior(x, sigma, data)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(points.Points, "tile_rows", property(lambda self: rows))
+        patch.setattr(support.Support, "tile_rows", property(lambda self: rows))
         patch.setattr(posterior, "memory_budget", lambda where: budget)
         shuffled = data[torch.randperm(150, generator=torch.Generator().manual_seed(rows))]
         again = posterior.posterior(x[block], sigma[block], shuffled)
@@ -182,13 +187,13 @@ def test_results_have_the_type_and_shape_of_the_queries() -> None:
 
 def test_a_denoiser_forms_the_norms_of_its_points_once(monkeypatch: pytest.MonkeyPatch) -> None:
     formed: list[int] = []
-    plain = points.half_squares
+    plain = support.half_squares
 
     def counted(tile: torch.Tensor) -> torch.Tensor:
         formed.append(len(tile))
         return plain(tile)
 
-    monkeypatch.setattr(points, "half_squares", counted)
+    monkeypatch.setattr(support, "half_squares", counted)
     data, x = cloud(200, 100), cloud(3, 100, "x")
     denoise = ExactDenoiser(data)
     for sigma in (0.1, 1.0, 10.0):

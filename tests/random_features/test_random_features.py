@@ -11,7 +11,7 @@ import torch
 from diffnotes import store
 from diffnotes.base.runtime import normals
 from diffnotes.chapters.random_features import experiment as rf
-from diffnotes.chapters.random_features import figures
+from diffnotes.chapters.random_features import figures, readings
 
 T, DELTA = 0.1, 1 - math.exp(-0.2)
 
@@ -141,7 +141,7 @@ def test_the_spectrum_has_the_two_bulks_of_the_theory():
     d, psi_p, psi_n = 24, 32, 4
     w, x0 = draw("w", d * psi_p, d), draw("x0", d * psi_n, d)
     eigenvalues = torch.linalg.eigvalsh(rf.empirical(w, x0, T)[0]).flip(0)
-    spec = rf.FeatureSpec(dimension=d, psi_p=psi_p, psi_n=(psi_n, 8))
+    spec = rf.RandomFeatureSpec(dimension=d, psi_p=psi_p, psi_n=(psi_n, 8))
     said = rf.theory(spec)
     low, high = float(said["lower_edge"][0]), float(said["upper_edge"][0])
     assert float(eigenvalues[d - 1]) > 8 * high  # d eigenvalues stand apart, on the scale of psi_p
@@ -155,7 +155,7 @@ def test_the_spectrum_has_the_two_bulks_of_the_theory():
 
 
 def test_many_features_make_the_predicted_time_linear():
-    said = rf.theory(rf.FeatureSpec(psi_p=256, psi_n=(1, 2)))
+    said = rf.theory(rf.RandomFeatureSpec(psi_p=256, psi_n=(1, 2)))
     assert float(said["tau_exponent"]) == pytest.approx(1, abs=0.08)
 
 
@@ -206,20 +206,29 @@ def test_the_record_shows_the_law(record):
 
 
 def test_pages_show_the_record(record):
-    for name in rf.EXPERIMENT.figures:
+    for name in ("spectrum", "flow_curves", "flow_onset"):
         page = getattr(figures, name)(record)._repr_html_()
         assert "<svg" in page
         assert f'id="{name}"' in page
     said = str(figures.flow_found(record))
-    for value in (*record["least_error_exponent"], float(record["tau_exponent"])):
+    for value in record["least_error_exponent"]:
         assert f"{value:.2f}".replace("-", "−") in said
-    assert "nan" not in said
+    captions = [getattr(figures, name)(record).caption for name in rf.EXPERIMENT.figures]
+    assert f"{float(record['tau_exponent']):.3f}" in captions[-1].finding
+    assert all(caption.shows for caption in captions)
+    assert "nan" not in said + "".join(caption.finding for caption in captions)
+
+
+def test_the_power_of_theory_is_that_of_its_times(record):
+    assert readings.theory_power(record) == pytest.approx(float(record["tau_exponent"]))
+    ratio = record["tau_memorize"][0] / np.exp(np.log(record["onset"][0, :, 0]).mean())
+    assert readings.sooner(record) == pytest.approx(float(ratio))
 
 
 def test_the_drawn_density_holds_the_points_it_stands_for(record):
     """n = 20 and 80 eigenvalues of p = 160."""
     for place, n in enumerate((20, 80)):
-        grid, density = figures.memorizing_density(record, place)
+        grid, density = readings.memorizing_density(record, place)
         assert np.trapezoid(density / grid, grid) == pytest.approx(n, rel=0.01)
 
 
@@ -246,4 +255,4 @@ def test_slices_give_the_numbers_of_one_run(record):
 )
 def test_bad_settings_get_a_sentence(settings, words):
     with pytest.raises(store.SpecError, match=words):
-        rf.FeatureSpec(**settings)
+        rf.RandomFeatureSpec(**settings)

@@ -18,7 +18,7 @@ import torch
 
 from diffnotes import store
 from diffnotes.chapters.speed import experiment as speed
-from diffnotes.chapters.speed import figures, stopwatch
+from diffnotes.chapters.speed import figures, readings, stopwatch
 from diffnotes.optimal_loss import optimal_loss
 from diffnotes.posterior import posterior
 from diffnotes.store.staleness import compare
@@ -244,7 +244,7 @@ def test_pages_show_the_record(record):
     ([1, 30, 60], False, True), ([1, 50, 60], False, False), ([math.nan] * 3, False, False),
 ])  # fmt: skip
 def test_a_target_is_judged_by_the_median(values, least, holds):
-    target = figures.Target("", 40, np.array(values, dtype=float), least)
+    target = readings.Target("", 40, np.array(values, dtype=float), least)
     assert target.holds is holds
     assert target.row()[-1] == ("holds" if holds else "fails")
 
@@ -253,14 +253,14 @@ def test_targets_take_the_worst_noise_level():
     ratio = np.array([[[1.0, 1.1, 1.2, 2.0, 1.5], [1.0, 1.3, 1.2, 2.0, 1.5]]])
     methods = np.array(["products", "float32", "uint8", "plain", "smalldiffusion"])
     record = {"mean_ratio": ratio, "mean_methods": methods, "mean_peak": ratio * 2**29}
-    found = {target.text: float(target.found[0]) for target in figures.targets(record)}
+    found = {target.text: float(target.found[0]) for target in readings.targets(record)}
     assert found["mean: float32 over the two products"] == 1.3
     assert found["mean: times faster than smalldiffusion"] == pytest.approx(1.5 / 1.3)
     assert found["mean: peak memory above the data, GiB"] == pytest.approx(0.65)
 
 
 def test_a_memory_that_no_system_tells_is_not_called_small():
-    assert figures.Target("", 1, np.array([math.nan]), False).row()[2:] == ("not measured", "fails")
+    assert readings.Target("", 1, np.array([math.nan]), False).row()[2:] == ("not measured", "fails")
 
 
 @pytest.mark.parametrize("script", run_benchmarks.scripts(BENCHMARKS), ids=lambda path: path.stem)

@@ -16,6 +16,7 @@ from torch import nn
 
 from diffnotes import store
 from diffnotes.chapters.speed import methods as training_methods
+from diffnotes.chapters.speed import readings
 from diffnotes.chapters.speed import training as speed
 from diffnotes.chapters.speed import training_figures as figures
 from diffnotes.store.staleness import compare
@@ -24,7 +25,7 @@ from diffnotes.train import loop as train
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 PEERS = ("diffusers", "denoising-diffusion-pytorch")
-METHODS = ("diffnotes", *PEERS, figures.DEEPER)
+METHODS = ("diffnotes", *PEERS, readings.DEEPER)
 SMALL = speed.EXPERIMENT.twin.replace(steps=3, width=32, repeats=1, half=False)
 
 
@@ -307,7 +308,7 @@ def test_each_question_is_pinned_and_loaded_on_its_own():
         key = store.pin(experiment, store.run(experiment, "laptop", **shown).key).key
         found = store.load(experiment, **shown)
         assert (found.key, found.state) == (key, "valid")
-        assert figures.answered(found) == [shown["question"]]
+        assert readings.answered(found) == [shown["question"]]
 
 
 @pytest.mark.parametrize("package", ["diffusers", "denoising_diffusion_pytorch"])
@@ -343,7 +344,7 @@ def compared():
 
 
 def test_the_fastest_peer_of_a_precision_counts_in_each_repeat():
-    speedup, alike, half, half_alike, mixed, parameters = figures.targets(compared())
+    speedup, alike, half, half_alike, mixed, parameters = readings.network_targets(compared())
     assert speedup.found.tolist() == [1.2, 1.4]
     assert speedup.row()[1:] == ("at least 1.2", "1.3 (1.2 to 1.4)", "holds")
     assert alike.found.tolist() == [1.3, 1.4]
@@ -353,19 +354,28 @@ def test_the_fastest_peer_of_a_precision_counts_in_each_repeat():
     assert parameters.found == pytest.approx(0.03)
     assert parameters.holds
     slow = compared() | {"training_ratio": compared()["training_ratio"] - 0.12}
-    assert [target.holds for target in figures.targets(slow)] == [False, True, True, True, True, True]
-    assert not figures.targets(compared() | {"parameters": np.array([100, 99, 94, 98] * 2)})[-1].holds
+    assert [target.holds for target in readings.network_targets(slow)] == [
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+    ]
+    assert not readings.network_targets(compared() | {"parameters": np.array([100, 99, 94, 98] * 2)})[
+        -1
+    ].holds
 
 
 def test_without_peers_nothing_is_judged(record):
-    assert figures.targets(record) == []
+    assert readings.network_targets(record) == []
     assert [row[1] for row in figures.timings(record).rows] == ["ours"] * 4
 
 
 def test_pages_show_the_record(monkeypatch):
     experiment = dataclasses.replace(speed.EXPERIMENT, compute=lambda spec, work: compared())
     record = store.run(experiment, "smoke")
-    for name in experiment.figures:
+    for name in ("network_speed", "network_targets"):
         page = getattr(figures, name)(record)._repr_html_()
         assert record.key in page
         assert f'id="{name}"' in page

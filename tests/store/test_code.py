@@ -21,9 +21,9 @@ BASE = {
     "tables/__init__.py": b"",
     "tables/numbers.py": b"ROWS = 3\n",
     "tables/rows.csv": b"1,2\n",
-    "experiments/__init__.py": b'NAMES = ("one",)\nSEED = 0\n',
-    "experiments/one.py": b"",
-    "experiments/errors_of_one.py": b"LIMIT = 5\n",
+    "chapters/__init__.py": b'ROOMS = ("one",)\nSEED = 0\n',
+    "chapters/one.py": b"",
+    "chapters/errors_of_one.py": b"LIMIT = 5\n",
 }
 ONE = "diffnotes.chapters.one"
 
@@ -50,10 +50,10 @@ def package(monkeypatch):
 
 def changes(package, text: str, other: str, content: bytes) -> bool:
     """Whether the digest of an experiment with this text changes with the content of another file."""
-    package(experiments__one=text)
+    package(chapters__one=text)
     before = code.digest(ONE)
     changed = {**sources.SOURCES, other: content}
-    package(experiments__one=text)
+    package(chapters__one=text)
     sources.SOURCES.update(changed)
     return code.digest(ONE) != before
 
@@ -68,8 +68,8 @@ def changes(package, text: str, other: str, content: bytes) -> bool:
         ("from diffnotes.formulas import *", "formulas.py"),
         ("from .. import formulas", "formulas.py"),
         ("from ..formulas import FACTOR", "formulas.py"),
-        ("from . import errors_of_one", "experiments/errors_of_one.py"),
-        ("from .errors_of_one import LIMIT", "experiments/errors_of_one.py"),
+        ("from . import errors_of_one", "chapters/errors_of_one.py"),
+        ("from .errors_of_one import LIMIT", "chapters/errors_of_one.py"),
         ("def compute():\n    from diffnotes import formulas", "formulas.py"),
         ("import importlib\nf = importlib.import_module('diffnotes.formulas')", "formulas.py"),
         ("import importlib\nf = importlib.import_module('..formulas', __package__)", "formulas.py"),
@@ -84,9 +84,9 @@ def changes(package, text: str, other: str, content: bytes) -> bool:
         ("f = __import__('diffnotes', fromlist=['formulas'])", "formulas.py"),
         ("from importlib import util\nf = util.spec_from_file_location('x', 'y')", "formulas.py"),
         ("from importlib.machinery import SourceFileLoader\nf = SourceFileLoader('x', 'y')", "formulas.py"),
-        ("from diffnotes.base.errors import SIZE", "errors.py"),
+        ("from diffnotes.errors import SIZE", "errors.py"),
         ("from diffnotes.tables.numbers import ROWS", "tables/__init__.py"),
-        ("", "experiments/__init__.py"),
+        ("", "chapters/__init__.py"),
         ("", "__init__.py"),
     ],
 )
@@ -113,7 +113,7 @@ def test_a_changed_data_file_is_seen(package, text):
     [
         ("import math", "formulas.py", b"FACTOR = 3.0\n"),
         ("from diffnotes import formulas", "formulas.py", b"# more words\nFACTOR = (2.0)\n"),
-        ("", "experiments/__init__.py", b'NAMES = ("one", "two")\nSEED = 0\n'),
+        ("", "chapters/__init__.py", b'ROOMS = ("one", "two")\nSEED = 0\n'),
     ],
 )
 def test_what_cannot_matter_is_no_change(package, text, other, content):
@@ -123,32 +123,32 @@ def test_what_cannot_matter_is_no_change(package, text, other, content):
 def test_what_runs_when_a_package_is_loaded_counts(package):
     init = "def setup():\n    from diffnotes import formulas\n"
     for call, seen in (("setup()\n", True), ("", False)):
-        package(experiments__one="")
-        sources.SOURCES["experiments/__init__.py"] = (init + call).encode()
+        package(chapters__one="")
+        sources.SOURCES["chapters/__init__.py"] = (init + call).encode()
         assert ("formulas.py" in code.reached(ONE)) is seen
 
 
 def test_a_package_goes_before_a_module_of_its_name(package):
-    package(experiments__one="from diffnotes import formulas")
+    package(chapters__one="from diffnotes import formulas")
     sources.SOURCES["formulas/__init__.py"] = b"FACTOR = 4.0"
     assert "formulas/__init__.py" in code.reached(ONE)
 
 
 def test_words_count_where_they_are_read(package):
     text = '"""Two."""\nfrom diffnotes import formulas\n'
-    package(experiments__one=text)
+    package(chapters__one=text)
     plain = code.digest(ONE)
-    package(experiments__one=text.replace("Two", "Three"))
+    package(chapters__one=text.replace("Two", "Three"))
     assert code.digest(ONE) == plain
     digests = []
     for word in ("Two", "Three"):
-        package(experiments__one=text.replace("Two", word) + "COUNT = __doc__\n")
+        package(chapters__one=text.replace("Two", word) + "COUNT = __doc__\n")
         digests.append(code.digest(ONE))
     assert digests[0] != digests[1]
 
 
 def test_a_module_whose_name_begins_like_another_counts(package):
-    package(experiments__one="from diffnotes import errors, errors_more", errors_more="X = 1")
+    package(chapters__one="from diffnotes import errors, errors_more", errors_more="X = 1")
     assert {"errors.py", "errors_more.py"} <= code.reached(ONE)
 
 
@@ -156,8 +156,9 @@ def test_every_experiment_reaches_its_store_and_itself():
     from diffnotes import chapters as experiments
 
     for experiment in experiments.every():
+        own = experiment.module.removeprefix("diffnotes.").replace(".", "/") + ".py"
         reached = code.reached(experiment.module)
-        assert {f"experiments/{experiment.name}.py", "store/experiment.py", "files.py"} <= reached
+        assert {own, "store/experiment.py", "base/files.py"} <= reached
 
 
 # --- the code that ran ---
@@ -208,9 +209,9 @@ def test_a_process_whose_files_changed_remembers_nothing_and_says_so(edited, mon
 
 def test_a_changed_file_is_not_loaded_late(monkeypatch):
     """Python would take it from the disk, and the digest from what was there when the process began."""
-    monkeypatch.setitem(sources.SOURCES, "experiments/stopwatch.py", b"# another text")
+    monkeypatch.setitem(sources.SOURCES, "chapters/speed/stopwatch.py", b"# another text")
     monkeypatch.delitem(sys.modules, "diffnotes.chapters.speed.stopwatch", raising=False)
-    folder = str(sources.PACKAGE / "experiments")
+    folder = str(sources.PACKAGE / "chapters" / "speed")
     with pytest.raises(ImportError, match="stopwatch.py has changed since this process began"):
         sources._Unchanged().find_spec("diffnotes.chapters.speed.stopwatch", [folder])
 
@@ -231,8 +232,10 @@ def test_an_experiment_outside_the_package_is_the_one_that_was_loaded(tmp_path, 
 
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     path = tmp_path / "beside.py"
-    path.write_text("import small\nfrom dataclasses import replace\ndef compute(spec, work):\n"
-                    "    return small.compute(spec, work)\nE = replace(small.EXPERIMENT, compute=compute)\n")
+    path.write_text(
+        "import small\nfrom dataclasses import replace\ndef compute(spec, work):\n"
+        "    return small.compute(spec, work)\nE = replace(small.EXPERIMENT, compute=compute)\n"
+    )
     spec = importlib.util.spec_from_file_location("beside", path)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "beside", module)
@@ -246,8 +249,8 @@ KERNEL = """
 import pathlib, sys
 import diffnotes
 from diffnotes import store
-from diffnotes.chapters import toy_model
-path = pathlib.Path(diffnotes.__file__).parent / "experiments" / "toy_formulas.py"
+from diffnotes.chapters.toy import experiment as toy_model
+path = pathlib.Path(diffnotes.__file__).parent / "chapters" / "toy" / "formulas.py"
 text = path.read_text()
 path.write_text(text.replace("RADIUS = 10.0", "RADIUS = 11.0"))
 try:

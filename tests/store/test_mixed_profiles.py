@@ -16,7 +16,7 @@ from diffnotes.chapters import checks as base
 from diffnotes.chapters import checks as claims
 from diffnotes.chapters.gap import claims as kaiser2026_networks
 from diffnotes.chapters.loss_floor import claims as xu2025
-from diffnotes.chapters.memorization import cifar, figures
+from diffnotes.chapters.memorization import cifar, figures, tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,12 +66,12 @@ def test_the_sweeps_of_a_chapter_stay_of_one_profile(book, monkeypatch):
     n, *others = found = sweeps()
     assert {record.profile for record in found} == {"laptop"}
     assert n.note.startswith("A paper record of cifar (sweep n) is pinned too; it is not shown here")
-    page = figures.factor_sweep(n, others[0])._repr_html_()
+    page = figures.factor_sweeps(n, others[0])._repr_html_()
     assert n.note in page
     assert "profile paper" not in page
     alone = store.load(cifar.EXPERIMENT, sweep="n")
     assert alone.profile == "paper"
-    for mixed in (figures.factor_sweep, figures.sweep_table):
+    for mixed in (figures.factor_sweeps, tables.sweep_table):
         with pytest.raises(UserError, match="cifar records of the profiles paper and laptop"):
             mixed(alone, others[0])
 

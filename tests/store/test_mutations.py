@@ -25,10 +25,11 @@ MUTATIONS, SEED = 24, 20261128
 ASKED = """
 import json, sys, tempfile
 from pathlib import Path
-from diffnotes import experiments, files, store
+from diffnotes import chapters, store
+from diffnotes.base import files
 from diffnotes.chapters import status
 from diffnotes.store import staleness
-experiment = experiments.find(sys.argv[1])
+experiment = chapters.find(sys.argv[1])
 found = [[row.state, row.reason] for row in status.rows(sys.argv[1])]
 print(json.dumps(found))
 valid = any(state == "valid" for state, _ in found)  # else nothing is claimed
@@ -146,11 +147,11 @@ def test_some_were_stale(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "file", "old", "new"),
     [
-        ("loss_curve", "data.py", "div_(127.5)", "div_(127.0)"),  # the scale of pixels
-        ("loss_curve", "images.py", "(image.width - side) // 2", "(image.width - side) // 3"),  # the crop
-        ("loss_curve", "images.py", "Resampling.BOX", "Resampling.BILINEAR"),  # the filter
+        ("loss_curve", "data/sets.py", "div_(127.5)", "div_(127.0)"),  # the scale of pixels
+        ("loss_curve", "data/folders.py", "(image.width - side) // 2", "(image.width - side) // 3"),  # crop
+        ("loss_curve", "data/folders.py", "Resampling.BOX", "Resampling.BILINEAR"),  # the filter
         ("digits", "metrics.py", "repeats: int = 1000", "repeats: int = 3"),  # a default
-        ("cifar", "data.py", "avg_pool2d(data.x, height // side)", "max_pool2d(data.x, height // side)"),
+        ("cifar", "data/sets.py", "avg_pool2d(data.x, height // side)", "max_pool2d(data.x, height // side)"),
         ("toy_model", "chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.001 * CIRCLE_RADIUS"),  # a constant
         ("digits", "store/experiment.py", "", ""),  # nothing: what is asked of an untouched copy
     ],

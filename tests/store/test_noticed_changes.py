@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from diffnotes import chapters as experiments
 from diffnotes import metrics
 from diffnotes.data import folders as images
 from diffnotes.data import sets as data
-from diffnotes.posterior import support as point_sets
+from diffnotes.posterior import support
 from diffnotes.store import Arrays, Work
 from diffnotes.store.staleness import compare
 
@@ -41,12 +43,15 @@ def noticed(name: str, twin: str) -> str:
 def changed(monkeypatch: pytest.MonkeyPatch):
     """changed(owner, function, old, new): the function with `old` in its source replaced."""
 
-    def put(owner: object, function: str, old: str, new: str) -> None:
-        source = inspect.getsource(inspect.unwrap(getattr(owner, function)))
+    def put(owner: ModuleType, function: str, old: str, new: str) -> None:
+        plain, room = getattr(owner, function), sys.modules[owner.__name__.rpartition(".")[0]]
+        source = inspect.getsource(inspect.unwrap(plain))
         assert old in source
         names = dict(vars(owner))
         exec("from __future__ import annotations\n" + source.replace(old, new), names)
-        monkeypatch.setattr(owner, function, names[function])
+        for module in (owner, room):  # a room gives out the names of its modules
+            if getattr(module, function, None) is plain:
+                monkeypatch.setattr(module, function, names[function])
 
     return put
 
@@ -66,12 +71,12 @@ PIXELS = [
 @pytest.mark.parametrize(("name", "twin"), PIXELS)
 def test_another_scale_of_pixels(name: str, twin: str, changed, monkeypatch: pytest.MonkeyPatch) -> None:
     right(name, twin)
-    plain = point_sets.Points
+    plain = support.Support
 
-    def scaled(raw: torch.Tensor, shift: torch.Tensor, scale: float, offset: float) -> point_sets.Points:
+    def scaled(raw: torch.Tensor, shift: torch.Tensor, scale: float, offset: float) -> support.Support:
         return plain(raw, shift, 1 / 127 if raw.dtype == torch.uint8 else scale, offset)
 
-    monkeypatch.setattr(point_sets, "Points", scaled)
+    monkeypatch.setattr(support, "Support", scaled)
     changed(data, "as_floats", "127.5", "127.0")
     assert noticed(name, twin)
 

@@ -1,4 +1,4 @@
-"""What a notebook's parameter cells ask for: by rule on histories made up, and in a kernel."""
+"""What a notebook asks for: keywords, compared with its cells on histories made up, and in a kernel."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from nbformat.v4 import new_code_cell, new_notebook
 
 from diffnotes import store
 from diffnotes.base.errors import UserError
+from diffnotes.store import cells
 
 ROOT = Path(__file__).resolve().parents[2]
 OWN = "# Parameters: change them and run all cells"
 CALL = "\n".join(
     [
         "from diffnotes import store",
-        "from diffnotes.chapters import toy_model",
-        "request = store.parameters(globals(), toy_model.EXPERIMENT)",
+        "from diffnotes.chapters.toy import experiment as toy_model",
+        "request = store.parameters(",
+        "    toy_model.EXPERIMENT, profile=profile, delta=delta, n_train=n_train, seed=seed",
+        ")",
         "print(request.profile, dict(request.settings))",
     ]
 )
@@ -57,26 +60,43 @@ ONE = experiment("one", OneSpec, "smoke", "laptop")
 TWO = experiment("two", TwoSpec, "smoke", "laptop", "paper")
 
 
-def ran(*cells: str, **later: object) -> dict[str, object]:
-    """The namespace of a kernel in which these cells were run, and what was assigned after them."""
+def ran(*sources: str) -> dict[str, object]:
+    """What cells assign that are run one after the other."""
     namespace: dict[str, object] = {}
-    for cell in cells:
-        exec(cell, namespace)
-    return {**namespace, "In": ["", *cells], **later}
+    for source in sources:
+        exec(source, namespace)
+    return {name: value for name, value in namespace.items() if name != "__builtins__"}
 
 
-def asked(*cells: str, **later: object) -> store.Request:
-    return store.parameters(ran(*cells, **later), ONE)
+def check(*sources: str, **later: object) -> dict[str, object]:
+    """Run cells, and compare their history with what their variables hold, or by now."""
+    values = {**ran(*sources), **later}
+    taken = {name: values[name] for name in values if name in NAMES}
+    cells.check_history(["", *sources], taken)
+    return taken
 
 
-def refused(namespace: dict[str, object], *experiments: store.Experiment, **more: object) -> str:
+def fault(history: object, **values: object) -> str:
     """The sentence, which is one."""
     with pytest.raises(store.SpecError) as caught:
-        store.parameters(namespace, *(experiments or (ONE,)), **more)
-    sentence = str(caught.value)
+        cells.check_history(history, values)
+    return one(str(caught.value))
+
+
+def refused(*experiments: store.Experiment, **more: object) -> str:
+    """The sentence with which keywords are refused."""
+    with pytest.raises(store.SpecError) as caught:
+        store.parameters(*(experiments or (ONE,)), **{"profile": "pinned", **more})
+    return one(str(caught.value))
+
+
+def one(sentence: str) -> str:
     assert "\n" not in sentence
     assert sentence.endswith(".")
     return sentence
+
+
+NAMES = ("profile", *OneSpec.names())
 
 
 # --- which cells count ---------------------------------------------------------------------------
@@ -94,66 +114,77 @@ def refused(namespace: dict[str, object], *experiments: store.Experiment, **more
     ],
 )
 def test_a_cell_counts_whose_first_line_says_parameters(line):
-    assert asked("n = 8", f"{line}\nn = 5").settings == {"n": 5}
+    assert check("k = 8", f"{line}\nn = 5") == {"n": 5}
 
 
 @pytest.mark.parametrize(
     "line", ["# Parametrized", "# The Parameters", "#\nparameters = 1", "a = 1  # Parameters"]
 )
 def test_other_cells_do_not_count(line):
-    assert asked(f"{line}\nimport math\nm = 7", f"{OWN}\nn = 5").settings == {"n": 5}
+    assert check(f"{line}\nimport math\nm = 7", f"{OWN}\nn = 5") == {"n": 5}
+    assert "n is assigned in no cell that begins with '# Parameters'" in fault(
+        [f"{line}\nn = 5", f"{OWN}\nseed = 1"], seed=1, n=5
+    )
 
 
-def test_without_an_assignment_the_pinned_record_is_meant():
-    assert asked(OWN) == store.Request("pinned", {})
+def test_a_cell_may_assign_nothing():
+    assert check(OWN) == {}
 
 
 def test_the_cell_of_papermill_wins_over_the_own_one_and_both_count():
-    found = asked(f"{OWN}\nprofile = 'pinned'\nn = 5\nseed = 2", "# Parameters\nn = 9\nprofile = 'smoke'\n")
-    assert found == store.Request("smoke", {"n": 9, "seed": 2})
+    found = check(f"{OWN}\nprofile = 'pinned'\nn = 5\nseed = 2", "# Parameters\nn = 9\nprofile = 'smoke'\n")
+    assert found == {"profile": "smoke", "n": 9, "seed": 2}
 
 
 def test_the_own_cell_wins_when_it_is_run_again_after_that():
     own = f"{OWN}\nn = 5"
-    assert asked(own, "# Parameters\nn = 9", own).settings == {"n": 5}
+    assert check(own, "# Parameters\nn = 9", own) == {"n": 5}
+
+
+def test_values_of_papermill_in_front_of_the_own_cell_are_told():
+    sentence = fault(["# Parameters\nn = 9", f"{OWN}\nn = 5"], n=5)
+    assert sentence.endswith("has lost its tag; give it back the tag `parameters`.")
 
 
 def test_a_corrected_typo_is_forgotten():
-    assert asked(f"{OWN}\nnn = 5", "n = 1", f"{OWN}\nn = 5").settings == {"n": 5}
+    assert check(f"{OWN}\nnn = 5", "k = 1", f"{OWN}\nn = 5") == {"n": 5}
 
 
 def test_a_corrected_syntax_error_is_forgotten():
-    namespace = ran(f"{OWN}\nn = 5")
-    namespace["In"].insert(1, f"{OWN}\nn = = 5")
-    assert store.parameters(namespace, ONE).settings == {"n": 5}
+    cells.check_history([f"{OWN}\nn = = 5", f"{OWN}\nn = 5"], {"n": 5})
 
 
 def test_a_deleted_line_counts_no_longer():
-    assert asked(f"{OWN}\nn = 5\nseed = 3", f"{OWN}\nn = 5").settings == {"n": 5}
+    first, second = f"{OWN}\nn = 5\nseed = 3", f"{OWN}\nn = 5"
+    cells.check_history([first, second], {"n": 5})
+    assert "seed is assigned in no cell" in fault([first, second], n=5, seed=3)
 
 
 # --- what such a cell may hold ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("lines", "settings"),
+    ("lines", "values"),
     [
         ("n = 5", {"n": 5}),
         ("n: int = 5", {"n": 5}),
-        ("factor: 'a note' = 2", {"factor": 2.0}),
+        ("factor: 'a note' = 2", {"factor": 2}),
         ("n, seed = 5, 6", {"n": 5, "seed": 6}),
         ("(n, [seed, factor]) = [5, (6, 0.5)]", {"n": 5, "seed": 6, "factor": 0.5}),
         ("n = seed = 5", {"n": 5, "seed": 5}),
         ("n = 5; n = 6", {"n": 6}),
-        ("many = (1, 2.5)", {"many": [1.0, 2.5]}),
-        ("many = [1, 2.5]", {"many": [1.0, 2.5]}),
+        ("many = (1, 2.5)", {"many": (1, 2.5)}),
+        ("many = [1, 2.5]", {"many": [1, 2.5]}),
         ("kind = 'y'", {"kind": "y"}),
         ("seed = +7", {"seed": 7}),
         ("'''Words.'''\npass\n# more\n\nn = 5  # why", {"n": 5}),
     ],
 )
-def test_every_plain_assignment_counts(lines, settings):
-    assert asked(f"{OWN}\n{lines}").settings == settings
+def test_every_plain_assignment_counts(lines, values):
+    assert check(f"{OWN}\n{lines}") == values
+    for name in values:
+        others = {other: value for other, value in values.items() if other != name}
+        assert f"unknown parameter {name!r}" in fault([f"{OWN}\n{lines}"], **others)
 
 
 @pytest.mark.parametrize(
@@ -168,14 +199,13 @@ def test_every_plain_assignment_counts(lines, settings):
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_and_the_line_named(line):
-    namespace = {"In": ["", f"{OWN}\nseed = 1\n{line}"]}
-    sentence = refused(namespace)
+    sentence = fault(["", f"{OWN}\nseed = 1\n{line}"], seed=1)
     assert f"not `{line}` (its line 3)" in sentence
     assert "only plain values" in sentence
 
 
 def test_a_long_statement_is_named_by_its_first_line():
-    assert "not `n = int(` (its line 2)" in refused({"In": [f"{OWN}\nn = int(\n    5\n)"]})
+    assert "not `n = int(` (its line 2)" in fault([f"{OWN}\nn = int(\n    5\n)"], n=5)
 
 
 @pytest.mark.parametrize(
@@ -183,32 +213,24 @@ def test_a_long_statement_is_named_by_its_first_line():
     [("n = 5\n!ls", "see its line 3"), ("n = = 5", "see its line 2"), ("n = (5", "line 2"), ("%n", "line 2")],
 )
 def test_what_is_not_python_is_refused(lines, where):
-    sentence = refused({"In": [f"{OWN}\n{lines}"]})
+    sentence = fault([f"{OWN}\n{lines}"], n=5)
     assert "The parameters cell is not Python" in sentence
     assert where in sentence
 
 
 @pytest.mark.parametrize("value", ["-" * 3000 + "1", "(" * 300 + "1" + ")" * 300, "9" * 5000])
 def test_values_beyond_reading_are_refused(value):
-    assert "arameters cell" in refused({"In": [f"{OWN}\nn = {value}"]})
+    assert "arameters cell" in fault([f"{OWN}\nn = {value}"], n=1)
 
 
 @pytest.mark.parametrize("later", [6, 5.0, "5", None, [5], object()])
 def test_a_variable_that_holds_something_else_by_now_is_told(later):
-    sentence = refused(ran(f"{OWN}\nn = 5", n=later))
+    sentence = fault([f"{OWN}\nn = 5"], n=later)
     assert sentence.startswith("n is no longer the 5 of the parameters cell; run that cell again")
 
 
-def test_a_variable_that_is_gone_is_told():
-    namespace = ran(f"{OWN}\nn = 5")
-    del namespace["n"]
-    assert "n is no longer the 5" in refused(namespace)
-
-
 def test_a_list_that_was_changed_is_told():
-    namespace = ran(f"{OWN}\nmany = [1, 2]")
-    namespace["many"].append(3)
-    assert "many is no longer the [1, 2]" in refused(namespace)
+    assert "many is no longer the [1, 2]" in fault([f"{OWN}\nmany = [1, 2]"], many=[1, 2, 3])
 
 
 # --- no history ------------------------------------------------------------------------------------
@@ -218,9 +240,9 @@ def test_a_list_that_was_changed_is_told():
     "history", [None, "# Parameters\nn = 5", 3, [], ["", "n = 5"], ["", None, 3], {"a": OWN}]
 )
 def test_without_a_history_of_cells_there_is_an_error(history):
-    sentence = refused({"In": history, "n": 5})
+    sentence = fault(history, n=5)
     assert "run all cells in Jupyter, or use papermill" in sentence
-    assert "no cell that begins with '# Parameters'" in refused({"n": 5})
+    assert "no cell that begins with '# Parameters'" in sentence
 
 
 def outside(tmp_path: Path, *words: str) -> str:
@@ -232,16 +254,21 @@ def outside(tmp_path: Path, *words: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_plain_script_gets_the_error(tmp_path):
-    (tmp_path / "script.py").write_text(f"{OWN}\nn_train = 12\n{CALL}\n")
-    assert "The parameters are not known" in outside(tmp_path, "script.py")
+ALL = f"{OWN}\nprofile, delta, n_train, seed = 'smoke', 2.0, 12, 0"
+
+
+def test_a_plain_script_has_no_cells_and_says_what_it_means_by_itself(tmp_path):
+    (tmp_path / "script.py").write_text(f"{ALL}\n{CALL}\n")
+    assert outside(tmp_path, "script.py") == "smoke {'delta': 2.0, 'n_train': 12, 'seed': 0}\n"
+    (tmp_path / "script.py").write_text(f"{ALL}\ndelta = -1\n{CALL}\n")
+    assert "delta must be a number from 0.01 to 50; not -1." in outside(tmp_path, "script.py")
 
 
 @pytest.mark.parametrize("name", ["page.ipynb", "script.py"])
 def test_ipython_and_run_get_the_error(tmp_path, name):
-    cells = [new_code_cell(f"{OWN}\nn_train = 12"), new_code_cell(CALL)]
+    cells = [new_code_cell(ALL), new_code_cell(CALL)]
     nbformat.write(new_notebook(cells=cells), tmp_path / "page.ipynb")
-    (tmp_path / "script.py").write_text(f"{OWN}\nn_train = 12\n{CALL}\n")
+    (tmp_path / "script.py").write_text(f"{ALL}\n{CALL}\n")
     quiet = ("-m", "IPython", "--no-banner", "--colors=NoColor")
     assert "The parameters are not known" in outside(tmp_path, *quiet, name)
     assert "The parameters are not known" in outside(tmp_path, *quiet, "-c", f"%run {name}")
@@ -251,8 +278,9 @@ def test_ipython_and_run_get_the_error(tmp_path, name):
 
 
 def test_a_misspelt_name_gets_the_nearest_one_and_all():
-    sentence = refused(ran(f"{OWN}\nfactro = 5"))
-    assert sentence == (
+    sentence = "unknown parameter 'factro' (did you mean factor?); the valid names are profile, factor, seed."
+    assert fault([f"{OWN}\nfactro = 5"], profile="pinned", factor=1.5, seed=0) == sentence
+    assert refused(factro=5) == (
         "unknown parameter 'factro' (did you mean factor?); "
         "the valid names are profile, n, factor, many, kind, sources, seed."
     )
@@ -260,49 +288,52 @@ def test_a_misspelt_name_gets_the_nearest_one_and_all():
 
 @pytest.mark.parametrize("name", ["source", "sources", "lines"])
 def test_only_names_that_all_results_take_are_valid_and_offered(name):
-    sentence = refused(ran(f"{OWN}\n{name} = 7"), ONE, TWO)
+    sentence = refused(ONE, TWO, **{name: 7})
     assert sentence == f"unknown parameter {name!r}; the valid names are profile, n, seed."
 
 
-def test_a_dunder_name_is_unknown_too():
-    assert "unknown parameter '__builtins__'" in refused(
-        {"In": [f"{OWN}\n__builtins__ = 1"], "__builtins__": 1}
-    )
-
-
-def test_a_name_that_the_notebook_itself_uses_is_unknown():
-    assert "unknown parameter 'store'" in refused(ran(f"{OWN}\nstore = 3", store=store))
+@pytest.mark.parametrize("name", ["__builtins__", "store"])
+def test_a_name_of_python_or_of_the_notebook_itself_is_unknown(name):
+    assert f"unknown parameter {name!r}" in fault([f"{OWN}\n{name} = 1"], n=1)
 
 
 def test_types_and_ranges_must_suit_all_results():
-    assert store.parameters(ran(f"{OWN}\nn = 9"), ONE, TWO).settings == {"n": 9}
-    assert "n must be a whole number from 1 to 10; not 11." in refused(ran(f"{OWN}\nn = 11"), ONE, TWO)
-    assert "seed must be a whole number from 0 to 1000; not 'a'." in refused(
-        ran(f"{OWN}\nseed = 'a'"), ONE, TWO
-    )
+    assert store.parameters(ONE, TWO, profile="pinned", n=9).settings == {"n": 9}
+    assert "n must be a whole number from 1 to 10; not 11." in refused(ONE, TWO, n=11)
+    assert "seed must be a whole number from 0 to 1000; not 'a'." in refused(ONE, TWO, seed="a")
+
+
+def test_settings_get_the_form_of_their_fields():
+    found = store.parameters(ONE, profile="smoke", factor=2, many=(1, 2.5), kind="y")
+    assert found == store.Request("smoke", {"factor": 2.0, "many": [1.0, 2.5], "kind": "y"})
+    assert repr(found.settings["factor"]) == "2.0"
 
 
 def test_results_that_follow_the_profile_alone_take_no_settings():
-    assert store.parameters(ran(f"{OWN}\nfactor = 2.0"), ONE, profile_only=[TWO]).settings == {"factor": 2.0}
+    assert store.parameters(ONE, profile="pinned", factor=2.0, also=[TWO]).settings == {"factor": 2.0}
     with pytest.raises(store.SpecError, match="unknown parameter 'n'; the valid names are profile"):
-        store.parameters(ran(f"{OWN}\nn = 9"), profile_only=[ONE, TWO])
-    assert store.parameters(ran(f"{OWN}\nprofile = 'smoke'"), profile_only=[TWO]).profile == "smoke"
+        store.parameters(profile="pinned", n=9, also=[ONE, TWO])
+    assert store.parameters(profile="smoke", also=[TWO]) == store.Request("smoke", {})
 
 
 def test_a_profile_must_exist_for_all_results():
-    page = ran(f"{OWN}\nprofile = 'paper'")
-    assert store.parameters(page, TWO).profile == "paper"
+    assert store.parameters(TWO, profile="paper").profile == "paper"
     for experiments, more in (((ONE, TWO), ()), ((ONE,), (TWO,))):
-        sentence = refused(page, *experiments, profile_only=more)
+        sentence = refused(*experiments, profile="paper", also=more)
         assert sentence == (
             "profile must be one of pinned, smoke, laptop; not 'paper', which exists for two alone."
         )
-    assert store.parameters(ran(f"{OWN}\nprofile = 'pinned'"), ONE, TWO).profile == "pinned"
+    assert store.parameters(ONE, TWO, profile="pinned") == store.Request("pinned", {})
+
+
+def test_the_profile_must_be_said():
+    with pytest.raises(TypeError, match="profile"):
+        store.parameters(ONE)
 
 
 @pytest.mark.parametrize("profile", ["papr", "", 3, None, ["smoke"], ("smoke",)])
 def test_a_profile_that_nothing_has_is_refused(profile):
-    assert refused(ran(f"{OWN}\nprofile = {profile!r}"), ONE, TWO) == (
+    assert refused(ONE, TWO, profile=profile) == (
         f"profile must be one of pinned, smoke, laptop; not {profile!r}."
     )
 
@@ -385,22 +416,39 @@ def said(client: NotebookClient, *cells: str) -> str:
     return shown
 
 
+DEFAULT = "profile = 'pinned'\ndelta: float = 1.6\nn_train, seed = 10, 0"
+
+
+def page(*lines: str) -> str:
+    """A parameters cell: the default values, and other lines below them."""
+    return "\n".join([OWN, DEFAULT, *lines])
+
+
 def test_a_kernel_reads_plain_and_annotated_cells(kernel):
-    assert said(kernel, f"{OWN}\nprofile = 'smoke'\ndelta: float = 2.0\nn_train, seed = 5, 1", CALL) == (
-        "smoke {'delta': 2.0, 'n_train': 5, 'seed': 1}\n"
-    )
+    lines = ("profile = 'smoke'", "delta: float = 2.0", "n_train, seed = 5, 1")
+    assert said(kernel, page(*lines), CALL) == "smoke {'delta': 2.0, 'n_train': 5, 'seed': 1}\n"
+
+
+@pytest.mark.parametrize("line", ["n_trian = 12", "n_trian: int = 12", "n_trian, other = 12, 13"])
+def test_a_kernel_refuses_a_name_that_nothing_takes(kernel, line):
+    asked = "SpecError: unknown parameter 'n_trian' (did you mean n_train?)"
+    assert asked in said(kernel, page(line), CALL)
+    assert asked in said(kernel, page(), f"# Parameters\n{line}", CALL)
+
+
+def test_a_kernel_misses_a_cell_that_is_not_there(kernel):
+    bare = page().removeprefix(f"{OWN}\n")
+    assert "The parameters are not known" in said(kernel, bare, CALL)
+    assert "is assigned in no cell that begins" in said(kernel, bare, "# Parameters\nn_train = 12", CALL)
+    assert "has lost its tag" in said(kernel, "# Parameters\nn_train = 12", page(), CALL)
+    gone = "del profile, delta, n_train, seed"
+    assert said(kernel, page(), gone, CALL) == "NameError: name 'profile' is not defined"
 
 
 def test_a_kernel_forgets_what_was_edited_or_deleted(kernel):
-    first, typo = f"{OWN}\ndelta = 2.0\nn_train = 5", f"{OWN}\ndetla = 2.0"
-    assert "SpecError: unknown parameter 'detla' (did you mean delta?)" in said(kernel, first, typo, CALL)
-    assert said(kernel, typo, CALL, f"{OWN}\ndelta = 1.5", CALL) == "pinned {'delta': 1.5}\n"
-    assert said(kernel, first, CALL, f"{OWN}\ndelta = 1.5", CALL) == "pinned {'delta': 1.5}\n"
-    assert said(kernel, f"{OWN}\ndelta = = 2", CALL, f"{OWN}\ndelta = 1.5", CALL) == "pinned {'delta': 1.5}\n"
-
-
-def test_a_kernel_refuses_magics_and_variables_that_moved_on(kernel):
-    assert "only plain values" in said(kernel, f"{OWN}\n%time delta = 2.0", CALL)
-    assert "only plain values" in said(kernel, f"{OWN}\n!true", CALL)
-    assert "delta is no longer the 2.0" in said(kernel, f"{OWN}\ndelta = 2.0", "delta = 3.0", CALL)
-    assert "The parameters are not known" in said(kernel, "delta = 2.0", CALL)
+    typo, right = page("detla = 2.0"), page("delta = 1.5")
+    last = "pinned {'delta': 1.5, 'n_train': 10, 'seed': 0}\n"
+    assert "SpecError: unknown parameter 'detla' (did you mean delta?)" in said(kernel, page(), typo, CALL)
+    assert said(kernel, typo, CALL, right, CALL) == last
+    assert said(kernel, page("n_train = 5"), CALL, right, CALL) == last
+    assert said(kernel, page("delta = = 2"), CALL, right, CALL) == last

@@ -37,6 +37,7 @@ from diffnotes.chapters.memorization import (
 from diffnotes.chapters.random_features import experiment as random_features
 from diffnotes.store import Work
 from diffnotes.store.experiment import Follower
+from diffnotes.train import evaluate
 from diffnotes.train import loop as train
 
 ARRAYS = {"a": np.arange(7.0), "b": np.array([True, False])}
@@ -244,8 +245,8 @@ def test_a_run_goes_on_from_a_checkpoint_before_the_lost_look(
 @pytest.mark.parametrize(
     ("module", "compute"),
     [
-        (network_gap, lambda work: network_gap.compute(GAP, work)),
-        (network_gap, lambda work: network_gap.compute(GAP.replace(precision="bfloat16"), work)),
+        (evaluate, lambda work: network_gap.compute(GAP, work)),
+        (evaluate, lambda work: network_gap.compute(GAP.replace(precision="bfloat16"), work)),
         (memorization, lambda work: memorization.compute(COPIES, work, digits.pixels)),
         (
             memorization,

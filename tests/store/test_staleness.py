@@ -17,16 +17,16 @@ from nbclient.exceptions import CellExecutionError
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = """
 from diffnotes import store
-from diffnotes.chapters import toy_model
+from diffnotes.chapters.toy import experiment as toy_model
 from diffnotes.chapters.toy.figures import gap_curves
 
 gap_curves(store.load(toy_model.EXPERIMENT))
 """
 MISSING = """
 from diffnotes import store
-from diffnotes.chapters import loss_curve
+from diffnotes.chapters.loss_floor import curve
 
-store.load(loss_curve.EXPERIMENT, dataset="cifar10")
+store.load(curve.EXPERIMENT, dataset="cifar10")
 """
 
 
@@ -60,9 +60,7 @@ def status(checkout: Path) -> dict[str, tuple[str, str]]:
 
 def digest(checkout: Path) -> str:
     """The digest of the toy model's code, which a record of it keeps."""
-    source = (
-        "from diffnotes import experiments, store; print(store.code_digest(experiments.find('toy_model')))"
-    )
+    source = "from diffnotes import chapters, store; print(store.code_digest(chapters.find('toy_model')))"
     words = [sys.executable, "-c", source]
     done = subprocess.run(words, cwd=checkout, env=environment(checkout), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -15,7 +15,7 @@ from diffnotes.data import folders as images
 from diffnotes.data import sets as data
 from diffnotes.optimal_loss import NOISES
 from diffnotes.optimal_loss.all_levels import sources_per_batch
-from diffnotes.posterior import points
+from diffnotes.posterior import Support
 from diffnotes.store import Experiment, Spec, choice, flag, is_twin, number, numbers
 
 # ------ branches of specs
@@ -127,12 +127,12 @@ def test_some_twin_has_more_points_than_a_tile(name: str, twin: str, count: int)
     spec = experiments.find(name).twins[twin].as_dict()
     assert count in (spec.get("n") or count, *spec.get("sizes", [])), "this table is out of date"
     side = 64 if spec["dataset"] == "specimens64" else 32
-    set_ = points(torch.zeros(count, 3, side, side, dtype=torch.uint8))
-    assert set_.tile_rows < count
+    support = Support.of(torch.zeros(count, 3, side, side, dtype=torch.uint8))
+    assert support.tile_rows < count
     if "sources" in spec:
         budget = runtime.memory_budget(torch.device("cpu"))
-        assert sources_per_batch(set_, NOISES, budget) < min(256, spec["sources"]) or name == "loss_sizes"
-        assert sources_per_batch(set_, NOISES, budget) < spec["sources"]
+        assert sources_per_batch(support, NOISES, budget) < min(256, spec["sources"]) or name == "loss_sizes"
+        assert sources_per_batch(support, NOISES, budget) < spec["sources"]
 
 
 def test_specimens_take_the_way_of_the_public_sets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """From here on this is the machine with the GPU; its one experiment is small."""
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "there"))
     monkeypatch.setattr(experiments, "find", lambda name: SMALL)
-    monkeypatch.setattr(experiments, "NAMES", ("small",))
+    monkeypatch.setattr(experiments, "names", lambda: ("small",))
     monkeypatch.setattr(gpu_work, "RECORDS", (("small", {"kind": "x"}), ("small", {"kind": "y"})))
     return tmp_path / "there"
 

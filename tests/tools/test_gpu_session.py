@@ -31,7 +31,8 @@ from diffnotes.chapters.gap import cifar as cifar_gap
 from diffnotes.store import records, staleness
 from diffnotes.train import loop as train
 
-ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
 BLOCKED = ("jaxtyping", "beartype", "pytest", "hypothesis", "matplotlib", "IPython", "papermill", "pandas")
 KEY = "0123456789abcdef"
 pytestmark = pytest.mark.usefixtures("committed")
@@ -141,12 +142,12 @@ def test_what_is_unfinished_is_said_with_its_command(
 
 HELPER = """
 import sys
-sys.path[:0] = [{tools!r}, {tests!r}]
+sys.path[:0] = [{tools!r}, {tests!r}, {here!r}]
 import gpu_dry as t
-from diffnotes import experiments
+from diffnotes import chapters
 from diffnotes.store import records
 records.commit = lambda: {{"commit": "0" * 40, "dirty": False}}
-experiments.find, experiments.names() = (lambda name: t.SMALL), ("small",)
+chapters.find, chapters.names = (lambda name: t.SMALL), (lambda: ("small",))
 t.gpu_work.RECORDS = (("small", {{"kind": "x"}}),)
 t.gpu_work.PACK_SECONDS = 0.2
 sys.exit(t.session(t.Path({out!r}), "paper"))
@@ -157,7 +158,7 @@ sys.exit(t.session(t.Path({out!r}), "paper"))
 def test_a_killed_session_leaves_what_was_finished(
     number: int, out: Path, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = HELPER.format(tools=str(ROOT / "tools"), tests=str(ROOT / "tests"), out=str(out))
+    code = HELPER.format(tools=str(ROOT / "tools"), tests=str(ROOT / "tests"), here=str(HERE), out=str(out))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.DEVNULL)
     try:

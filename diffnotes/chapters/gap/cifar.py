@@ -54,7 +54,6 @@ EXPERIMENT = Experiment(
     },
     machine={"paper": "one H200"},
     data=network_gap.fingerprints,
-    figures=("cifar_panels",),
     tolerance=network_gap.TOLERANCE,
     tolerances={
         **network_gap.TOLERANCES,

@@ -1,60 +1,22 @@
 """The networks of Kaiser & Kollmann (arXiv 2603.13419), against our own small ones.
 
-The records have axes [seed, look, ...]. An interval is Student's at 95 % over seeds.
+What is read off a record stands in `readings`, with what its intervals include.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.chapters.checks import FAILED, Check, Finding, companion, every, verdict
+from diffnotes.base.statistics import over_seeds
+from diffnotes.chapters.checks import FAILED, Check, Finding, Nothing, companion, every, verdict
+from diffnotes.chapters.gap import readings
+from diffnotes.chapters.gap.readings import HELD_OUT, SAMPLER, SIZES, TRAINING, WIDTHS
 from diffnotes.store import Record
 
-STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571}  # 97.5 % of Student's law, by seeds
-PROBE = 0.283  # noise level at which trajectories are judged
-GREY_STEP = 0.125  # between the grey levels of digits
-TRAINING, HELD_OUT, SAMPLER = range(3)
-WIDE, NARROW = 144, 54
-
-
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """Student's 95 % interval of the mean of values [seed]; without end for a single seed."""
-    if len(values) < 2:
-        return -np.inf, np.inf
-    half = STUDENT.get(len(values), 2.571) * values.std(ddof=1) / len(values) ** 0.5
-    return float(values.mean() - half), float(values.mean() + half)
-
-
-def peaks(record: Record) -> np.ndarray:
-    """The largest gap over noise levels [seed, look]."""
-    return record["gap"].max(2)
-
-
-def sample_gap(record: Record) -> np.ndarray:
-    """(FD_val - FD_train) / FD_train, for every stop of the trajectory [seed, look, stop]; last: samples."""
-    return record["frechet_val"] / record["frechet_train"] - 1
-
-
-def onset_steps(record: Record) -> np.ndarray:
-    """The step of the least validation error, float64 [seed, level]; NaN where it is the last look."""
-    place = record["val"].argmin(1)
-    return np.where(place < len(record["step"]) - 1, record["step"][place], np.nan)
-
-
-def probed(record: Record, name: str) -> np.ndarray:
-    """`distance` or `similarity` at the probe nearest to PROBE: [seed, look, kind]."""
-    return record[name][:, :, int(np.abs(np.log(record["probe"] / PROBE)).argmin())]
-
-
-def position(record: Record) -> np.ndarray:
-    """Where sampler states are [seed, look]: 0 as near to training images as noised ones, 1 as held-out."""
-    known, unseen, states = np.moveaxis(probed(record, "distance"), 2, 0)
-    return (states - known) / (unseen - known)
-
-
-def _eighth(record: Record) -> int:
-    """The look nearest to an eighth of the training steps: three doublings before the end."""
-    return int(np.abs(np.log(record["step"] * 8 / record["step"][-1])).argmin())
+SIZE_SIGMA = 0.2  # where the onset is compared between sizes
+EARLY_SIGMA = 1.17  # where the paper has its early stop
+FAR_ENOUGH = 0.9  # a position from which on states count as far from training images as held-out ones
+SEEDS_ALONE = "over seeds alone"  # an interval without the share of held-out images
 
 
 def _run(beside: Record, n: int, width: int) -> Record:
@@ -62,9 +24,16 @@ def _run(beside: Record, n: int, width: int) -> Record:
     return companion(beside, "digits_gap", {"n": n, "width": width})
 
 
-def _below(small: np.ndarray, large: np.ndarray) -> bool:
-    """Whether the intervals of the logarithms of two positive quantities [seed] lie apart, in this order."""
-    return interval(np.log(small))[1] < interval(np.log(large))[0]
+def _range(interval: np.ndarray) -> str:
+    """'0.59 to 0.78', '40 to 75'."""
+    digits = 2 if abs(interval[2]) < 10 else 0
+    return f"{interval[1]:.{digits}f} to {interval[2]:.{digits}f}".replace("-", "−")
+
+
+def _ordered(*records: Record) -> bool:
+    """Whether the last peak gaps rise from record to record, with intervals of their logarithms apart."""
+    found = [readings.log_peak_interval(record) for record in records]
+    return all(small[2] < large[1] for small, large in zip(found, found[1:], strict=False))
 
 
 def _middle(values: np.ndarray) -> str:
@@ -72,140 +41,167 @@ def _middle(values: np.ndarray) -> str:
     return f"{np.exp(np.log(values).mean()):.2g}"
 
 
-def _spread(values: np.ndarray) -> str:
-    """'0.59 to 0.78': the interval of the mean."""
-    return "{:.2f} to {:.2f}".format(*interval(values))
-
-
 # ------------------------------------------------------------------------------------------ denoising gap
 
 
 def _growth(record: Record) -> Finding:
-    peak = peaks(record)
-    rising = every(np.diff(peak.mean(0)) > 0)
-    text = f"peak gap {peak[:, 0].mean():.3f} to {peak[:, -1].mean():.2f}"
-    return Finding(text, _spread(peak[:, -1]), verdict(every(peak[:, -1] >= 10 * peak[:, 0]), rising))
-
-
-def _growth_cifar(record: Record) -> Finding:
-    peak = peaks(record)
-    grown = interval(peak[:, -1] - peak[:, 0])[0] > 0
-    rising = every(np.diff(peak.mean(0)[-4:]) > 0)
-    text = f"peak gap {peak[:, 0].mean():.3f} to {peak[:, -1].mean():.2f}"
-    return Finding(text, _spread(peak[:, -1]), verdict(grown, rising))
+    peak = readings.peak(record).mean(0)
+    grown = readings.growth_interval(record)[1] > 0
+    times = f"{peak[-1] / peak[0]:.0f} times as much"
+    text = f"peak gap {peak[0]:.3f} to {peak[-1]:.2f}, {times}"
+    return Finding(text, _range(readings.peak_interval(record)), verdict(grown, every(np.diff(peak) > 0)))
 
 
 def _capacity(record: Record) -> Finding:
-    wide, narrow = peaks(record)[:, -1], peaks(_run(record, 600, NARROW))[:, -1]
-    text = f"peak gap {_middle(narrow)} with 38,836 parameters, {_middle(wide)} with 233,056"
-    return Finding(text, f"{_spread(narrow)}; {_spread(wide)}", verdict(_below(narrow, wide)))
+    small = _run(record, record.spec["n"], WIDTHS[0])
+    parts = [f"{_middle(readings.peak(run)[:, -1])} with {_size_of(run)}" for run in (small, record)]
+    ranges = [_range(readings.peak_interval(run)) for run in (small, record)]
+    return Finding(f"peak gap {', '.join(parts)}", "; ".join(ranges), verdict(_ordered(small, record)))
+
+
+def _size_of(record: Record) -> str:
+    return f"{readings.parameters(record):,} parameters"
 
 
 def _size(record: Record) -> Finding:
-    runs = [_run(record, 200, WIDE), record, _run(record, 1190, WIDE)]
-    few, some, many = (peaks(run)[:, -1] for run in runs)
-    lower = _below(many, some) and _below(some, few)
-    level = int(np.abs(np.log(record["sigma"] / 0.2)).argmin())
-    onsets = [np.log(np.nan_to_num(onset_steps(run)[:, level], nan=np.inf)).mean() for run in runs]
-    later = onsets[0] < onsets[1] < onsets[2]
-    text = f"peak gap {_middle(few)}, {_middle(some)}, {_middle(many)} for 200, 600, 1,190 images"
-    steps = ", ".join("later" if np.isinf(t) else f"{np.exp(t):.0f}" for t in onsets)
-    return Finding(f"{text}; overfitting from step {steps}", _spread(some), verdict(lower, later))
+    runs = [record if n == record.spec["n"] else _run(record, n, record.spec["width"]) for n in SIZES]
+    level = readings.place_of(record["sigma"], SIZE_SIGMA)
+    onsets = [np.nan_to_num(readings.onset_steps(run)[:, level], nan=np.inf) for run in runs]
+    steps = np.exp([np.log(found).mean() for found in onsets])
+    peaks = ", ".join(_middle(readings.peak(run)[:, -1]) for run in runs)
+    when = ", ".join("later" if np.isinf(step) else f"{step:.0f}" for step in steps)
+    text = f"peak gap {peaks} for {', '.join(f'{n:,}' for n in SIZES)} images; overfitting from step {when}"
+    ranges = "; ".join(_range(readings.peak_interval(run)) for run in runs)
+    return Finding(text, ranges, verdict(_ordered(*runs[::-1]), bool((np.diff(steps) > 0).all())))
 
 
 def _bump(record: Record) -> Finding:
-    """Both ends of the curve at the last look, as a share of its peak."""
-    gap, spread, sigma = record["gap"][:, -1], record["gap_stderr"][:, -1], record["sigma"]
-    ends = (sigma > 10) | (sigma == sigma.min())
-    small = np.abs(gap[:, ends]) < np.maximum(0.1 * gap.max(1, keepdims=True), 2 * spread[:, ends])
-    top = sigma[gap.argmax(1)]
-    inside = every((top > sigma[0]) & (top < 10))
-    share = 100 * np.abs(gap[:, ends]).max() / gap.max()
-    text = f"peak at σ {top.min():.2f} to {top.max():.2f}; ends at most {share:.0f} % of it"
-    return Finding(text, "lowest to highest seed", verdict(every(small), inside))
+    """The ends of the curve at the last evaluation, as a share of its peak."""
+    low, high = readings.ends(record)
+    top, sigma = readings.peak_sigma(record), record["sigma"]
+    inside = every((top > sigma[0]) & (top < readings.FAR))
+    shares = [100 * share for share in readings.end_shares(record)]
+    text = (
+        f"peak at σ {np.median(top):.2f}; {shares[0]:.0f} % of it at σ {sigma[0]:.2g}, "
+        f"at most {shares[1]:.0f} % beyond σ {readings.FAR:g}"
+    )
+    good = verdict(inside, every(low), also=[every(high)])
+    return Finding(text, f"peak at {top.min():.2f} to {top.max():.2f}, lowest to highest seed", good)
 
 
 def _overfit(record: Record) -> Finding:
-    level = int(record["gap"][:, -1].mean(0).argmax())
-    val, train = record["val"][:, :, level], record["train"][:, :, level]
-    rise = val[:, -1] / val.min(1) - 1
+    level = readings.peak_level(record)
+    rise, train = over_seeds(readings.rise(record)[:, level]), record["train"][:, :, level]
     falls = every(train.argmin(1) == train.shape[1] - 1)
-    text = f"σ {record['sigma'][level]:.2f}: {100 * rise.mean():.0f} % above its minimum at the end"
-    low, high = interval(rise)
-    return Finding(text, f"{100 * low:.0f} to {100 * high:.0f} %", verdict(low > 0, falls))
+    text = f"σ {record['sigma'][level]:.2f}: {100 * rise[0]:.0f} % above its minimum at the end"
+    interval = f"{100 * rise[1]:.0f} to {100 * rise[2]:.0f} %, {SEEDS_ALONE}"
+    return Finding(text, interval, verdict(rise[1] > 0, also=[falls]))
 
 
 def _onset(record: Record) -> Finding:
-    steps, sigma = onset_steps(record), record["sigma"]
-    used = np.isfinite(steps).all(0) & (sigma >= GREY_STEP)
+    steps, sigma = readings.onset_steps(record), record["sigma"]
+    used = np.isfinite(steps).all(0) & (sigma >= readings.GREY_STEP)
     if used.sum() < 3:
         return Finding(f"reached at {used.sum()} noise levels only", "", FAILED)
     logs = np.log(steps[:, used])
-    slopes = np.polyfit(np.log(sigma[used]), logs.T, 1)[0]
-    one_look = 1.01 * np.log(record["step"][1] / record["step"][0])
-    steady = every(np.diff(logs.mean(0)) >= -one_look)
+    slope = over_seeds(np.polyfit(np.log(sigma[used]), logs.T, 1)[0])
+    one_step = 1.01 * np.log(record["step"][1] / record["step"][0])  # from one evaluation to the next
+    steady = every(np.diff(logs.mean(0)) >= -one_step)
     first, last = np.exp(logs.mean(0)[[0, -1]])
     text = f"step {first:.0f} at σ {sigma[used][0]:.2f}, {last:.0f} at {sigma[used][-1]:.2f}"
-    return Finding(text, f"power of σ {_spread(slopes)}", verdict(interval(slopes)[0] > 0, steady))
+    interval = f"power of σ {_range(slope)}, {SEEDS_ALONE}"
+    return Finding(text, interval, verdict(slope[1] > 0, also=[steady]))
 
 
 # --------------------------------------------------------------------------------- samples and trajectories
 
 
 def _samples(record: Record) -> Finding:
-    peak, gap, mid = peaks(record), sample_gap(record)[:, :, -1], _eighth(record)
+    peak, gap, mid = readings.peak(record), readings.sample_gap(record)[:, :, -1], readings.earlier(record)
     grown, ratio = peak[:, -1] / peak[:, mid], gap[:, -1].mean() / gap[:, mid].mean()
     text = (
         f"from step {record['step'][mid]:,} on the peak gap grows {_middle(grown)}-fold, "
         f"that of samples from {gap[:, mid].mean():.2f} to {gap[:, -1].mean():.2f}"
     )
-    return Finding(text, _spread(gap[:, -1]), verdict(every(grown >= 4), bool(ratio <= 1.25)))
+    good = verdict(bool(ratio <= 1.25), also=[every(grown >= 4)])
+    return Finding(text, f"{_range(over_seeds(gap[:, -1]))}, {SEEDS_ALONE}", good)
 
 
 def _stops(record: Record) -> Finding:
-    gap, probe = sample_gap(record)[:, -1], record["probe"]
-    mean = gap.mean(0)
-    early = int(np.abs(np.log(probe / 1.17)).argmin())
-    small = every(gap[:, early] < gap[:, -1] / 4)
+    gap, probe = readings.sample_gap(record)[:, -1], record["probe"]
+    small = every(gap[:, readings.place_of(probe, EARLY_SIGMA)] < gap[:, -1] / 4)
     levels = [*(f"σ {level:.2g}" for level in probe), "the end"]
-    text = ", ".join(f"{value:.2f} at {level}" for value, level in zip(mean, levels, strict=True))
-    return Finding(text, f"at the end {_spread(gap[:, -1])}", verdict(every(np.diff(mean) > 0), small))
+    text = ", ".join(f"{value:.2f} at {level}" for value, level in zip(gap.mean(0), levels, strict=True))
+    interval = f"at the end {_range(over_seeds(gap[:, -1]))}, {SEEDS_ALONE}"
+    return Finding(text, interval, verdict(small, every(np.diff(gap.mean(0)) > 0)))
+
+
+def _needs_overfitting(record: Record) -> None:
+    """What the sampler may avoid is there only where the network overfits."""
+    if readings.overfitted_level(record) is None:
+        rise = 100 * readings.rise(record).mean(0).max()
+        raise Nothing(
+            "nothing is memorized yet that the sampler could avoid: at no noise level does the held-out "
+            f"error rise by more than the interval over seeds (at most by {rise:.0f} %)"
+        )
 
 
 def _states(record: Record) -> Finding:
-    place = position(record)
-    known, unseen, states = probed(record, "distance")[:, -1].mean(0)
-    text = f"noised training {known:.2f}, held-out {unseen:.2f}, states {states:.2f}"
-    good = verdict(every(place[:, -1] >= 0.9), every(place >= 0.9))
-    return Finding(text, f"position {_spread(place[:, -1])}, least {place.min():.2f}", good)
+    _needs_overfitting(record)
+    place = readings.position(record)
+    known, unseen, states = readings.probed(record, "distance")[:, -1].mean(0)
+    interval = readings.position_interval(record)
+    text = (
+        f"σ {readings.probe_sigma(record):.2f}: noised training {known:.2f}, held-out {unseen:.2f}, "
+        f"states {states:.2f}: position {interval[0]:.2f}"
+    )
+    good = verdict(every(place[:, -1] >= FAR_ENOUGH), also=[every(place >= FAR_ENOUGH)])
+    return Finding(text, f"{_range(interval)}, least {place.min():.2f}", good)
 
 
 def _shots(record: Record) -> Finding:
-    alike, mid = probed(record, "similarity"), _eighth(record)
-    last = alike[:, -1]
-    less = interval(last[:, TRAINING] - last[:, SAMPLER])[0] > 0
-    gain = last - alike[:, mid]
-    stops = interval(gain[:, TRAINING] - gain[:, SAMPLER])[0] > 0
-    named = zip(("training", "held-out", "states"), last.mean(0), gain.mean(0), strict=True)
+    _needs_overfitting(record)
+    gain = readings.gains(record)
+    stops = over_seeds(gain[:, TRAINING] - gain[:, SAMPLER])[1] > 0
+    ahead = readings.ahead(record)
+    named = zip(readings.KINDS, _alike(record), gain.mean(0), strict=True)
     text = ", ".join(f"{name} {value:.3f} ({more:+.3f})" for name, value, more in named)
-    return Finding(text, f"states {_spread(last[:, SAMPLER])}", verdict(less, stops))
+    interval = f"sampler less training {_signed(ahead)}"
+    return Finding(text.replace("-0", "−0"), interval, verdict(ahead[2] < 0, stops))
+
+
+def _rank(record: Record) -> Finding:
+    _needs_overfitting(record)
+    apart = readings.above_held_out(record)
+    alike = _alike(record)
+    text = f"sampler {alike[SAMPLER]:.3f}, held-out {alike[HELD_OUT]:.3f}"
+    return Finding(text, f"sampler less held-out {_signed(apart)}", verdict(apart[1] > 0))
+
+
+def _alike(record: Record) -> np.ndarray:
+    """Similarity of predictions to the most similar training image, at the last evaluation [kind]."""
+    return readings.probed(record, "similarity")[:, -1].mean(0)
+
+
+def _signed(interval: np.ndarray) -> str:
+    return f"{interval[1]:+.3f} to {interval[2]:+.3f}".replace("-", "−")
 
 
 def _limit(record: Record) -> Finding:
-    alike, place = probed(record, "similarity")[:, -1], position(record)[:, -1]
-    closer = interval(alike[:, SAMPLER] - alike[:, HELD_OUT])[0] > 0
-    inside = every(place < 0.9)
-    copies = (record["rho"][:, -1] < 1 / 3).mean()
+    _needs_overfitting(record)
+    place, apart, alike = readings.position(record)[:, -1], readings.above_held_out(record), _alike(record)
+    share = 100 * readings.memorized(record)[:, -1].mean()
     text = (
-        f"similarity {alike[:, SAMPLER].mean():.3f} against {alike[:, HELD_OUT].mean():.3f} for held-out "
-        f"images; position {place.mean():.2f}; {100 * copies:.0f} % of samples are copies"
+        f"similarity {alike[SAMPLER]:.3f} against {alike[HELD_OUT]:.3f} for held-out images; position "
+        f"{place.mean():.2f}; {share:.0f} % of samples are memorized"
     )
-    return Finding(text, f"position {_spread(place)}", verdict(closer, inside))
+    interval = f"position {_range(readings.position_interval(record))}"
+    return Finding(text, interval, verdict(apart[1] > 0, every(place < FAR_ENOUGH)))
 
 
 CHECKS: dict[str, Check] = {
     "kaiser-net-growth": _growth,
-    "kaiser-net-growth-cifar10": _growth_cifar,
+    "kaiser-net-growth-cifar10": _growth,
     "kaiser-net-capacity": _capacity,
     "kaiser-net-size": _size,
     "kaiser-net-bump": _bump,
@@ -216,6 +212,7 @@ CHECKS: dict[str, Check] = {
     "kaiser-net-states": _states,
     "kaiser-net-states-cifar10": _states,
     "kaiser-net-shots": _shots,
+    "kaiser-net-rank": _rank,
     "ours-net-onset": _onset,
     "ours-net-limit": _limit,
 }

@@ -41,7 +41,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 4, "smoke_long": 1, "laptop": 300},
     data=network_gap.fingerprints,
     shown=tuple(RUNS.values()),
-    figures=("error_curves", "gap_by_noise", "growth", "stop_table", "paths"),
     tolerance=network_gap.TOLERANCE,
     tolerances=network_gap.TOLERANCES,
 )  # fmt: skip

@@ -4,15 +4,13 @@
 The measurements of Kaiser & Kollmann (arXiv 2603.13419, figures 1 and 2 and their study of trajectories),
 made small. A network learns in the setting of EDM (Karras et al. 2022): prediction target F, ln sigma normal
 with mean -1.2 and deviation 1.2, EDM's weight. sigma_data is EDM's 0.5 for every set of images; it only sets
-the scale of inputs and targets. All looks at one run share their noise.
+the scale of inputs and targets. All evaluations of one run share their noise.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -32,7 +30,16 @@ from diffnotes.metrics import (
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
 from diffnotes.store import Arrays, Spec, Tolerance, Work, choice, number, numbers
-from diffnotes.train import DenoisingLoss, LogNormal, Plan, Snapshot, log_spaced, looked, train
+from diffnotes.train import (
+    DenoisingLoss,
+    LogNormal,
+    Plan,
+    Snapshot,
+    Training,
+    evaluating,
+    log_spaced,
+    stacked,
+)
 
 TOLERANCE = Tolerance(5e-6, why="float32 steps and samples: rounding grows on the way, to 3e-7")
 TOLERANCES = {
@@ -62,19 +69,19 @@ class GapSpec(Spec):
     steps: int = number(8000, low=4, help="training steps")
     batch: int = number(256, low=1, help="batch size")
     rate: float = number(2e-3, low=1e-7, high=1.0, help="learning rate of Adam")
-    horizon: int = number(400, low=1, help="average of the weights that is looked at, in steps")
-    first: int = number(100, low=1, help="step of the first look")
-    snapshots: int = number(12, low=2, high=100, help="looks, evenly spaced in the logarithm of steps")
+    horizon: int = number(400, low=1, help="average of the weights that is evaluated, in steps")
+    first: int = number(100, low=1, help="step of the first evaluation")
+    snapshots: int = number(12, low=2, high=100, help="evaluations, evenly spaced in the logarithm of steps")
     levels: int = number(24, low=2, high=200, help="noise levels, evenly spaced in ln sigma")
     sigma_min: float = number(0.01, low=1e-4, high=10, help="smallest noise level")
     sigma_max: float = number(30.0, low=1e-3, high=1000, help="largest noise level")
     draws: int = number(4, low=1, help="noise draws for each image")
     images: int = number(1200, low=4, help="images of each split that errors are taken on, at most")
-    samples: int = number(599, low=4, help="samples at each look, at most as many as images of each split")
+    samples: int = number(599, low=4, help="samples at each evaluation, at most as many as images of a split")
     sheet: int = number(8, low=1, high=64, help="samples of the first seed kept as pictures, at most")
     sampler_steps: int = number(32, low=4, help="Heun steps of the sampler")
     probes: tuple[float, ...] = numbers(
-        (1.17, 0.6, 0.283, 0.12), low=0.01, high=50, help="noise levels at which trajectories are looked at"
+        (1.17, 0.6, 0.283, 0.12), low=0.01, high=50, help="noise levels at which trajectories are compared"
     )
     seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=2**31, help="of images, weights and noise")
     precision: str = choice(
@@ -83,13 +90,12 @@ class GapSpec(Spec):
 
 
 def compute(spec: GapSpec, work: Work) -> Arrays:
-    """Everything that is measured, with axes [seed, look, ...], and the first seed's pictures."""
+    """Everything that is measured, with axes [seed, evaluation, ...], and the first seed's pictures."""
     where = runtime.device()
     work.device = runtime.device_name(where)
-    tables = [_Run(spec, seed, where).table(work, place) for place, seed in enumerate(spec.seeds)]
-    arrays = {name: np.stack([table[name] for table in tables]) for name in tables[0]}
+    arrays = stacked([_Run(spec, seed, where).table(work, place) for place, seed in enumerate(spec.seeds)])
     arrays |= {name: arrays[name][0] for name in ("sheet", "near")}
-    stops, levels = looks(spec), sampler_levels(spec)
+    stops, levels = evaluation_steps(spec), sampler_levels(spec)
     return arrays | {
         "step": np.array(stops), "images_seen": np.array(stops) * spec.batch, "sigma": noise_levels(spec),
         "probe": levels[probe_places(spec, levels)].numpy(), "kind": np.array(KINDS),
@@ -99,8 +105,8 @@ def compute(spec: GapSpec, work: Work) -> Arrays:
 KINDS = ("training", "held out", "sampler")  # where the noisy images at a probe come from
 
 
-def looks(spec: GapSpec) -> list[int]:
-    """Steps at which the run is looked at."""
+def evaluation_steps(spec: GapSpec) -> list[int]:
+    """Steps after which the run is evaluated."""
     return log_spaced(min(spec.first, spec.steps), spec.steps, spec.snapshots)
 
 
@@ -156,23 +162,19 @@ class _Run:
         return UNet(self.shape, spec.width, spec.multipliers, spec.depth, coarse, embedding=spec.embedding)
 
     def table(self, work: Work, place: int) -> Arrays:
-        """Train, look, and stack what was seen: [look, ...]; then what does not change through training."""
-        spec, name, stops = self.spec, f"seed-{self.seed}", looks(self.spec)
+        """Train and evaluate: [evaluation, ...]; then what does not change through training."""
+        spec, name = self.spec, f"seed-{self.seed}"
         plan = Plan(
             spec.steps, spec.batch, spec.rate, warmup=WARMUP, horizons=(spec.horizon,),
             precision=spec.precision, seed=self.seed,
         )  # fmt: skip
-
-        def begin(folder: Path) -> Iterator[Snapshot]:
-            report = work.part(place, len(spec.seeds), name)
-            return train(self.denoiser, self.objective, plan, stops, folder, report)
-
-        return looked(work, name, stops, begin, self._looked) | self._fixed()
+        run = Training(name, self.denoiser, self.objective, plan, evaluation_steps(spec), self._evaluated)
+        return run.evaluations(work, work.part(place, len(spec.seeds), name)) | self._fixed()
 
     def _fixed(self) -> Arrays:
         """Parameters, deviation of the data, and Fréchet distances between sets of real images.
 
-        `floor`: training against held-out images at the count of samples, what perfect copies would score;
+        `floor`: training against held-out images at the count of samples, what memorized samples would score;
         `halves`: two halves of the held-out images, so at half that count.
         """
         known, unseen = (features(x[: self.count]) for x in (self.known, self.unseen))
@@ -183,10 +185,9 @@ class _Run:
             "halves": np.array(frechet(unseen[:half], unseen[half : 2 * half])),
         }  # fmt: skip
 
-    def _looked(self, snapshot: Snapshot) -> Arrays:
-        """What is measured at one look, with averaged weights."""
-        averaged = snapshot.averaged(self.spec.horizon)
-        with averaged as model, runtime.full_precision(), torch.no_grad():
+    def _evaluated(self, snapshot: Snapshot) -> Arrays:
+        """What is measured at one evaluation, with averaged weights."""
+        with evaluating(snapshot, self.spec.horizon) as model:
             return self._errors(model) | self._trajectories(model) | {"loss": np.array(snapshot.loss)}
 
     def _errors(self, model: nn.Module) -> Arrays:
@@ -214,7 +215,7 @@ class _Run:
         ]
         near, count = neighbours(made, self.known), self.spec.sheet
         return {
-            **{key: np.stack([probe[key] for probe in probes]) for key in probes[0]},
+            **stacked(probes),
             **self._frechet([*guesses, made]),
             "rho": ratios(near).sort().values.float().cpu().numpy(),
             "sheet": data.as_bytes(made[:count]), "near": data.as_bytes(self.known[near.index[:count, 0]]),

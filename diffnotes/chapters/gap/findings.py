@@ -1,111 +1,187 @@
-"""More sentences of chapter 1's networks: settings, the ends of a gap, runaways, where the peak is."""
+"""Sentences of chapter 1's networks: what the records say, in captions and between figures."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from diffnotes.chapters.gap.figures import peak_level, probed, sample_gap, title
-from diffnotes.show.style import BookTable, Finding, book_figure, together
+from diffnotes.chapters.gap import readings
+from diffnotes.chapters.gap.readings import percent, span, title
+from diffnotes.show.style import Finding, together
 from diffnotes.store import Record
 
-PAPER_CIFAR = 0.72  # σ of the paper's peak on CIFAR-10, at 32 × 32 pixels
-PAPER_SIDE = 32
 ASTRAY = 3.0  # times its least value that a Fréchet distance must reach to count as running away
-NAMES = ("training", "held-out", "sampler")
+SHOWN_LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
-@book_figure
-def settings_table(*records: Record) -> BookTable:
-    """What was trained, and how long; the same rows for every run."""
-    header = ("run", "images", "width", "steps", "batch", "rate", "average", "seeds", "seconds a seed")
-    return BookTable(
-        *records, header=header, rows=[_settings(record) for record in records],
-        note="Settings of the runs; the average of the weights is over so many steps",
-    )  # fmt: skip
+def joined(texts: Iterable[str]) -> str:
+    """Sentences one after the other."""
+    return " ".join(texts)
 
 
-def _settings(record: Record) -> tuple[str, ...]:
-    spec, seeds = record.spec, record["gap"].shape[0]
+# ------------------------------------------------------------------------------- first sentences of captions
+
+
+def growth_text(*records: Record) -> str:
+    """How far the peak of the gap grows."""
+    seen = records[0]["images_seen"]
+    parts = [f"{_growth(readings.peak(record).mean(0))} ({title(record)})" for record in records]
+    return f"Between {seen[0]:,} and {seen[-1]:,} images seen, the peak of G goes {', '.join(parts)}."
+
+
+def _growth(top: np.ndarray) -> str:
+    """'from 0.025 to 2.92'."""
+    return f"from {top[0]:.3f} to {top[-1]:.{3 if top[-1] < 1 else 2 if top[-1] < 10 else 1}f}"
+
+
+def overfit_text(record: Record, level: int) -> str:
+    """By how much the held-out error rises again at a noise level, and the training error falls."""
+    head = f"With {title(record)}, the held-out error "
+    if not readings.turned(record)[level]:
+        return f"{head}is least at the last evaluation: it has not turned."
+    least, train = readings.least(record, level), record["train"][:, :, level]
+    fall = train[:, least].mean() / train[:, -1].mean()
     return (
-        title(record), f"{record['sheet'].shape[-1]} × {record['sheet'].shape[-1]}", f"{spec['width']}",
-        f"{int(record['step'][-1]):,}", f"{spec['batch']}", f"{spec['rate']:g}", f"{spec['horizon']}",
-        f"{seeds}", f"{record.meta['seconds'] / seeds:,.0f}",
-    )  # fmt: skip
+        f"{head}ends {percent(readings.rise(record)[:, level])} above its least value, while the training "
+        f"error goes on to fall by a factor {fall:.1f}."
+    )
+
+
+def samples_text(record: Record) -> str:
+    """Denoising gap against gap of samples over the last three doublings."""
+    mid, top, gap = readings.earlier(record), readings.peak(record), readings.sample_gap(record)[:, :, -1]
+    return (
+        f"With {title(record)}, from {record['images_seen'][mid]:,} images seen to the end the peak of G "
+        f"goes from {span(top[:, mid])} to {span(top[:, -1])}, the gap of samples from {span(gap[:, mid])} "
+        f"to {span(gap[:, -1])}."
+    )
+
+
+def stops_text(record: Record) -> str:
+    """The gap of trajectories that are stopped first, and of finished samples."""
+    gap = readings.sample_gap(record)[:, -1]
+    return (
+        f"With {title(record)}, the gap is {span(gap[:, 0])} for trajectories stopped at "
+        f"σ = {record['probe'][0]:.2g}, and {span(gap[:, -1])} for finished samples."
+    )
+
+
+def states_text(record: Record) -> str:
+    """Where states of the sampler are at the probe, at the first evaluation and at the last."""
+    place = readings.position(record)
+    return (
+        f"With {title(record)}, at σ = {readings.probe_sigma(record):.2g}, the position of states between "
+        f"noised training images (0) and noised held-out images (1) goes from {place[:, 0].mean():.2f} to "
+        f"{span(place[:, -1])}."
+    )
+
+
+def probe_text(record: Record) -> str:
+    """Why the probe is where it is."""
+    found = readings.overfitted_level(record) is not None
+    which = "where the held-out error has risen most" if found else "the largest gap"
+    return f"{readings.probe_sigma(record):.2g} is the stored noise level of the sampler nearest to {which}."
+
+
+def memorized_text(*records: Record) -> str:
+    """The share of samples that are memorized, in the run with the most of them and in the others."""
+    shares = [readings.memorized(record)[:, -1] for record in records]
+    most = int(np.argmax([share.mean() for share in shares]))
+    rest = [100 * share.mean() for place, share in enumerate(shares) if place != most]
+    others = f"; in the other runs at most {max(rest):.1f} %" if rest else ""
+    return f"With {title(records[most])}, {percent(shares[most])} of samples end memorized{others}."
+
+
+def astray_text(*records: Record) -> str:
+    """Runs whose samples degenerate: the Fréchet distance to training images ends far above its least."""
+    parts = [part for record in records for part in _astray(record)]
+    return joined(parts) or "No run ends with samples far worse than they were."
+
+
+def _astray(record: Record) -> list[str]:
+    far, seen = readings.sample_distance(record, "train").mean(0), record["images_seen"]
+    least = int(far.argmin())
+    if far[-1] < ASTRAY * far[least]:
+        return []
+    return [
+        f"With {title(record)}, samples degenerate: their Fréchet distance to training images is "
+        f"{far[least]:.2f} after {seen[least]:,} images and {far[-1]:.1f} at the end, so the gap of samples "
+        "means little there."
+    ]
+
+
+def rank_text(record: Record) -> str:
+    """Whose predictions are most like training images at the probe, and in which order the paper has them."""
+    ahead, above = readings.ahead(record), readings.above_held_out(record)
+    return (
+        f"With {title(record)}, at σ = {readings.probe_sigma(record):.2g}, predictions from states are "
+        f"{_than(ahead)} those from noised training images ({_signed(ahead)}), and {_than(above)} those from "
+        f"noised held-out images ({_signed(above)})."
+    )
+
+
+def _than(interval: np.ndarray) -> str:
+    """What an interval of a difference in similarity says."""
+    if interval[1] > 0:
+        return "more training-like than"
+    return "less training-like than" if interval[2] < 0 else "not to be told from"
+
+
+def _signed(interval: np.ndarray) -> str:
+    """'+0.001; −0.003 to +0.005'."""
+    return "{:+.3f}; {:+.3f} to {:+.3f}".format(*interval).replace("-", "−")
+
+
+# ------------------------------------------------------------------------------------------ between figures
 
 
 def ends_finding(*records: Record) -> Finding:
-    """How much of the last gap is left at the smallest σ, and where its peak went since the first look."""
+    """How much of the last gap is left at the smallest σ, and where its peak went since the first
+    evaluation."""
     return together(*(Finding(record, text=_ends(record)) for record in records))
 
 
 def _ends(record: Record) -> str:
-    gap, sigma = record["gap"].mean(0), record["sigma"]
-    last, first = gap[-1], gap[0]
-    text = (
-        f"{title(record)}: at the last look G at σ = {sigma[0]:g} is {100 * last[0] / last.max():.0f} % of "
-        f"the peak. The peak is at σ = {sigma[last.argmax()]:.2g}, at the first look at "
-        f"{sigma[first.argmax()]:.2g}."
+    sigma, share = record["sigma"], readings.end_shares(record)[0]
+    first, last = (sigma[readings.peak_level(record, place)] for place in (0, -1))
+    return (
+        f"{title(record)}: at the end, G at σ = {sigma[0]:g} is {100 * share:.0f} % of the peak. The peak is "
+        f"at σ = {last:.2g}; at the first evaluation it was at {first:.2g}."
+    ).replace("-", "−")
+
+
+def onset_finding(record: Record) -> Finding:
+    """Where overfitting begins, for noise levels from small to large, and where last."""
+    sigma, seen = record["sigma"], readings.onset_images(record)
+    places = dict.fromkeys(readings.place_of(sigma, level) for level in SHOWN_LEVELS)
+    parts = [f"{'not yet' if np.isnan(seen[i]) else f'{seen[i]:,.0f}'} at σ = {sigma[i]:.2g}" for i in places]
+    text = f"{title(record)}: images seen at the least held-out error: {', '.join(parts)}."
+    return Finding(record, text=f"{text} {_latest(sigma, seen)}")
+
+
+def _latest(sigma: np.ndarray, seen: np.ndarray) -> str:
+    """At which σ overfitting begins last."""
+    if np.isfinite(seen).sum() < 2:
+        return "The held-out error turns at fewer than two levels."
+    top, last = int(np.nanargmax(seen)), int(np.flatnonzero(np.isfinite(seen))[-1])
+    rest = f"; at the largest where it has turned, {sigma[last]:.2g}, after {seen[last]:,.0f}"
+    return (
+        f"Of the levels at which it has turned, it turns last at σ = {sigma[top]:.2g}, after "
+        f"{seen[top]:,.0f} images{'' if top == last else rest}."
     )
-    return text.replace("-", "−")
 
 
-def latest_finding(record: Record) -> Finding:
-    """At which σ overfitting begins last, and whether it begins later at every step up in σ."""
-    seen, val, sigma = record["images_seen"], record["val"].mean(0), record["sigma"]
-    place = val.argmin(0)
-    turned = place < len(seen) - 1
-    if turned.sum() < 2:
-        return Finding(record, text=f"{title(record)}: the held-out error turns at fewer than two levels.")
-    sigma, when = sigma[turned], seen[place[turned]]
-    top = int(when.argmax())
-    rest = f"; at the largest where it has turned, {sigma[-1]:.2g}, after {when[-1]:,}"
-    return Finding(record, text=(
-        f"{title(record)}: of the noise levels at which the held-out error has turned, it turns last at "
-        f"σ = {sigma[top]:.2g}, after {when[top]:,} images{'' if top == len(when) - 1 else rest}."
-    ))  # fmt: skip
-
-
-def astray_finding(*records: Record) -> Finding:
-    """Runs whose samples degenerate: the Fréchet distance to training images ends far above its least."""
-    parts = [part for record in records for part in _astray(record)]
-    text = " ".join(parts) or "No run ends with samples far worse than they were."
-    return Finding(*records, text=text)
-
-
-def _astray(record: Record) -> list[str]:
-    far, seen = record["frechet_train"][:, :, -1].mean(0), record["images_seen"]
-    least = int(far.argmin())
-    if far[-1] < ASTRAY * far[least]:
-        return []
-    gap = sample_gap(record)[:, -1, -1].mean()
-    return [
-        f"{title(record)}: samples degenerate. Their Fréchet distance to training images is {far[least]:.2f} "
-        f"after {seen[least]:,} images and {far[-1]:.1f} at the end, so the gap of samples there, {gap:.2f}, "
-        "means little."
-    ]  # fmt: skip
-
-
-def rank_finding(record: Record) -> Finding:
-    """Whose predictions are most like training images at the probe: the paper's order, and ours by seeds."""
-    alike = probed(record, "similarity")[:, -1]
-    order = " > ".join(NAMES[k] for k in np.argsort(-alike.mean(0)))
-    apart = alike[:, 2] - alike[:, 1]
-    return Finding(record, text=(
-        f"{title(record)}: from most to least training-like, predictions rank {order}; in the paper, "
-        f"training > sampler > held-out. Sampler less held-out: {_signed(apart.mean())} "
-        f"({_signed(apart.min())} to {_signed(apart.max())} over seeds)."
-    ))  # fmt: skip
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.3f}".replace("-", "−")
+def samples_finding(record: Record) -> Finding:
+    """The gap of samples of another run."""
+    return Finding(record, text=samples_text(record))
 
 
 def place_finding(record: Record) -> Finding:
     """Where the peak is, over seeds; for CIFAR-10 beside the paper's: averaging k × k pixels divides their
     noise by k."""
-    top, level = record["sigma"][record["gap"][:, -1].argmax(1)], peak_level(record)
-    turned = record["val"][:, :, level].mean(0).argmin() < len(record["step"]) - 1
+    top = readings.peak_sigma(record)
+    turned = readings.turned(record)[readings.peak_level(record)]
     return Finding(record, text=(
         f"{title(record)}: the peak is at σ {top.min():.2g} to {top.max():.2g} over seeds.{_theirs(record)} "
         f"At the largest gap, the held-out error {'has turned' if turned else 'has not turned yet'}."
@@ -116,9 +192,9 @@ def _theirs(record: Record) -> str:
     """The paper's peak on CIFAR-10, at our number of pixels."""
     if record.spec["dataset"] != "cifar10":
         return ""
-    times = PAPER_SIDE // int(record["sheet"].shape[-1])
+    theirs, times = readings.PAPER_SIDE, readings.PAPER_SIDE // readings.side(record)
     return (
-        f" The paper’s is at {PAPER_CIFAR:g} on {PAPER_SIDE} × {PAPER_SIDE} pixels. Averaging {times} × "
+        f" The paper’s is at {readings.PAPER_PEAK:g} on {theirs} × {theirs} pixels. Averaging {times} × "
         f"{times} pixels divides their noise by {times}, so the level to compare with is "
-        f"{PAPER_CIFAR / times:.2f}."
+        f"{readings.PAPER_PEAK / times:.2f}."
     )

@@ -116,6 +116,5 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 1, "laptop": 20},
     data=_fingerprints,
-    figures=("conversions",),
     tolerance=Tolerance(1e-7, why="float32 products where float64 would not show: 1e-8"),
 )

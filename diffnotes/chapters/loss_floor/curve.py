@@ -8,7 +8,9 @@ its training set. Beside it stands the same quantity for a Gaussian with the tra
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,7 +19,9 @@ from scipy.optimize import brentq
 from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.data import fingerprint
-from diffnotes.optimal_loss import LossSums, accumulate
+from diffnotes.optimal_loss import LossCurve, LossSums, accumulate
+from diffnotes.posterior import gaussian_optimal_loss
+from diffnotes.process import noise_levels
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
 
 SHARES = (0.01, 0.1, 0.5)  # of the data variance; the first defines the critical sigma*
@@ -45,11 +49,11 @@ class LossSpec(Spec):
 def compute(spec: LossSpec, work: Work) -> Arrays:
     """The curve of the training set, that of the Gaussian, and where both leave zero."""
     images = images_of(spec.dataset, spec.n, spec.seed)
-    values = images.values if images.pixels is None else images.pixels
     where = runtime.device()
     work.device = runtime.device_name(where)
-    sigmas = np.geomspace(spec.sigma_min, spec.sigma_max, spec.levels)
-    curve = _sums(values.to(where), torch.from_numpy(sigmas), spec, work).curve()
+    levels = noise_levels(spec.levels, spec.sigma_min, spec.sigma_max)
+    curve = curve_of(images.values.to(where), levels, spec, work, work.step)
+    sigmas = levels.numpy()
     eigenvalues = spectrum(images.x)
     mean, share = curve.mean.numpy(), curve.mean.numpy() / curve.variance
     return {
@@ -58,7 +62,7 @@ def compute(spec: LossSpec, work: Work) -> Arrays:
         "variance": np.array(curve.variance), "n": np.array(len(images)), "sources": np.array(curve.draws),
         "dimension": np.array(images.x[0].numel()), "eigenvalues": eigenvalues.astype(np.float32),
         "critical_share": np.array(SHARES), "critical": np.interp(SHARES, share, sigmas),
-        "gaussian": gaussian_loss(sigmas, eigenvalues),
+        "gaussian": gaussian_optimal_loss(levels, torch.from_numpy(eigenvalues)).numpy(),
         "gaussian_sigma": np.array(gaussian_sigma(eigenvalues, len(images))),
     }  # fmt: skip
 
@@ -71,18 +75,36 @@ def images_of(dataset: str, n: int, seed: int) -> data.Dataset:
     return data.load(dataset, n=n or None, split=SPLITS.get(dataset, "train"), seed=seed)
 
 
-def _sums(values: torch.Tensor, sigmas: torch.Tensor, spec: LossSpec, work: Work) -> LossSums:
-    """The sums over all draws, saved slice by slice."""
-    saved = work.load("sums")
+class Sampled(Protocol):
+    """Settings of how many sources are drawn."""
+
+    @property
+    def sources(self) -> int: ...
+
+    @property
+    def seed(self) -> int: ...
+
+
+def curve_of(
+    values: torch.Tensor,
+    levels: torch.Tensor,
+    spec: Sampled,
+    work: Work,
+    step: Callable[[float, float, str], None],
+    name: str = "sums",
+    size: int = SLICE,
+) -> LossCurve:
+    """The exact curve, with sums that are saved under `name` after every `size` draws, which `step` hears."""
+    saved = work.load(name)
     sums = LossSums.from_arrays(saved) if saved else None
-    for start in range(sums.draws if sums else 0, spec.sources, SLICE):
-        draws = range(start, min(start + SLICE, spec.sources))
-        more = accumulate(values, sigmas, draws, seed=spec.seed)
+    for start in range(sums.draws if sums else 0, spec.sources, size):
+        draws = range(start, min(start + size, spec.sources))
+        more = accumulate(values, levels, draws, seed=spec.seed)
         sums = more if sums is None else sums + more
-        work.save("sums", sums.to_arrays())
-        work.step(draws.stop, spec.sources, f"{draws.stop:,} of {spec.sources:,} sources")
+        work.save(name, sums.to_arrays())
+        step(draws.stop, spec.sources, f"{draws.stop:,} of {spec.sources:,} sources")
     assert sums is not None  # spec.sources is at least 4
-    return sums
+    return sums.curve()
 
 
 def spectrum(x: torch.Tensor) -> np.ndarray:
@@ -98,14 +120,6 @@ def spectrum(x: torch.Tensor) -> np.ndarray:
         covariance = sum((part.T @ part).double() for part in short.split(4096))
     values = torch.linalg.eigvalsh(covariance / count).flip(0).clamp(min=0.0)
     return torch.nn.functional.pad(values, (0, dimension - len(values))).numpy()
-
-
-def gaussian_loss(sigmas: np.ndarray, eigenvalues: np.ndarray) -> np.ndarray:
-    """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2) of a Gaussian: [l] for sigmas [l],
-    eigenvalues [d].
-    """
-    variance = sigmas[:, None] ** 2
-    return (eigenvalues * variance / (eigenvalues + variance)).sum(1)
 
 
 def gaussian_sigma(eigenvalues: np.ndarray, n: int) -> float:
@@ -145,7 +159,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "smoke_pixels": 2, "smoke_files": 4, "laptop": 300},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10"}, {"dataset": "imagenet64"}),
-    figures=("loss_curves", "area"),
     tolerance=TOLERANCE,
     tolerances={"mean": SMALL, "stderr": SMALL, "eigenvalues": FLOAT32, "gaussian": FLOAT32},
 )

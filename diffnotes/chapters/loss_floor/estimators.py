@@ -1,8 +1,8 @@
 """Bias and spread of SNIS, DOL and cDOL on digits and CIFAR-10 (chapter 4; Xu et al., arXiv 2506.13763).
 
 Every estimator is compared with the full data set on the same sources and the same noise, so that only the
-choice of points matters. One scan of a subset gives every correction and every read-out (`Scan.losses`). The
-products of a draw with all points are formed once and serve all subsets and all noise levels.
+choice of points matters. The estimators are the library's: one of its scans gives the values with all points,
+with every subset and every correction, in every read-out (`optimal_loss.subsets`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.base.shapes import Float, Int, Tensor
 from diffnotes.data import fingerprint
-from diffnotes.optimal_loss import READOUTS, optimal_loss
-from diffnotes.optimal_loss.all_levels import products
-from diffnotes.optimal_loss.subsets import Scan, random_others, shared_others
-from diffnotes.posterior import Points, half_squares, points
+from diffnotes.optimal_loss import READOUTS, area, optimal_loss
+from diffnotes.optimal_loss.all_levels import Prepared, prepare
+from diffnotes.optimal_loss.subsets import Scan, random_others, scan_subsets, shared_others
+from diffnotes.posterior import Support
+from diffnotes.process import noise_levels
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 
 LEVELS = {  # from under 1 % of the data variance to over 80 %; e^1.25 is that of the paper's figure 1(c)
@@ -53,38 +54,21 @@ class EstimatorSpec(Spec):
     seed: int = number(0, low=0, high=2**31, help="seed of everything drawn")
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A data set, and the half squares [n] that `products` needs."""
-
-    set_: Points
-    half: Float[Tensor, "n"]
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Sources [m] with their tile coordinates y [m, d], and D/2 [m, n] and H [m, n] against all points."""
-
-    y: Tensor
-    a: Tensor
-    h: Tensor
-
-
 def compute(spec: EstimatorSpec, work: Work) -> Arrays:
     """Mean readings of each repeat [repeats, ...], and what the comparison needs of the exact values."""
     values = values_of(spec)
     sizes = [len(values) // ratio for ratio in spec.ratios]
-    variance, norm = _moments(problem_of(values))
+    whole = prepare(Support.of(values))
     found: list[Arrays] = []
     for repeat in range(spec.repeats):
         arrays = work.load(f"repeat-{repeat}")
         if arrays is None:
-            arrays = _repeat(spec, values, sizes, repeat)
+            arrays = _repeat(spec, whole, sizes, repeat)
             work.save(f"repeat-{repeat}", arrays)
             work.step(repeat + 1, spec.repeats, f"{repeat + 1} of {spec.repeats} repeats")
         found.append(arrays)
     every = {name: np.stack([a[name] for a in found if name in a]) for name in found[0]}
-    summary = _summary(every, variance, norm, _grid(spec))
+    summary = _summary(every, whole.variance, whole.mean_square(), _grid(spec))
     return {**summary, **_subsets(spec, values, sizes[-1]), **_settings(spec, len(values), sizes)}
 
 
@@ -107,101 +91,55 @@ def shifted_digits(count: int) -> Float[Tensor, "n 64"]:
     return torch.from_numpy(distinct[runtime.permutation(0, "digits", len(distinct))[:count]])
 
 
-def problem_of(values: Tensor) -> Problem:
-    """Points and half squares of the data."""
-    set_ = points(values)
-    where = set_.raw.device
-    parts = runtime.blocks(set_.count, set_.tile_rows)
-    return Problem(set_, torch.cat([half_squares(set_.tile(part, where)) for part in parts]))
-
-
-def draws_of(problem: Problem, source: Int[Tensor, "m"], noise: Float[Tensor, "m d"]) -> Draws:
-    """The products of some draws with all points."""
-    everything = slice(0, problem.set_.count)
-    a, h = products(problem.set_, problem.half, source, noise[:, None], everything)
-    return Draws(problem.set_.tile(source, noise.device), a, h[:, 0])
-
-
-def scan_level(problem: Problem, drawn: Draws, sigma: float, extra: Float[Tensor, "m e n"]) -> Scan:
-    """What `subset_loss.scan_subsets` gives for one level, [m, e, 1], for points counted exp(extra) times.
-
-    It forms all means with one product; -inf leaves a point out.
-    """
-    set_ = problem.set_
-    rate = set_.scale / sigma
-    weight = extra - rate * torch.add(drawn.h, drawn.a, alpha=rate)[:, None]
-    top = weight.amax(2, keepdim=True)
-    total = weight.sub_(top).exp_().sum(2, keepdim=True, dtype=torch.float64)
-    weight /= total.float()
-    mean = _weighted_mean(set_, weight.flatten(0, 1)).unflatten(0, weight.shape[:2])
-    g = (drawn.y[:, None] - mean).double() * set_.scale
-    x0 = set_.uncentred(drawn.y)[:, None]
-    distance = torch.einsum("mek,mk->me", weight, drawn.a).double() * (2 * set_.scale**2)
-    parts = ((top + total.log())[:, :, 0], g.square().sum(2), (x0 * g).sum(2), distance)
-    return Scan(*(part[:, :, None] for part in parts))
-
-
-def _weighted_mean(set_: Points, weight: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
-    """sum_i weight_i y_i without points that carry less than 1e-8 of the weight in all."""
-    mean = torch.zeros(len(weight), set_.raw.shape[1])
-    alive = (weight.amax(0) > 1e-8 / set_.count).nonzero()[:, 0]
-    for part in alive.split(set_.tile_rows):
-        mean.addmm_(weight[:, part], set_.tile(part, weight.device))
-    return mean
-
-
 # ------------------------------------------------------------------------------------------------- one repeat
 
 
-def _repeat(spec: EstimatorSpec, values: Tensor, sizes: list[int], repeat: int) -> Arrays:
-    order = torch.from_numpy(runtime.permutation(spec.seed, "loss estimators, sources", len(values)))
+def _repeat(spec: EstimatorSpec, whole: Prepared, sizes: list[int], repeat: int) -> Arrays:
+    count = whole.support.count
+    order = torch.from_numpy(runtime.permutation(spec.seed, "loss estimators, sources", count))
     with runtime.full_precision(), torch.no_grad():
-        arrays = _fresh(spec, values, order, sizes, repeat)
+        arrays = _fresh(spec, whole, order, sizes, repeat)
         chosen = [sizes[spec.ratios.index(ratio)] for ratio in _shared_ratios(spec)]
-        shared = [_shared(spec, values, order, size, repeat) for size in chosen]
+        shared = [_shared(spec, whole, order, size, repeat) for size in chosen]
     return {**arrays, "shared": np.stack(shared)}
 
 
-def _noise(spec: EstimatorSpec, stream: str, index: range, values: Tensor) -> Float[Tensor, "m d"]:
-    return runtime.normals(spec.seed, f"loss estimators, {stream}", index, (values[0].numel(),))
+def _noise(spec: EstimatorSpec, stream: str, index: range, whole: Prepared) -> Float[Tensor, "m d"]:
+    return runtime.normals(spec.seed, f"loss estimators, {stream}", index, (whole.support.raw.shape[1],))
 
 
-def _fresh(spec: EstimatorSpec, values: Tensor, order: Tensor, sizes: list[int], repeat: int) -> Arrays:
+def _fresh(spec: EstimatorSpec, whole: Prepared, order: Tensor, sizes: list[int], repeat: int) -> Arrays:
     """Readings with a fresh subset for each draw: "full" [readings, levels], "fresh" [sizes, corrections,
     readings, levels], and in the first repeats "near" [sizes, readings, levels].
     """
     index = range(repeat * spec.draws, (repeat + 1) * spec.draws)
-    source = order[torch.tensor(index) % len(order)]
-    problem = problem_of(values)
-    drawn = draws_of(problem, source, _noise(spec, "noise", index, values))
-    count, own = problem.set_.count, source.numpy()
-    others = [random_others(count, own, index, 1, size - 1, spec.seed) for size in sizes]
-    extra = torch.cat([_only(source, count), *(_chosen(chosen, count) for chosen in others)], 1)
-    chosen = dict(zip(spec.ratios, others, strict=True)) if repeat < spec.near else {}
-    tails = [chosen[ratio][:, 0] for ratio in chosen if ratio >= FEWEST]
-    scan = _join([_levels(problem, drawn, sigma, extra, tails) for sigma in LEVELS[spec.dataset]])
-    norm = problem.set_.uncentred(drawn.y).square().sum(1)
+    source, noise = order[torch.tensor(index) % len(order)], _noise(spec, "noise", index, whole)
+    count, own = whole.support.count, source.numpy()
+    others = [torch.from_numpy(random_others(count, own, index, 1, L - 1, spec.seed)[:, 0]) for L in sizes]
+    tails = [_tail(one) for one, ratio in zip(others, spec.ratios, strict=True) if ratio >= FEWEST]
+    tails = tails if repeat < spec.near else []
+    sigmas = torch.tensor(LEVELS[spec.dataset], dtype=torch.float64)
+    scan = scan_subsets(whole, source, noise, [None, *others], sigmas, tails)
+    norm = _norms(whole, source)
     found = [[_read(scan, 1 + k, c, norm) for c in corrections(count, L)] for k, L in enumerate(sizes)]
     arrays = {"full": _read(scan, 0, 1.0, norm), "fresh": np.array(found)}
     near = [_read(scan, 1 + len(sizes) + k, math.inf, norm) for k in range(len(tails))]
     return arrays | ({"near": np.array(near)} if near else {})
 
 
-def _levels(problem: Problem, drawn: Draws, sigma: float, extra: Tensor, tails: list[np.ndarray]) -> Scan:
-    """One level for all subsets, and for neighbours with a tail, half of each."""
-    near = [_near(problem, drawn, sigma, (t.shape[1] + 1) // 2, t[:, t.shape[1] // 2 :]) for t in tails]
-    return scan_level(problem, drawn, sigma, torch.cat([extra, *near], 1))
+def _tail(others: Int[Tensor, "m k"]) -> tuple[int, Tensor]:
+    """Neighbours with a tail that look at as many points: half of them nearest, the other half random."""
+    return (others.shape[1] + 1) // 2, others[:, others.shape[1] // 2 :]
 
 
-def _join(scans: list[Scan]) -> Scan:
-    """One scan over all levels."""
-    names = ("log_sum", "square", "inner", "distance")
-    return Scan(*(torch.cat([getattr(scan, name) for scan in scans], 2) for name in names))
+def _norms(whole: Prepared, source: Tensor) -> Float[Tensor, "m"]:
+    """|x0|^2 of each source."""
+    return whole.support.rows(source, source.device).square().sum(1)
 
 
 def _read(scan: Scan, which: int, correction: float, norm: Float[Tensor, "m"]) -> np.ndarray:
     """Means over draws of each read-out and of -|D|^2, to which the paper's reading adds A: [5, levels]."""
-    one = Scan(*(part[:, which] for part in vars(scan).values()))
+    one = Scan(*(part[:, which] for part in scan))
     read = {name: one.losses(correction, name) for name in READOUTS}
     read[PAPER] = read["AB"] - norm[:, None]
     return torch.stack(list(read.values())).mean(1).numpy()
@@ -210,35 +148,6 @@ def _read(scan: Scan, which: int, correction: float, norm: Float[Tensor, "m"]) -
 def corrections(count: int, size: int, multiples: np.ndarray | tuple[float, ...] = MULTIPLES) -> list[float]:
     """DOL, multiples of N/L, SNIS."""
     return [1.0, *(float(m) * count / size for m in multiples), math.inf]
-
-
-def _only(source: Tensor, count: int) -> Float[Tensor, "m 1 n"]:
-    """All points but the source."""
-    return torch.zeros(len(source), 1, count).scatter_(2, source[:, None, None], -math.inf)
-
-
-def _chosen(others: np.ndarray, count: int) -> Float[Tensor, "m 1 n"]:
-    """The points `others` [m, 1, k]."""
-    index = torch.from_numpy(others)
-    return torch.full((len(index), 1, count), -math.inf).scatter_(2, index, 0.0)
-
-
-def _near(
-    problem: Problem, drawn: Draws, sigma: float, nearest: int, tail: np.ndarray
-) -> Float[Tensor, "m 1 n"]:
-    """The `nearest` points of x, counted once, and random points `tail` [m, t] that stand for all the rest.
-
-    The source is a point like the others here, so this is read with correction infinity.
-    """
-    rate, count = problem.set_.scale / sigma, problem.set_.count
-    top = torch.add(drawn.h, drawn.a, alpha=rate).topk(nearest, 1, largest=False, sorted=False).indices
-    known = torch.zeros(drawn.a.shape, dtype=torch.bool).scatter_(1, top, True)
-    chosen = torch.from_numpy(tail)
-    spare = ~known.gather(1, chosen)
-    each = math.log(count - nearest) - spare.sum(1, keepdim=True).clamp(min=1).log()
-    extra = torch.full(drawn.a.shape, -math.inf)
-    extra.scatter_(1, chosen, each.expand(chosen.shape)).masked_fill_(known, 0.0)
-    return extra[:, None]
 
 
 # --------------------------------------------------------------------------------------------- shared subsets
@@ -250,22 +159,18 @@ def _shared_ratios(spec: EstimatorSpec) -> list[int]:
 
 
 def _grid(spec: EstimatorSpec) -> np.ndarray:
-    return np.geomspace(*WIDE[spec.dataset], spec.levels)
+    return noise_levels(spec.levels, *WIDE[spec.dataset]).numpy()
 
 
-def _shared(spec: EstimatorSpec, values: Tensor, order: Tensor, size: int, repeat: int) -> np.ndarray:
+def _shared(spec: EstimatorSpec, whole: Prepared, order: Tensor, size: int, repeat: int) -> np.ndarray:
     """Means [corrections, readings, levels] over draws that share one subset."""
     index = range(repeat * spec.shared, (repeat + 1) * spec.shared)
-    own = order[torch.tensor(index) % len(order)].numpy()
-    others = shared_others(len(values), own, 1, size - 1, spec.seed + repeat)
-    members = np.unique(np.concatenate([others.ravel(), own]))
-    problem = problem_of(values[torch.from_numpy(members)])
-    source = torch.from_numpy(np.searchsorted(members, own))
-    drawn = draws_of(problem, source, _noise(spec, "shared noise", index, values))
-    extra = _chosen(np.searchsorted(members, others), len(members))
-    scan = _join([scan_level(problem, drawn, float(sigma), extra) for sigma in _grid(spec)])
-    norm = problem.set_.uncentred(drawn.y).square().sum(1)
-    every = corrections(len(values), size, COARSE)
+    source = order[torch.tensor(index) % len(order)]
+    common = shared_others(len(order), source.numpy(), 1, size - 1, spec.seed + repeat)
+    others, noise = torch.from_numpy(common[:, 0]), _noise(spec, "shared noise", index, whole)
+    scan = scan_subsets(whole, source, noise, [others], torch.from_numpy(_grid(spec)))
+    norm = _norms(whole, source)
+    every = corrections(len(order), size, COARSE)
     return np.array([_read(scan, 0, c, norm)[: len(READOUTS)] for c in every])
 
 
@@ -287,8 +192,8 @@ def _summary(every: Arrays, variance: float, mean_norm: float, grid: np.ndarray)
     bias = fresh - full[:, None, None]
     near = every["near"] - full[: len(every["near"]), None]
     full = full + np.array([0.0] * len(READOUTS) + [mean_norm])[:, None]
-    area = _area(grid, shared)
-    repeats = {"full": full, "bias": bias, "near": near, "shared": shared, "area": area}
+    areas = area(grid, shared, shared[..., -1])
+    repeats = {"full": full, "bias": bias, "near": near, "shared": shared, "area": areas}
     found = {f"{name}_mean": a.mean(0) for name, a in repeats.items()}
     found |= {f"{name}_stderr": a.std(0, ddof=1) / math.sqrt(len(a)) for name, a in repeats.items()}
     found |= {"full_sd": full.std(0, ddof=1), "fresh_sd": fresh.std(0, ddof=1)}
@@ -333,23 +238,6 @@ def _lowest(rms: np.ndarray) -> np.ndarray:
     return np.exp(places[at] + shift * (places[1] - places[0]))
 
 
-def _area(grid: np.ndarray, loss: np.ndarray) -> np.ndarray:
-    """Integral of J/sigma^2 over ln sigma along the last axis, with the tail above the grid, in nats."""
-    inside = np.trapezoid(loss / grid**2, np.log(grid))
-    return inside + loss[..., -1] / (2 * grid[-1] ** 2)
-
-
-def _moments(problem: Problem) -> tuple[float, float]:
-    """Variance of the data and mean of |x0|^2, both summed over dimensions."""
-    set_ = problem.set_
-    total, norm = torch.zeros(set_.raw.shape[1], dtype=torch.float64), 0.0
-    for part in runtime.blocks(set_.count, set_.tile_rows):
-        x = set_.uncentred(set_.tile(part, total.device))
-        total += x.sum(0)
-        norm += float(x.square().sum())
-    return (norm - float(total.square().sum()) / set_.count) / set_.count, norm / set_.count
-
-
 def _settings(spec: EstimatorSpec, count: int, sizes: list[int]) -> Arrays:
     fine = [corrections(count, size) for size in sizes]
     return {
@@ -387,7 +275,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 2, "smoke_pixels": 6, "laptop": 360},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10", "draws": 48, "repeats": 12}),
-    figures=("bias_curves", "correction", "best_corrections", "readouts", "spread", "dol_identity"),
     tolerance=Tolerance(6e-4, 1e-12, "float32 weights: 6e-5 in errors over few repeats"),
     tolerances={
         "full_[mr]*": EXACT, "area_mean": EXACT, "rms": EXACT, "best*": EXACT, "subset_*": EXACT,

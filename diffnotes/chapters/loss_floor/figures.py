@@ -1,218 +1,168 @@
-"""Figures of chapter 4: the optimal loss at every noise level, and the area under it."""
+"""Figures of chapter 4: the optimal loss at every noise level, the area under it, and the size of the set."""
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
-from diffnotes.show.style import (
-    BLUE,
-    INK,
-    ORANGE,
-    PALETTE,
-    RAMP,
-    BookFigure,
-    BookTable,
-    Finding,
-    book_figure,
-    log_ticks,
-    plus_minus,
-)
+from diffnotes.chapters.loss_floor import readings
+from diffnotes.chapters.loss_floor.readings import Curve
+from diffnotes.show.labels import minus
+from diffnotes.show.style import INK, OCHRE, PINK, TEAL, BookFigure, book_figure, log_ticks, ramp
 from diffnotes.store import Record
 
-NAMES = {
-    "digits": "digits", "cifar10": "CIFAR-10", "imagenet64": "Tiny ImageNet",
-    "specimens": "specimens", "specimens64": "specimens, 64 × 64",
-}  # fmt: skip
+COLOURS = (TEAL, PINK, OCHRE)  # of the training sets, in the order in which they are given
+MARKERS = "osD"
+SIGMA = "noise level σ (pixels in [−1, 1])"
+TICKS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+HEIGHTS = (0.38, 0.5, 0.22)  # of the words inside neighbouring areas, as parts of their peaks
+BOTTOM = 1e-6  # of a logarithmic axis of parts of the variance
 
 
-def name(record: Record) -> str:
-    """'CIFAR-10, N = 50,000'."""
-    return f"{NAMES[record.spec['dataset']]}, N = {int(record['n']):,}"
+def _styled(records: tuple[Record, ...]) -> list[tuple[Curve, str, str]]:
+    """Each curve with its colour and marker."""
+    curves = map(readings.curve, records)
+    return list(zip(curves, COLOURS[: len(records)], MARKERS[: len(records)], strict=True))
+
+
+def _key(records: tuple[Record, ...]) -> dict[str, str]:
+    return {f"{MARKERS_SHOWN[marker]} {curve.name}": colour for curve, colour, marker in _styled(records)}
+
+
+MARKERS_SHOWN = {"o": "●", "s": "■", "D": "◆"}
 
 
 @book_figure
 def loss_curves(*records: Record) -> BookFigure:
     """J*(sigma) as a share of the data variance, with the Gaussian of the same covariance and sigma*."""
-    figure = BookFigure(*records, alt="Optimal loss against noise level, as a share of the data variance.")
-    axes = figure.add_subplot()
-    for record, colour in zip(records, (BLUE, ORANGE, *PALETTE[2:]), strict=False):
-        _curve(axes, record, colour)
-    axes.plot([], [], color=INK, ls=":", label="Gaussian with the same covariance")
-    axes.plot([], [], color=INK, marker="o", ls="", ms=5, label="critical σ*: 1 % of the variance")
-    axes.set(
-        xscale="log",
-        xlabel="noise level σ (pixels in [−1, 1])",
-        ylabel="J*(σ) / data variance",
-        ylim=(-0.02, 1.04),
+    each = [f"{c.critical[0]:.2f} for {c.dataset}" for c, _, _ in _styled(records)]
+    figure = BookFigure(
+        *records,
+        finding=f"The optimal loss is below 1 % of the data variance up to a critical σ* of {_listed(each)}.",
+        shows="Solid: J*(σ) over the data variance, twice; the band is two standard errors, often thinner "
+        "than "
+        "the line. Dotted: a Gaussian with the same covariance. Marks: σ*.",
+        key=_key(records),
+        size=(6.8, 3.1),
     )
-    axes.grid(True)
-    axes.legend(loc="upper left")
+    linear, log = figure.subplots(1, 2)
+    for curve, colour, marker in _styled(records):
+        _curve(linear, curve, colour, marker)
+        _curve(log, curve, colour, marker)
+    linear.set(xscale="log", xlabel=SIGMA, ylabel="J*(σ) / data variance", ylim=(-0.02, 1.04))
+    log.set(xscale="log", yscale="log", xlabel=SIGMA, ylim=(BOTTOM, 1.5))
+    for axes in (linear, log):
+        axes.grid(True)
     return figure
 
 
-def _curve(axes, record: Record, colour: str) -> None:  # type: ignore[no-untyped-def]
-    sigma, variance = record["sigma"], float(record["variance"])
-    share, spread = record["mean"] / variance, record["stderr"] / variance
-    axes.fill_between(sigma, share - 2 * spread, share + 2 * spread, color=colour, alpha=0.25, lw=0)
-    axes.plot(sigma, share, color=colour, label=name(record))
-    axes.plot(sigma, record["gaussian"] / variance, color=colour, ls=":", lw=1.2)
-    axes.plot(record["critical"][0], record["critical_share"][0], "o", color=colour, ms=5)
+def _curve(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
+    share, spread = curve.share, curve.share_error
+    assert curve.gaussian is not None
+    axes.fill_between(
+        curve.sigma,
+        np.maximum(share - 2 * spread, BOTTOM),
+        share + 2 * spread,
+        color=colour,
+        alpha=0.25,
+        lw=0,
+    )
+    axes.plot(curve.sigma, np.maximum(share, 1e-12), color=colour, label=curve.name)
+    axes.plot(curve.sigma, curve.gaussian / curve.variance, color=colour, ls=":", lw=1.2)
+    axes.plot(curve.critical[0], curve.shares[0], marker, color=colour, ms=6)
+
+
+def _listed(parts: list[str]) -> str:
+    """'a, b and c'."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
 @book_figure
 def area(*records: Record) -> BookFigure:
-    """J*/sigma^2 against ln sigma: the area under each curve is ln N."""
+    """The sum rule: the area under J*/sigma^2 over ln sigma is ln N, and how it fills from large sigma on."""
+    off = max(abs(curve.area - curve.entropy) for curve, _, _ in _styled(records))
     figure = BookFigure(
-        *records, alt="Optimal loss over sigma squared against noise level, with the area filled."
+        *records,
+        finding=f"The area under J*/σ² is ln N, to {off:.3f} nats at most.",
+        shows="Left: nats told per unit of ln σ; each area is one training set. Right: what has been told "
+        "from "
+        "large σ down to this one, and ln N as a thin line. Dotted: a Gaussian with the same covariance, "
+        "which never stops telling; its mark is where it passes ln N.",
+        key=_key(records),
+        size=(6.8, 3.3),
     )
-    axes = figure.add_subplot()
-    for record, colour in zip(records, (BLUE, ORANGE, *PALETTE[2:]), strict=False):
-        sigma = record["sigma"]
-        height, spread = record["mean"] / sigma**2, record["stderr"] / sigma**2
-        axes.fill_between(sigma, 0, height, color=colour, alpha=0.15, lw=0)
-        axes.fill_between(sigma, height - 2 * spread, height + 2 * spread, color=colour, alpha=0.35, lw=0)
-        axes.plot(sigma, height, color=colour, label=name(record))
-        axes.axvline(float(record["gaussian_sigma"]), color=colour, ls=":", lw=1.2)
-    axes.plot([], [], color=INK, ls=":", lw=1.2, label="a Gaussian: ln N nats")
-    axes.set(
-        xscale="log", xlabel="noise level σ (pixels in [−1, 1])", ylabel="J*(σ) / σ²  (nats per unit of ln σ)"
-    )
-    axes.set_xlim(0.02, 60)
-    axes.set_ylim(bottom=0)
-    axes.grid(True)
-    axes.legend(loc="upper left")
+    left, right = figure.subplots(1, 2)
+    for place, (curve, colour, marker) in enumerate(_styled(records)):
+        _filled(left, curve, colour, place)
+        _told(right, curve, colour, marker)
+    low, high = _span([curve for curve, _, _ in _styled(records)])
+    left.set(xscale="log", xlabel=SIGMA, ylabel="J*(σ) / σ²", xlim=(low, high), ylim=(0, None))
+    right.set(xscale="log", xlabel=SIGMA, ylabel="nats told", xlim=(low, high))
+    right.set_ylim(0, 1.25 * max(curve.entropy for curve, _, _ in _styled(records)))
+    left.grid(True)
+    right.grid(True)
     return figure
 
 
-def sum_rule(*records: Record) -> BookTable:
-    """The area under every curve against ln N."""
-    header = ("training set", "N", "dimensions", "sources", "area", "standard error", "ln N", "difference")
-    return BookTable(
-        *records, header=header, rows=[_sum_row(r) for r in records], note="Area under the curves, in nats"
-    )
+def _span(curves: list[Curve]) -> tuple[float, float]:
+    """From where 0.1 % of the first area is left to where all but 1 % of the last is to come."""
+    low = min(float(np.interp(-0.999 * c.area, -c.told(), c.sigma)) for c in curves)
+    high = max(float(np.interp(-0.01 * c.area, -c.told(), c.sigma)) for c in curves)
+    return low, high
 
 
-def _sum_row(record: Record) -> tuple[str, ...]:
-    n, found, spread = int(record["n"]), float(record["area"]), float(record["area_stderr"])
-    expected = math.log(n)
-    counts = (f"{n:,}", f"{int(record['dimension']):,}", f"{int(record['sources']):,}")
-    numbers = (f"{found:.4f}", f"{spread:.4f}", f"{expected:.4f}", f"{100 * (found / expected - 1):+.2f} %")
-    return NAMES[record.spec["dataset"]], *counts, *numbers
+def _filled(axes: Axes, curve: Curve, colour: str, place: int) -> None:
+    logs, height = readings.smooth(np.log(curve.sigma), curve.rate)
+    axes.fill_between(np.exp(logs), 0, height, color=colour, alpha=0.18, lw=0)
+    axes.plot(np.exp(logs), height, color=colour)
+    y = HEIGHTS[place % len(HEIGHTS)] * height.max()
+    inside = np.exp(logs[height > y])
+    middle = float(np.sqrt(inside[0] * inside[-1]))
+    style: Any = {"color": colour, "ha": "center", "va": "center", "fontsize": 10, "weight": "bold"}
+    axes.text(middle, y, f"ln N =\n{curve.entropy:.2f}", **style)
 
 
-def critical(*records: Record) -> BookTable:
-    """Where J* passes 1 %, 10 % and 50 % of the data variance, and the Gaussian prediction."""
-    shares = [f"σ at {100 * share:.0f}\u00a0%" for share in records[0]["critical_share"]]
-    header = ("training set", "data variance", *shares, "Gaussian prediction")
-    rows = [
-        (
-            name(record),
-            f"{float(record['variance']):.2f}",
-            *(f"{sigma:.3f}" for sigma in record["critical"]),
-            f"{float(record['gaussian_sigma']):.3f}",
-        )
-        for record in records
-    ]
-    return BookTable(
-        *records, header=header, rows=rows, note="Noise levels where the optimal loss becomes visible"
-    )
+def _told(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
+    axes.plot(curve.sigma, curve.told(), color=colour)
+    axes.plot(curve.sigma, curve.told_by_gaussian(), color=colour, ls=":", lw=1.2)
+    axes.axhline(curve.entropy, color=colour, lw=0.7)
+    axes.plot(curve.gaussian_sigma, curve.entropy, marker, color=colour, ms=6)
 
 
 @book_figure
 def size_curves(sizes: Record, whole: Record) -> BookFigure:
-    """J*(sigma) of parts of a training set beside that of the whole set."""
-    figure = BookFigure(sizes, whole, alt="Optimal loss against noise level for parts of a training set.")
-    axes = figure.add_subplot()
-    curves = [(int(n), sizes["mean"][k] / sizes["variance"][k]) for k, n in enumerate(sizes["size"])]
-    curves.append((int(whole["n"]), whole["mean"] / whole["variance"]))
-    for k, (n, share) in enumerate(curves):
-        sigma = sizes["sigma"] if k < len(sizes["size"]) else whole["sigma"]
-        axes.plot(sigma, share, color=RAMP(k / (len(curves) - 1)), label=f"N = {n:,}")
-    axes.set(xscale="log", xlabel="noise level σ (pixels in [−1, 1])", ylabel="J*(σ) / data variance")
-    axes.set(
-        xlim=(0.5, 60), ylim=(-0.02, 1.04), title=f"{NAMES[whole.spec['dataset']]} and random parts of it"
+    """J*(sigma) of parts of a training set beside that of the whole set, and sigma* over N."""
+    curves = [*readings.parts(sizes), readings.curve(whole)]
+    low = readings.power_of_n(curves, lambda one: float(one.critical[0]))
+    figure = BookFigure(
+        sizes,
+        whole,
+        finding=f"From N = {curves[0].n:,} to {curves[-1].n:,} images, the critical σ falls as a power "
+        f"{minus(f'{low:.3f}')} of N.",
+        shows=f"Left: the optimal loss of random parts of {curves[0].dataset} and of all of it. Right: "
+        f"where it "
+        "is 1 % of the variance (dots), and the Gaussian estimate of that place (crosses).",
+        key={f"N = {one.n:,}": ramp(k, len(curves)) for k, one in enumerate(curves)},
+        size=(6.8, 3.0),
     )
-    log_ticks(axes.xaxis, 1, 2, 5, 10, 20, 50)
-    axes.grid(True)
-    axes.legend(loc="upper left")
+    left, right = figure.subplots(1, 2)
+    for k, one in enumerate(curves):
+        colour = ramp(k, len(curves))
+        left.plot(one.sigma, one.share, color=colour)
+        right.plot(one.n, one.critical[0], "o", color=colour, ms=6)
+        right.plot(one.n, one.gaussian_sigma, "x", color=colour, ms=6)
+    n = list(dict.fromkeys(one.n for one in curves))
+    every = [one.n for one in curves]
+    right.plot(every, [one.critical[0] for one in curves], color=INK, lw=0.8, zorder=0)
+    right.plot(every, [one.gaussian_sigma for one in curves], color=INK, lw=0.8, ls=":", zorder=0)
+    left.set(xscale="log", xlabel=SIGMA, ylabel="J*(σ) / data variance", ylim=(-0.02, 1.04))
+    left.set_xlim(curves[-1].at(1e-4), curves[0].at(0.97))
+    right.set(xscale="log", xlabel="images N", ylabel="σ", ylim=(0, None))
+    log_ticks(left.xaxis, *(tick for tick in TICKS if curves[-1].at(1e-4) <= tick <= curves[0].at(0.97)))
+    log_ticks(right.xaxis, *n)
+    right.set_xticks(n, [f"{one:,}" for one in n], fontsize=8)
+    for axes in (left, right):
+        axes.grid(True)
     return figure
-
-
-@book_figure
-def size_table(sizes: Record, whole: Record) -> BookTable:
-    """Critical noise level, Gaussian prediction and area for each size."""
-    header = ("N", "σ at 1\u00a0%", "σ at 10\u00a0%", "σ at 50\u00a0%", "Gaussian prediction", "area", "ln N")
-    parts = ("size", "critical", "gaussian_sigma", "area", "area_stderr")
-    rows = list(zip(*(sizes[name] for name in parts), strict=True))
-    rows.append(tuple(whole["n" if name == "size" else name] for name in parts))
-    return BookTable(
-        sizes, whole, header=header, rows=[_size_row(*row) for row in rows],
-        note="Random parts of the training set, and all of it (last row)",
-    )  # fmt: skip
-
-
-def _size_row(
-    n: np.ndarray, critical: np.ndarray, gaussian: np.ndarray, area: np.ndarray, error: np.ndarray
-) -> list[str]:
-    sigmas = [f"{sigma:.2f}" for sigma in (*critical, float(gaussian))]
-    return [f"{int(n):,}", *sigmas, plus_minus(float(area), float(error)), f"{math.log(int(n)):.3f}"]
-
-
-def order_found(sizes: Record, images: Record) -> Finding:
-    """The critical noise levels of two training sets at equal N."""
-    n = int(images["n"])
-    if n not in sizes["size"]:
-        return Finding(sizes, images, text=f"There is no curve for {n:,} images of the first set.")
-    place = list(sizes["size"]).index(n)
-    low, high = float(sizes["critical"][place][0]), float(images["critical"][0])
-    first, second = (NAMES[r.spec["dataset"]] for r in (sizes, images))
-    each = [low / math.sqrt(float(sizes["variance"][place])), high / math.sqrt(float(images["variance"]))]
-    return Finding(sizes, images, text=(
-        f"With N = {n:,} each, the critical σ is {low:.2f} for {first} and {high:.2f} for {second}, "
-        f"{high / low:.2f} times as large. In units of the root of the data variance it is {each[0]:.3f} and "
-        f"{each[1]:.3f}, {each[1] / each[0]:.2f} times as large."
-    ))  # fmt: skip
-
-
-def gaussian_found(*records: Record) -> Finding:
-    """The Gaussian estimate over the critical noise level."""
-    each = [f"{float(r['gaussian_sigma'] / r['critical'][0]):.2f} for {name(r)}" for r in records]
-    return Finding(*records, text=f"The Gaussian estimate over the critical σ is {', '.join(each)}.")
-
-
-def sizes_found(sizes: Record, whole: Record) -> Finding:
-    """The powers of N by which the critical σ and its Gaussian estimate change, from parts to the whole."""
-    n = np.append(sizes["size"], whole["n"])
-    critical = np.append(sizes["critical"][:, 0], whole["critical"][0])
-    gaussian = np.append(sizes["gaussian_sigma"], whole["gaussian_sigma"])
-    powers = [np.polyfit(np.log(n), np.log(values), 1)[0] for values in (critical, gaussian)]
-    said = [f"{power:.3f}".replace("-", "−") for power in powers]
-    return Finding(sizes, whole, text=(
-        f"From N = {int(n.min()):,} to {int(n.max()):,} the critical σ goes from {critical[n.argmin()]:.2f} "
-        f"to {critical[n.argmax()]:.2f}, as a power {said[0]} of N. The Gaussian estimate goes as a power "
-        f"{said[1]}."
-    ))  # fmt: skip
-
-
-def cost_found(*records: Record) -> Finding:
-    """How long each curve took."""
-    each = [f"{record.meta['seconds'] / 60:.1f} minutes for {name(record)}" for record in records]
-    return Finding(*records, text=f"All {len(records[0]['sigma'])} levels took {', '.join(each)}.")
-
-
-def found(*records: Record) -> Finding:
-    """One sentence per training set: where the curve leaves zero, and how precise it is."""
-    return Finding(*records, text=" ".join(map(_sentence, records)))
-
-
-def _sentence(record: Record) -> str:
-    worst = float((record["stderr"] / record["variance"]).max())
-    low = float(record["critical"][0])
-    rises = float(np.interp(0.5, record["mean"] / record["variance"], record["sigma"]))
-    return (
-        f"{name(record)}: the optimal loss stays below 1 % of the data variance up to σ = {low:.2f} "
-        f"and reaches half of it at {rises:.2f}. No standard error exceeds {100 * worst:.2f} % "
-        f"of the variance ({int(record['sources']):,} sources)."
-    )

@@ -11,8 +11,11 @@ import torch
 from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.base.shapes import Tensor
-from diffnotes.chapters.loss_floor.estimators import Draws, Problem, draws_of, problem_of
 from diffnotes.data import fingerprint
+from diffnotes.optimal_loss.all_levels import prepare
+from diffnotes.optimal_loss.subsets import Draws, draws_of
+from diffnotes.posterior import Support
+from diffnotes.process import noise_levels
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
 
 
@@ -32,43 +35,43 @@ class NoisySpec(Spec):
 def compute(spec: NoisySpec, work: Work) -> Arrays:
     """Clean images, noise, posterior means, the largest weights and whose they are; pixels as bytes."""
     images = data.load(spec.dataset)
-    values = images.values if images.pixels is None else images.pixels
-    problem, shape = problem_of(values), tuple(images.values.shape[1:])
+    whole, shape = prepare(Support.of(images.values)), tuple(images.values.shape[1:])
+    sigmas = noise_levels(spec.levels, spec.sigma_min, spec.sigma_max)
     noise = runtime.normals(spec.seed, "noisy image", spec.images, (math.prod(shape),))
     with runtime.full_precision(), torch.no_grad():
-        drawn = draws_of(problem, torch.tensor(spec.images), noise)
-        weight = _weights(problem, drawn, np.geomspace(spec.sigma_min, spec.sigma_max, spec.levels))
-        mean = _means(problem, weight.flatten(0, 1).float())
+        weight = _weights(draws_of(whole, torch.tensor(spec.images), noise), sigmas)
+        mean = _means(whole.support, weight.flatten(0, 1).float())
     top = weight.topk(spec.shown, 2)
     kept, place = top.indices.unique(return_inverse=True)
     return {
-        "sigma": np.geomspace(spec.sigma_min, spec.sigma_max, spec.levels), "n": np.array(len(images)),
-        "clean": _bytes(problem, torch.tensor(spec.images), shape),
+        "sigma": sigmas.numpy(), "n": np.array(len(images)),
+        "clean": _bytes(whole.support, torch.tensor(spec.images), shape),
         "noise": noise.view(-1, *shape).half().numpy(),
         "mean": data.as_bytes(mean).reshape(len(spec.images), spec.levels, *shape),
         "effective": (1 / weight.square().sum(2)).numpy(), "weight": top.values.numpy(),
         "source_weight": weight[torch.arange(len(noise)), :, torch.tensor(spec.images)].numpy(),
-        "which": place.numpy().astype(np.int16), "number": kept.numpy(), "kept": _bytes(problem, kept, shape),
+        "which": place.numpy().astype(np.int16), "number": kept.numpy(),
+        "kept": _bytes(whole.support, kept, shape),
     }  # fmt: skip
 
 
-def _weights(problem: Problem, drawn: Draws, sigmas: np.ndarray) -> Tensor:
+def _weights(drawn: Draws, sigmas: Tensor) -> Tensor:
     """Posterior weights [images, levels, n], float64."""
-    rates = problem.set_.scale / torch.from_numpy(sigmas)[:, None]
+    rates = drawn.support.scale / sigmas[:, None]
     a, h = drawn.a.double()[:, None], drawn.h.double()[:, None]
     return torch.softmax(-rates * (a * rates + h), 2)
 
 
-def _means(problem: Problem, weight: Tensor) -> Tensor:
+def _means(support: Support, weight: Tensor) -> Tensor:
     """Posterior means [b, d] in data units, float64."""
-    total = torch.zeros(len(weight), problem.set_.raw.shape[1])
-    for part in runtime.blocks(problem.set_.count, problem.set_.tile_rows):
-        total.addmm_(weight[:, part], problem.set_.tile(part, weight.device))
-    return problem.set_.uncentred(total)
+    total = torch.zeros(len(weight), support.raw.shape[1])
+    for part in runtime.blocks(support.count, support.tile_rows):
+        total.addmm_(weight[:, part], support.tile(part, weight.device))
+    return support.uncentred(total)
 
 
-def _bytes(problem: Problem, index: Tensor, shape: tuple[int, ...]) -> np.ndarray:
-    return data.as_bytes(problem.set_.rows(index, index.device)).reshape(len(index), *shape)
+def _bytes(support: Support, index: Tensor, shape: tuple[int, ...]) -> np.ndarray:
+    return data.as_bytes(support.rows(index, index.device)).reshape(len(index), *shape)
 
 
 def _fingerprints(spec: NoisySpec) -> dict[str, str]:
@@ -88,7 +91,6 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 1, "smoke_pixels": 1, "laptop": 15},
     data=_fingerprints,
-    figures=("explorer",),
     tolerance=Tolerance(1e-4, 1e-7, "weights of float32 products"),
     tolerances={
         "noise": Tolerance(1e-3, 1e-6, "kept as float16"),

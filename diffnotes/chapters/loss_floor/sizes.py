@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from diffnotes.chapters.loss_floor.curve import (
     SHARES,
     SMALL,
     TOLERANCE,
+    curve_of,
     gaussian_sigma,
     images_of,
     spectrum,
 )
-from diffnotes.optimal_loss import LossCurve, LossSums, accumulate
+from diffnotes.process import noise_levels
 from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number, numbers
 
 SLICE = 1024  # draws between two saves
@@ -38,8 +38,12 @@ class SizeSpec(Spec):
 
 def compute(spec: SizeSpec, work: Work) -> Arrays:
     """One curve for each size; a smaller part lies inside a larger one."""
-    sigmas = np.geomspace(spec.sigma_min, spec.sigma_max, spec.levels)
-    curves = [_curve(spec, size, torch.from_numpy(sigmas), work) for size in spec.sizes]
+    levels = noise_levels(spec.levels, spec.sigma_min, spec.sigma_max)
+    sigmas, curves = levels.numpy(), []
+    for place, size in enumerate(spec.sizes):
+        values = images_of(spec.dataset, size, spec.seed).values
+        step = work.part(place, len(spec.sizes), f"{size:,} images")
+        curves.append(curve_of(values, levels, spec, work, step, f"size-{size}", SLICE))
     eigenvalues = spectrum(images_of(spec.dataset, 0, spec.seed).x)
     critical = [np.interp(SHARES, c.mean.numpy() / c.variance, sigmas) for c in curves]
     return {
@@ -51,23 +55,6 @@ def compute(spec: SizeSpec, work: Work) -> Arrays:
         "critical_share": np.array(SHARES), "critical": np.stack(critical),
         "gaussian_sigma": np.array([gaussian_sigma(eigenvalues, size) for size in spec.sizes]),
     }  # fmt: skip
-
-
-def _curve(spec: SizeSpec, size: int, sigmas: torch.Tensor, work: Work) -> LossCurve:
-    """The exact curve of `size` images, slice by slice."""
-    images = images_of(spec.dataset, size, spec.seed)
-    values = images.values if images.pixels is None else images.pixels
-    saved = work.load(f"size-{size}")
-    sums = LossSums.from_arrays(saved) if saved else None
-    for start in range(sums.draws if sums else 0, spec.sources, SLICE):
-        draws = range(start, min(start + SLICE, spec.sources))
-        more = accumulate(values, sigmas, draws, seed=spec.seed)
-        sums = more if sums is None else sums + more
-        work.save(f"size-{size}", sums.to_arrays())
-        done = spec.sizes.index(size) + draws.stop / spec.sources
-        work.step(done, len(spec.sizes), f"{draws.stop:,} sources of {size:,} images")
-    assert sums is not None  # spec.sources is at least 4
-    return sums.curve()
 
 
 def _fingerprints(spec: SizeSpec) -> dict[str, str]:
@@ -87,7 +74,6 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 2, "smoke_pixels": 6, "laptop": 150},
     data=_fingerprints,
-    figures=("size_curves", "size_table"),
     tolerance=TOLERANCE,
     tolerances={"mean": SMALL, "stderr": SMALL},
 )

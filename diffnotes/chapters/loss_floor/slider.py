@@ -1,83 +1,81 @@
-"""What the sliders of chapter 4 move: a noisy image, and the training images that may lie behind it."""
+"""What the sliders of chapter 4 move: a noisy image, the training images that may lie behind it, and its
+place on the curve of the optimal loss.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from diffnotes.show.style import GREY, ORANGE, Finding, book_frame, picture
+from diffnotes.chapters.loss_floor.readings import Curve, Noisy, curve
+from diffnotes.show.style import GREY, OCHRE, OPTIMUM, PINK, TRAIN, book_frame, log_ticks, picture
 from diffnotes.store import Record
 
-SIZE, DPI = (6.7, 2.5), 144
+SIZE, DPI = (6.8, 4.0), 120
+TICKS = (0.1, 1, 10, 100)
 
 
-class Explorer:
-    """A noisy image, its posterior mean, and the training images with the largest posterior weights."""
+class PosteriorSlider:
+    """A noisy image, its posterior mean, the training images with the largest weights, and the curve."""
 
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self.sigmas = record["sigma"].tolist()
-        self.images = list(range(1, len(record["clean"]) + 1))
+    def __init__(self, noisy: Record, whole: Record) -> None:
+        self._noisy, self._curve = Noisy(noisy), curve(whole)
+        self.sigmas: list[float] = self._noisy.sigma.tolist()
+        self.images = list(range(1, len(self._noisy.effective) + 1))
 
     @book_frame
     def __call__(self, sigma: float, image: int) -> Figure:
         """The figure at the stored level nearest to sigma, for image number 1, 2, ..."""
         level = int(np.argmin(np.abs(np.log(np.array(self.sigmas) / sigma))))
         figure = Figure(figsize=SIZE, dpi=DPI)
-        parts: Any = figure.subfigures(1, 2)
-        self._left(parts[0].subplots(1, 2), level, image - 1)
-        self._right(parts[1], level, image - 1)
+        left, right = cast(Any, figure.subfigures(1, 2))
+        above, below = left.subfigures(2, 1, height_ratios=(1.15, 1))
+        _seen(above.subplots(1, 2), self._noisy, level, image - 1)
+        _dot(below.subplots(), self._curve, self.sigmas[level], self._effective(level, image - 1))
+        _behind(right, self._noisy, level, image - 1)
         return figure
 
-    def _left(self, axes: np.ndarray, level: int, image: int) -> None:
-        record, sigma = self._record, self.sigmas[level]
-        clean = record["clean"][image] / 127.5 - 1
-        noisy = (clean + sigma * record["noise"][image].astype(np.float32)) / np.sqrt(1 + 4 * sigma**2)
-        picture(axes[0], np.clip((noisy + 1) * 127.5, 0, 255).astype(np.uint8), "noisy image")
-        picture(axes[1], record["mean"][image, level], "posterior mean")
-        axes[0].set_xlabel("contrast lowered to fit", fontsize=8)
+    def _effective(self, level: int, image: int) -> str:
+        value = float(self._noisy.effective[image, level])
+        return f"{value:,.1f}" if value < 100 else f"{value:,.0f}"
 
-    def _right(self, part: SubFigure, level: int, image: int) -> None:
-        record = self._record
-        weights = record["weight"][image, level]
-        kept = record["which"][image, level]
-        cells = part.subplots(2, len(weights), height_ratios=(3, 2), gridspec_kw={"wspace": 0.05})
-        for column, (weight, which) in enumerate(zip(weights, kept, strict=True)):
-            picture(cells[0, column], record["kept"][which], "")
-            if record["number"][which] == record.spec["images"][image]:
-                cells[0, column].spines[:].set(visible=True, color=ORANGE, linewidth=2)
-            bar = cells[1, column]
-            bar.bar([0], [weight], width=0.6, color=ORANGE)
-            bar.set(xlim=(-0.6, 0.6), ylim=(0, 1), xticks=[], yticks=[], xlabel=_percent(weight))
-            bar.axhline(0, color=GREY, lw=0.8)
-            bar.spines[["left", "bottom"]].set_visible(False)
-        count, effective = int(record["n"]), float(record["effective"][image, level])
-        shown = f"{effective:,.1f}" if effective < 100 else f"{effective:,.0f}"
-        part.suptitle(f"largest posterior weights\neffective number: {shown} of {count:,}", fontsize=10)
+
+def _seen(axes: np.ndarray, noisy: Noisy, level: int, image: int) -> None:
+    picture(axes[0], noisy.noisy(image, level), "noisy image")
+    picture(axes[1], noisy.mean(image, level), "best answer")
+
+
+def _dot(axes: Axes, whole: Curve, sigma: float, effective: str) -> None:
+    """The curve with a dot at this noise level, and how many images may lie behind the noisy one."""
+    axes.plot(whole.sigma, whole.share, **OPTIMUM.curve(color=GREY))
+    height = float(np.interp(np.log(sigma), np.log(whole.sigma), whole.share))
+    axes.plot(sigma, height, "o", color=PINK, ms=9)
+    text = f"effective number:\n{effective} of {whole.n:,}"
+    axes.text(0.04, 0.95, text, color=PINK, transform=axes.transAxes, va="top", fontsize=10)
+    low, high = whole.at(1e-6), whole.at(0.97)
+    axes.set(xscale="log", xlabel="noise level σ", ylim=(-0.04, 1.04), xlim=(low / 2, high))
+    axes.set_ylabel("optimal loss\n/ data variance", fontsize=9)
+    log_ticks(axes.xaxis, *(tick for tick in TICKS if low / 2 <= tick <= high))
+
+
+def _behind(part: SubFigure, noisy: Noisy, level: int, image: int) -> None:
+    """The likeliest training images, two or three in a row, with their weights."""
+    found = noisy.behind(image, level)
+    cells = np.ravel(part.subplots(2, -(-len(found) // 2)))
+    for axes, (weight, pixels, true) in zip(cells, found, strict=False):
+        picture(axes, pixels, "")
+        axes.set_xlabel(_percent(weight), color=TRAIN.color, fontsize=11)
+        if true:
+            axes.spines[:].set(visible=True, color=OCHRE, linewidth=3)
+    for axes in cells[len(found) :]:
+        axes.set_axis_off()
+    part.suptitle("training images that may lie behind it", fontsize=10)
 
 
 def _percent(weight: float) -> str:
-    return (
-        f"{100 * weight:.0f} %" if weight >= 0.1 else f"{100 * weight:.1f} %" if weight >= 5e-4 else "< 0.1 %"
-    )
-
-
-def found(record: Record) -> Finding:
-    """Between which levels each image stops being one image."""
-    sigma, effective = record["sigma"], record["effective"]
-    if (effective[:, -1] < 100).any():
-        text = (
-            f"At σ = {sigma[-1]:g} the effective number is still below 100; more levels would show it pass."
-        )
-        return Finding(record, text=text)
-    low, high = ([sigma[row > least].min() for row in effective] for least in (1.01, 100))
-    largest = 100 * effective[:, -1] / int(record["n"])
-    pairs = ", ".join(f"{a:.1f} and {b:.1f}" for a, b in zip(low, high, strict=True))
-    text = (
-        f"For these {len(low)} images the effective number leaves 1 and passes 100 at σ = {pairs}. "
-        f"At σ = {sigma[-1]:g} it is {largest.min():.0f} to {largest.max():.0f} % "
-        f"of all {int(record['n']):,}."
-    )
-    return Finding(record, text=text)
+    if weight >= 0.1:
+        return f"{100 * weight:.0f} %"
+    return f"{100 * weight:.1f} %" if weight >= 5e-4 else "< 0.1 %"

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ from diffnotes.networks.classifier import (
     torchscript_file,
 )
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
-from diffnotes.train import Plan, Snapshot, looked, train
+from diffnotes.train import Plan, Snapshot, Training
 from diffnotes.train.objective import ClassifierLoss
 
 KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "tenth")
@@ -52,7 +51,7 @@ CHOICE = "DIFFNOTES_FEATURES"  # a file of features to take in place of the pinn
 
 
 @dataclass(frozen=True)
-class FeatureSpec(Spec):
+class ClassifierSpec(Spec):
     """Settings of the training and of the calibration."""
 
     dataset: str = choice("cifar10", "digits", "cifar10", "specimens", help="training set, used whole")
@@ -70,7 +69,7 @@ class FeatureSpec(Spec):
     seed: int = number(0, low=0, high=2**31, help="of weights, batches, changes, images and noise")
 
 
-def compute(spec: FeatureSpec, work: Work) -> Arrays:
+def compute(spec: ClassifierSpec, work: Work) -> Arrays:
     """Weights (float16), loss curve, accuracy at both sizes, and the calibration [size, kind, ...]."""
     work.device = runtime.device_name(runtime.device())
     weights, curve = _trained(spec, work)
@@ -79,7 +78,7 @@ def compute(spec: FeatureSpec, work: Work) -> Arrays:
     return {PREFIX + name: w for name, w in weights.items()} | curve | tested | _calibration(spec, net)
 
 
-def images_of(spec: FeatureSpec, split: str, n: int | None = None) -> tuple[Tensor, Tensor]:
+def images_of(spec: ClassifierSpec, split: str, n: int | None = None) -> tuple[Tensor, Tensor]:
     """Images [n, 3, 32, 32], bytes where they are bytes, and labels; grey ones are brought to it."""
     images = data.load(spec.dataset, n=n, split=split, seed=spec.seed)
     if images.pixels is not None:
@@ -90,8 +89,8 @@ def images_of(spec: FeatureSpec, split: str, n: int | None = None) -> tuple[Tens
 # ------------------------------------------------------------------------------------------------- training
 
 
-def _trained(spec: FeatureSpec, work: Work) -> tuple[Arrays, Arrays]:
-    """The weights after the training, float16, and the mean loss between looks."""
+def _trained(spec: ClassifierSpec, work: Work) -> tuple[Arrays, Arrays]:
+    """The weights after the training, float16, and the mean loss between evaluations."""
     net = seeded(spec.seed, lambda: FeatureNet(spec.width)).to(runtime.device())
     images, labels = (x.to(runtime.device()) for x in images_of(spec, "train"))
     loss = ClassifierLoss(images, labels)
@@ -104,13 +103,10 @@ def _trained(spec: FeatureSpec, work: Work) -> tuple[Arrays, Arrays]:
     def report(done: float | int, total: float | int, text: str) -> None:
         work.step(done, total + 1, text)  # the calibration is left even at the end
 
-    def begin(folder: Path) -> Iterator[Snapshot]:
-        return train(net, loss, plan, stops, folder, report)
-
-    def look(snapshot: Snapshot) -> Arrays:
+    def evaluate(snapshot: Snapshot) -> Arrays:
         return to_arrays(net) | {"loss": np.array(snapshot.loss)}
 
-    found = looked(work, "training", stops, begin, look)
+    found = Training("training", net, loss, plan, stops, evaluate).evaluations(work, report)
     losses = found.pop("loss")
     return {name: w[-1] for name, w in found.items()}, {"step": np.array(stops), "loss": losses}
 
@@ -135,7 +131,7 @@ def _share(net: FeatureNet, x: Tensor, labels: Tensor) -> float:
 # ---------------------------------------------------------------------------------------------- calibration
 
 
-def known_sets(spec: FeatureSpec) -> tuple[Tensor, dict[str, Tensor]]:
+def known_sets(spec: ClassifierSpec) -> tuple[Tensor, dict[str, Tensor]]:
     """`count` training images, and as many images of every kind [count, 3, 32, 32] to compare with them.
 
     "train": other training images; "test": held-out ones; "copies" of the reference, with noise, blurred to
@@ -152,7 +148,7 @@ def known_sets(spec: FeatureSpec) -> tuple[Tensor, dict[str, Tensor]]:
     return reference, dict(zip(KINDS, (other, test, *changed, tenth), strict=True))
 
 
-def _calibration(spec: FeatureSpec, net: FeatureNet) -> Arrays:
+def _calibration(spec: ClassifierSpec, net: FeatureNet) -> Arrays:
     """What each metric says of each kind at each size."""
     reference, sets = known_sets(spec)
     rows = []
@@ -165,7 +161,7 @@ def _calibration(spec: FeatureSpec, net: FeatureNet) -> Arrays:
     return shaped | {"kind": np.array(KINDS), "quantile": QUANTILES}
 
 
-def _measured(spec: FeatureSpec, net: FeatureNet, x: Tensor, known: Tensor, seen: Tensor) -> Arrays:
+def _measured(spec: ClassifierSpec, net: FeatureNet, x: Tensor, known: Tensor, seen: Tensor) -> Arrays:
     """Metrics of images x against known ones and their features; three numbers are value, low, high."""
     rho = ratios(neighbours(x, known))
     found = extract(net, x)
@@ -195,7 +191,7 @@ def pinned_features() -> FeatureNet:
 
 
 def extractor() -> Callable[[Tensor], Tensor]:
-    """The features of images [n, c, h, w] in [-1, 1] on any device, [n, k]; see `features.extract`.
+    """The features of images [n, c, h, w] in [-1, 1] on any device, [n, k]; see `networks.extract`.
 
     By the pinned network; where the environment variable DIFFNOTES_FEATURES holds a name, by the module in
     DIFFNOTES_DATA/features/<name>.pt. `weights_digest` must be part of the identity of what is measured.
@@ -229,11 +225,11 @@ def _weights() -> Arrays:
     return {name.removeprefix(PREFIX): w for name, w in arrays.items() if name.startswith(PREFIX)}
 
 
-def _fingerprints(spec: FeatureSpec) -> dict[str, str]:
+def _fingerprints(spec: ClassifierSpec) -> dict[str, str]:
     return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}
 
 
-SMOKE = FeatureSpec(
+SMOKE = ClassifierSpec(
     dataset="digits", width=8, steps=4, batch=32, rate=1e-4, warmup=1, looks=2, count=40, projections=16,
     repeats=10,
 )  # fmt: skip
@@ -241,16 +237,15 @@ SMOKE = FeatureSpec(
 EXPERIMENT = Experiment(
     name="features",
     version=1,
-    spec=FeatureSpec,
+    spec=ClassifierSpec,
     profiles={
         "smoke": SMOKE,
         "smoke_pixels": SMOKE.replace(dataset="specimens", warmup=2),
-        "laptop": FeatureSpec(),
+        "laptop": ClassifierSpec(),
     },
     compute=compute,
     seconds={"smoke": 3, "smoke_pixels": 3, "laptop": 1200},
     data=_fingerprints,
-    figures=("calibration",),
     tolerance=Tolerance(2e-4, 1e-5, "weights in float16, of which rounding turns a few: 2e-5 in distances"),
     # Adam's first steps are as long for a gradient of rounding size as for any other: another processor may
     # turn some, each by a step of 1e-4 or a little more.

@@ -1,4 +1,4 @@
-"""Copies through training on CIFAR-10 with a U-Net (chapter 3): Marion & Wu, arXiv 2605.06077.
+"""Memorized samples through training on CIFAR-10 with a U-Net (chapter 3): Marion & Wu, arXiv 2605.06077.
 
 The laptop profile averages the images down to 16 x 16 and is small in everything. The paper profile is
 theirs at N = 2,048 and B = 128, the batch size that their figures 1 and 2 must have had; sizes and widths are
@@ -44,7 +44,7 @@ SMOKE = LAPTOP.replace(  # digits, so that there is something to see without a d
     sampler_steps=3, seeds=(0,),
 )  # fmt: skip
 PIXELS = SMOKE.replace(dataset="specimens", side=16)
-# A small network and so few images that some samples, but not all, are copies of them at the end.
+# A small network and so few images that some samples, but not all, are memorized at the end.
 COPIED = PIXELS.replace(
     network="mlp", side=4, n=4, sizes=(4,), width=128, widths=(32, 256), batch=16, batches=(8, 4),
     rate=3e-3, rates=(1e-3, 4e-3), epochs=1600.0, most_steps=400, snapshots=3, samples=32,
@@ -86,7 +86,6 @@ EXPERIMENT = Experiment(
     data=memorization.fingerprints,
     inputs=_features,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
-    figures=("onset",),
     tolerance=memorization.TOLERANCE,
     tolerances={
         **memorization.TOLERANCES,

@@ -1,230 +1,266 @@
-"""Marion & Wu, Understanding diffusion models requires rethinking (again) generalization (2605.06077)."""
+"""Marion & Wu, Understanding diffusion models requires rethinking (again) generalization (2605.06077).
+
+The paper averages the weights. So each claim is judged for the longest average, and once more for the weights
+as they are: it is reproduced only where both agree.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from diffnotes.chapters.checks import PENDING, Finding, companion, every, verdict
+from diffnotes.base.statistics import over_seeds
+from diffnotes.chapters.checks import PENDING, Check, Finding, companion, every, verdict
+from diffnotes.chapters.memorization import readings
+from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH, Power, Swept
 from diffnotes.store import Record
 
-SPLIT, TEN = 1, 3  # places among the definitions of an onset: losses part, a tenth are copies
-MEAN = -1  # the average of the weights that is judged: the longest, as in the paper
+RISE, LOST = 0.2, 0.5  # of the double descent
+SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
 
 
-def _default(record: Record) -> int:
-    return int(np.flatnonzero(record["value"] == record.spec["n"])[0])
+@dataclass(frozen=True)
+class Part:
+    """What one kind of weights says: a value, its interval, and which parts of the rule hold."""
+
+    value: str
+    interval: str = ""
+    core: tuple[bool, ...] = ()
+    also: tuple[bool, ...] = ()
 
 
-def _looks(record: Record, place: int) -> int:
-    """How many looks a run has."""
-    return int((record["step"][place, 0] > 0).sum())
+Judge = Callable[[Record, int], Part]
 
 
-def _spread(values: np.ndarray) -> str:
-    """The largest standard error over seeds of values [value, seed], as text."""
-    if values.shape[1] < 2:
-        return "one seed"
-    known = values[np.isfinite(values).all(1)]
-    return f"± {(known.std(1, ddof=1) / known.shape[1] ** 0.5).max():.2g}" if len(known) else ""
+def _both(judge: Judge) -> Check:
+    """The finding of a claim by both kinds of weights; pending where one of them cannot be read."""
+
+    def check(record: Record) -> Finding:
+        mean, raw = (judge(record, average) for average in (AVERAGED, RAW))
+        unlike = f"weights as they are: {raw.value}" + (f" ({raw.interval})" if raw.interval else "")
+        interval = "; ".join(filter(None, (mean.interval, unlike)))
+        if not (mean.core and raw.core):
+            return Finding(mean.value, unlike if mean.core else "", PENDING)
+        return Finding(mean.value, interval, verdict(*mean.core, *raw.core, also=(*mean.also, *raw.also)))
+
+    return check
 
 
 def _list(values: np.ndarray, digits: int = 3) -> str:
-    return ", ".join("–" if not np.isfinite(v) else f"{v:.{digits}g}" for v in values)
+    """'1.2, never, –': infinity is what never happens, NaN what cannot be read."""
+    return ", ".join(_number(value, digits) for value in values.tolist())
 
 
-def _sweep(record: Record, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """(values of the factor, `name` [value, seed, average, ...]) in rising order, with the default run, which
-    is part of the sweep over n."""
-    factor = record.spec["sweep"]
-    values, found = record["value"].astype(float), record[name]
-    if factor != "n":
-        base = companion(record, record.experiment, {"sweep": "n"})
-        values = np.append(values, base.spec[factor])
-        found = np.concatenate([found, base[name][_default(base)][None]])
-    order = np.argsort(values)
-    return values[order], found[order]
+def _number(value: float, digits: int = 3) -> str:
+    if not np.isfinite(value):
+        return "–" if np.isnan(value) else "never"
+    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}").replace("-", "−")
 
 
-def _part(record: Record) -> Finding:
+def _sweep(record: Record) -> Swept:
+    """The sweep with its default run, which is part of the sweep over n."""
+    alone = record.spec["sweep"] == "n"
+    base = record if alone else companion(record, record.experiment, {"sweep": "n"})
+    return readings.swept(base, record)
+
+
+# -------------------------------------------------------------------------------------------------- one run
+
+
+def _part(record: Record, average: int) -> Part:
     """Held-out loss rises again while the training loss goes on falling."""
-    place = _default(record)
-    last = _looks(record, place) - 1
-    test, train = (record[f"{name}_loss"][place, :, :, MEAN] for name in ("test", "train"))
-    least = np.nanmin(test, 1)
-    rise = test[:, last] / least - 1
-    at = np.nanargmin(test, 1)
-    fall = 1 - train[:, last] / train[np.arange(len(train)), at]
+    rise, fall = readings.after_minimum(record, readings.default_place(record), average)
     text = f"held-out loss +{100 * rise.mean():.0f} %, training loss −{100 * fall.mean():.0f} % from there on"
-    return Finding(text, f"{len(rise)} seeds", verdict(every(rise > 0.2), every(fall > 0)))
+    least = f"{len(rise)} seeds, least rise {100 * rise.min():.0f} %"
+    return Part(text, least, (every(rise > 0.2),), (every(fall > 0),))
 
 
-def _copies(record: Record) -> Finding:
-    place = int(record["value"].argmin())
-    share = record["copies"][place, :, :, MEAN, 0]
-    last = _looks(record, place) - 1
-    base = record["copies_baseline"][place, :, last, MEAN, 0]
-    first, end = (f"{100 * share[:, look].mean():.0f} %" for look in (0, last))
-    text = f"{first} to {end} at N = {record['value'][place]}"
-    good = share[:, 0].mean() < 0.02, share[:, last].mean() > 0.5, base.mean() < 0.05
-    return Finding(text, f"of held-out images {100 * base.mean():.0f} %", verdict(*map(bool, good)))
+def _memorized(record: Record, average: int) -> Part:
+    """Few memorized samples at first, most of them at last, and none by chance."""
+    place = readings.ordered(record)[0]
+    share, chance = (
+        readings.curve(record, place, name, average).mean(0) for name in ("copies", "copies_baseline")
+    )
+    text = f"{100 * share[0]:.0f} % to {100 * share[-1]:.0f} % at {readings.label(record, place)}"
+    control = f"of held-out images {100 * chance[-1]:.0f} %"
+    return Part(text, control, (bool(share[-1] > 0.5),), (bool(share[0] < 0.02), bool(chance[-1] < 0.05)))
 
 
-def _linear(record: Record) -> Finding:
-    return _power(record, SPLIT, lambda low, high: (low > 0, low <= 1 <= high))
+def _same_distance(record: Record, average: int) -> Part:
+    """Distance to the training set over that to as many held-out images, before and after the losses part."""
+    early, whole = readings.mismatch(record, readings.default_place(record), average)
+    text = f"differ by at most {100 * early:.0f} % before the losses part, {100 * whole:.0f} % in all"
+    return Part(text, "means over seeds", (early < 0.1, whole < 0.1))
 
 
-def _above_linear(record: Record) -> Finding:
-    return _power(record, TEN, lambda low, high: (low > 1,))
+def _double_descent(record: Record, average: int) -> Part:
+    """A rise of a fifth above the first minimum, of which at least half is lost again."""
+    found = readings.rise(record, readings.default_place(record), average)
+    large = found.value >= RISE
+    sure = large and bool(found.low >= RISE)  # one seed has no interval
+    text = "falls all along"
+    if found.value > 0:
+        lost = f"then falls by {found.lost:.1f} times that"
+        text = f"rises by {100 * found.value:.0f} % after its first minimum, {lost}"
+    ends = f"{100 * found.low:.0f} to {100 * found.high:.0f} %".replace("-", "−")
+    interval = ends if np.isfinite(found.low) else "one seed"
+    return Part(text, interval, (large, sure, large and found.lost >= LOST))
 
 
-def _power(record: Record, place: int, parts: Callable[[float, float], tuple[bool, ...]]) -> Finding:
-    """What holds of the interval of the exponent; one seed has no interval, which proves nothing."""
-    power, low, high, sizes = record["exponent"][MEAN, place].tolist()
-    if sizes < 2:
-        return Finding("not reached at two sizes", "", verdict(False))
-    if not np.isfinite(power):
-        return Finding("one seed, so no interval", "", PENDING)
-    text = f"power {power:.2f} over {int(sizes)} sizes"
-    return Finding(text, f"{low:.2f} to {high:.2f}", verdict(*parts(low, high)))
+# ---------------------------------------------------------------------------------------------- more images
 
 
-def _ordered(record: Record, found: np.ndarray, falls: bool, digits: int = 3) -> Finding:
-    """Do means over seeds fall (or rise) at every step, and by more than noise from first to last?
+def _linear(record: Record, average: int) -> Part:
+    """At every threshold: the interval holds 1, and is narrow enough to tell 1 from 1/2 and from 3/2."""
+    powers = readings.scan(record, average)
+    names = ", ".join(f"{100 * share:.0f} %" for share in SHARES)
+    unread = _unread(powers)
+    if unread:
+        return unread
+    text = f"power {', '.join(f'{p.value:.2f}' for p in powers)} at thresholds of {names}"
+    narrow = all(p.low > 0.5 and p.high < 1.5 for p in powers)
+    return Part(
+        text, "; ".join(p.interval for p in powers), tuple(p.low <= 1 <= p.high for p in powers), (narrow,)
+    )
 
-    NaN is left out; infinity, for what never happens, counts as the latest.
+
+def _above_linear(record: Record, average: int) -> Part:
+    found = readings.power(record, TENTH, average)
+    text = f"power {found.value:.2f} over {found.sizes} sizes"
+    return _unread([found]) or Part(text, found.interval, (found.low > 1,))
+
+
+def _unread(powers: list[Power]) -> Part | None:
+    """What is said where a power has no interval. One seed has none, which proves nothing."""
+    if min(found.sizes for found in powers) < 2:
+        return Part("not reached at two sizes", "", (False,))
+    return None if all(found.known for found in powers) else Part("one seed, so no interval")
+
+
+# ------------------------------------------------------------------------------------------------- in order
+
+
+def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Part:
+    """Do means over seeds fall (or rise) at every step, and from first to last by more than noise?
+
+    The second part is Student's 95 % interval of the difference, paired by seed. Values that a seed lacks
+    are left out; infinity, for what never happens, counts as later than all.
     """
-    mean = found.mean(1)
-    known = found[~np.isnan(mean)] * (1 if falls else -1)
-    steps = known.mean(1)
-    if len(steps) < 2:
-        return Finding(f"known at {len(steps)} of {len(mean)} values", "", PENDING)
-    falling = all(a > b for a, b in zip(steps, steps[1:], strict=False))
-    return Finding(_list(mean, digits), _spread(found), verdict(falling, _above_noise(known[0], known[-1])))
+    known = found[~np.isnan(found).any(1)]
+    if len(known) < 2:
+        return Part(f"known in all seeds at {len(known)} of {len(found)} values")
+    mean = known.mean(1) * (-1 if falls else 1)
+    rising = every(mean[1:] > mean[:-1])
+    sure, said = _beyond_noise(known[0], known[-1], falls, digits)
+    return Part(_list(np.where(np.isnan(found).any(1), np.nan, found.mean(1)), digits), said, (rising, sure))
 
 
-def _above_noise(high: np.ndarray, low: np.ndarray) -> bool:
-    """Whether high - low [seed] is above zero by two standard errors; one seed has only its sign."""
-    if not np.isfinite([high, low]).all():
-        return bool(high.mean() > low.mean())
-    gap = high - low
-    spread = gap.std(ddof=1) / len(gap) ** 0.5 if len(gap) > 1 else 0.0
-    return bool(gap.mean() > 2 * spread)
+def _beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int) -> tuple[bool, str]:
+    """Whether last - first [seed] has the wanted sign beyond noise, and the interval as text."""
+    if not np.isfinite([first, last]).all():
+        return every(last < first if falls else last > first), "an end is never reached"
+    value, low, high = over_seeds(last - first)
+    if np.isnan(low):
+        return False, "one seed, so no interval"
+    sure = high < 0 if falls else low > 0
+    said = [_number(one, digits) for one in (value, low, high)]
+    return bool(sure), f"last less first {said[0]}, {said[1]} to {said[2]}"
 
 
-def _slower(record: Record) -> Finding:
-    rates = _sweep(record, "rate")[1][:, :, MEAN]
-    if np.isfinite(rates).all(1).sum() < 2:
-        return Finding("too few looks between 10 and 60 % for a slope", "", PENDING)
-    return _ordered(record, rates, falls=True)
+def _slower(record: Record, average: int) -> Part:
+    return _ordered(_sweep(record).read("rate", average), falls=True)
 
 
-def _fidelity_with_more(record: Record) -> Finding:
-    """Peak fidelity gets better (the distance smaller) as the factor grows."""
-    return _ordered(record, _sweep(record, "best")[1][:, :, MEAN], falls=True)
+def _fidelity_with_more(record: Record, average: int) -> Part:
+    """The least distance gets smaller as the factor grows."""
+    return _ordered(_sweep(record).read("best", average), falls=True)
 
 
-def _fidelity_with_less(record: Record) -> Finding:
-    return _ordered(record, _sweep(record, "best")[1][:, :, MEAN], falls=False)
+def _fidelity_with_less(record: Record, average: int) -> Part:
+    return _ordered(_sweep(record).read("best", average), falls=False)
 
 
 def _raw_fidelity(record: Record) -> Finding:
-    """The same for the weights as they are."""
-    return _ordered(record, _sweep(record, "best")[1][:, :, 0], falls=True)
+    """The same for the weights as they are alone."""
+    found = _fidelity_with_more(record, RAW)
+    return Finding(found.value, found.interval, verdict(*found.core) if found.core else PENDING)
 
 
-def _sooner(record: Record) -> Finding:
-    return _ordered(record, _late(_sweep(record, "onset")[1]), falls=True)
+def _sooner(record: Record, average: int) -> Part:
+    return _ordered(_late(_sweep(record), average), falls=True)
 
 
-def _late(times: np.ndarray) -> np.ndarray:
-    """The step of 10 % copies [value, seed]; infinite where they are never reached."""
-    found = times[:, :, MEAN, TEN]
+def _late(sweep: Swept, average: int) -> np.ndarray:
+    """The step of 10 % memorized samples [value, seed]; infinite where they are never reached."""
+    found = sweep.onset(TENTH, average)
     return np.where(np.isnan(found), np.inf, found)
 
 
-def _inverse_batch(record: Record) -> Finding:
-    """Is the onset times B the same at every B?"""
-    batch, times = _sweep(record, "onset")
-    seen = (times[:, :, MEAN, SPLIT] * batch[:, None]).mean(1)
-    ratio = float(seen.max() / seen.min())
+def _later(record: Record, average: int) -> Part:
+    """Does the onset, times the learning rate, grow with the rate?"""
+    sweep = _sweep(record)
+    return _ordered(_late(sweep, average) * sweep.value[:, None], falls=False)
+
+
+# ------------------------------------------------------------------------------------------------ the batch
+
+
+def _inverse_batch(record: Record, average: int) -> Part:
+    """Is the onset times B the same at every B that is a small part of the training set?"""
+    sweep = _sweep(record)
+    seen = (sweep.onset("split", average) * sweep.value[:, None]).mean(1)
+    small = sweep.value <= record.spec["n"] / SMALL
     text = f"images seen at the onset: {_list(seen)}"
-    return Finding(text, f"ratio {ratio:.2f}" if np.isfinite(ratio) else "", verdict(ratio < 1.5))
+    if small.sum() < 2:
+        count = "no batch is" if not small.any() else "one batch is"
+        return Part(f"{count} at most N/{SMALL}, so there is nothing to compare; {text}")
+    ratio = float(seen[small].max() / seen[small].min())
+    known = f"ratio {ratio:.2f} up to N/{SMALL}" if np.isfinite(ratio) else ""
+    return Part(text, known, (ratio < 1.5,))
 
 
-def _same_rate(record: Record) -> Finding:
-    rates = _sweep(record, "rate")[1][:, :, MEAN].mean(1)
+def _same_rate(record: Record, average: int) -> Part:
+    rates = _sweep(record).read("rate", average).mean(1)
     known = rates[np.isfinite(rates)]
     if len(known) < 2:
-        return Finding("too few looks between 10 and 60 % for a slope", "", PENDING)
+        return Part("too few evaluations between 10 and 60 % for a slope")
     ratio = float(known.max() / known.min())
-    return Finding(_list(rates), f"ratio {ratio:.2f}", verdict(ratio < 1.25))
+    return Part(_list(rates), f"ratio {ratio:.2f}", (ratio < 1.25,))
 
 
-def _later(record: Record) -> Finding:
-    """Does the onset, times the learning rate, grow with the rate?"""
-    rate, times = _sweep(record, "onset")
-    return _ordered(record, _late(times) * rate[:, None], falls=False)
-
-
-def _same_distance(record: Record) -> Finding:
-    """Distance to the training set over that to as many held-out images, before and after the losses part."""
-    place = _default(record)
-    looks = _looks(record, place)
-    pair = [record[f"wasserstein_{name}"][place, :, :looks, MEAN].mean(0) for name in ("train", "few")]
-    off = np.abs(pair[0] / pair[1] - 1)
-    split = record["onset"][place, :, MEAN, SPLIT]
-    split = split[np.isfinite(split)]
-    early = record["step"][place, 0, :looks] <= (split.mean() if len(split) else np.inf)
-    text = f"differ by at most {100 * off[early].max(initial=0):.0f} % before the losses part, "
-    text += f"{100 * off.max():.0f} % in all"
-    return Finding(text, "means over seeds", verdict(every(off[early] < 0.1), every(off < 0.1)))
-
-
-def _double_descent(record: Record) -> Finding:
-    """A rise of a fifth above the first minimum, of which at least half is lost again."""
-    place = _default(record)
-    looks = _looks(record, place)
-    curve = record["wasserstein"][place, :, :looks, MEAN].mean(0)
-    before = np.minimum.accumulate(curve)
-    top = int((curve / before).argmax())
-    rise = float(curve[top] / before[top] - 1)
-    back = float((curve[top] - curve[top:].min()) / (curve[top] - before[top])) if rise > 0 else 0.0
-    text = "falls all along"
-    if rise > 0:
-        text = f"rises by {100 * rise:.0f} % after its first minimum, then loses {100 * back:.0f} % of that"
-    return Finding(text, "mean over seeds", verdict(rise > 0.2, rise > 0.2 and back > 0.5))
+# ------------------------------------------------------------------------------------------ disjoint halves
 
 
 def _halves(record: Record) -> Finding:
     """Distance of the two samples from one noise over that of samples from different noises."""
-    each = record["apart"] / record["unrelated"]
-    share = each.mean(1)
-    text = f"{share[0]:.2f} at N = {record['n'][0]}, {share[-1]:.2f} at N = {record['n'][-1]}"
-    held = bool(share[0] > 0.9), bool(share[-1] < 0.5)
-    return Finding(text, _spread(each), verdict(*held))
+    first, *_, end = (over_seeds(each) for each in readings.apart(record))
+    n = record["n"]
+    text = f"{first[0]:.4f} at N = {n[0]}, {end[0]:.4f} at N = {n[-1]}"
+    interval = f"{end[1]:.2f} to {end[2]:.2f} at N = {n[-1]}" if np.isfinite(end[1]) else "one seed"
+    return Finding(text, interval, verdict(bool(end[0] < 0.5), also=(bool(first[0] > 0.9),)))
 
 
-ON_BOTH = {  # judged on digits and on CIFAR-10
-    "part": _part,
-    "copies": _copies,
-    "linear": _linear,
-    "above": _above_linear,
-    "slope": _slower,
-    "size-fidelity": _fidelity_with_more,
-    "same": _same_distance,
-    "double": _double_descent,
-    "width-onset": _sooner,
-    "width-fidelity": _fidelity_with_more,
-    "batch-onset": _inverse_batch,
-    "batch-slope": _same_rate,
-    "batch-fidelity": _fidelity_with_less,
-    "rate-onset": _later,
-    "rate-fidelity": _fidelity_with_more,
+ON_BOTH: dict[str, Judge] = {  # judged on digits and on CIFAR-10
+    "marion-part": _part,
+    "marion-copies": _memorized,
+    "marion-linear": _linear,
+    "ours-above": _above_linear,
+    "marion-slope": _slower,
+    "marion-size-fidelity": _fidelity_with_more,
+    "marion-same": _same_distance,
+    "marion-double": _double_descent,
+    "marion-width-onset": _sooner,
+    "marion-width-fidelity": _fidelity_with_more,
+    "marion-batch-onset": _inverse_batch,
+    "marion-batch-slope": _same_rate,
+    "marion-batch-fidelity": _fidelity_with_less,
+    "marion-rate-onset": _later,
+    "marion-rate-fidelity": _fidelity_with_more,
 }
-CHECKS = {
-    **{f"marion-{name}-{data}": check for name, check in ON_BOTH.items() for data in ("digits", "cifar")},
+CHECKS: dict[str, Check] = {
+    **{f"{name}-{data}": _both(judge) for name, judge in ON_BOTH.items() for data in ("digits", "cifar")},
     "ours-averaging": _raw_fidelity,
     "ours-halves": _halves,
 }

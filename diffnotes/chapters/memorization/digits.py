@@ -1,4 +1,4 @@
-"""Copies through training on 8 x 8 digits with a small residual network: chapter 3 in minutes."""
+"""Memorized samples through training on 8 x 8 digits with a small residual network: chapter 3 in minutes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     spec=MemorizationSpec,
     profiles={
         "smoke": SMOKE,
-        # so few images that some samples, but not all, are copies of them at the end
+        # so few images that some samples, but not all, are memorized at the end
         "smoke_copies": SMOKE.replace(
             n=4, sizes=(4,), width=128, rate=3e-3, epochs=1600.0, most_steps=400, seeds=(0,)
         ),
@@ -49,7 +49,6 @@ EXPERIMENT = Experiment(
     },
     data=memorization.fingerprints,
     shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
-    figures=("onset",),
     tolerance=memorization.TOLERANCE,
     tolerances=memorization.TOLERANCES,
 )  # fmt: skip

@@ -1,9 +1,9 @@
-"""Copies of training images through training: what `cifar` and `digits` compute (chapter 3).
+"""Memorized samples through training: what `cifar` and `digits` compute (chapter 3).
 
 The setting of Marion & Wu (arXiv 2605.06077, section 3 and Table 1), made small: a network learns the
-velocity of flow matching, and on the way its losses, its copies and the distance of its samples to real
-images are measured. One factor is varied at a time: the size N of the training set, the width of the network,
-the batch or the learning rate.
+velocity of flow matching, and on the way its losses, its memorized samples and the distance of its samples
+to real images are measured. One factor is varied at a time: the size N of the training set, the width of the
+network, the batch or the learning rate.
 
 All runs of one seed share their noise: the samples start from the same noise at every snapshot and in every
 run, the losses are taken at the same noise levels with the same noise, and a smaller training set is part of
@@ -12,9 +12,8 @@ a larger one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -36,7 +35,16 @@ from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seed
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Spec, SpecError, Tolerance, Work, choice, flag, number, numbers
-from diffnotes.train import DenoisingLoss, Plan, Snapshot, UniformTime, log_spaced, looked, train
+from diffnotes.train import (
+    DenoisingLoss,
+    Plan,
+    Snapshot,
+    Training,
+    UniformTime,
+    evaluating,
+    log_spaced,
+    stacked,
+)
 
 SWEEPS = {"n": "sizes", "width": "widths", "batch": "batches", "rate": "rates"}
 TOLERANCE = Tolerance(3e-4, 1e-6, "float32 steps and samples: rounding grows on the way, to 3e-5 in rho")
@@ -67,12 +75,12 @@ class MemorizationSpec(Spec):
     blocks: int = number(3, low=1, high=8, help="residual blocks, of a U-Net per level")
     epochs: float = number(8000.0, low=1, help="passes over the training set, while steps allow")
     most_steps: int = number(48_000, low=10, help="steps of the longest run")
-    first: int = number(60, low=1, help="step of the first look")
-    snapshots: int = number(16, low=2, high=200, help="looks, evenly spaced in the logarithm of steps")
+    first: int = number(60, low=1, help="step of the first evaluation")
+    snapshots: int = number(16, low=2, high=200, help="evaluations, evenly spaced in the logarithm of steps")
     horizons: tuple[int, ...] = numbers((100, 1000), low=1, help="averages of the weights, in steps")
     levels: int = number(16, low=2, high=100, help="noise levels of a loss, evenly spaced in t")
     images: int = number(256, low=8, help="images that a loss is taken on, of each split, at most")
-    samples: int = number(256, low=8, help="samples at each look")
+    samples: int = number(256, low=8, help="samples at each evaluation")
     sampler_steps: int = number(30, low=2, help="Euler steps of the sampler")
     seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=2**31, help="of images, weights, noise")
     precision: str = choice(
@@ -136,8 +144,8 @@ def compute(spec: MemorizationSpec, work: Work, features: Callable[[Tensor], Ten
 
 
 def _read(factor: np.ndarray, found: Arrays) -> Arrays:
-    """Onsets [value, seed, average, definition], exponents [average, definition, 4], rates and peak fidelity
-    [value, seed, average]."""
+    """Onsets [value, seed, average, definition], exponents [average, definition, 4], rates and the least
+    distances before the losses part [value, seed, average]."""
     values, seeds, _, averages = found["train_loss"].shape
     times = np.full((values, seeds, averages, len(DEFINITIONS)), np.nan)
     rates, best = np.full((2, values, seeds, averages), np.nan)
@@ -155,7 +163,7 @@ def _read(factor: np.ndarray, found: Arrays) -> Arrays:
 
 
 def _stacked(tables: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """[value, seed, ...]; runs with fewer looks are filled up with NaN, or -1 where numbers are whole."""
+    """[value, seed, ...]; runs with fewer evaluations are filled up: NaN, or -1 for whole numbers."""
     longest = max(len(table) for table in tables) if tables[0].ndim else 0
     filled = [_filled(table, longest) for table in tables]
     return np.stack(filled).reshape(*shape, *filled[0].shape)
@@ -206,7 +214,7 @@ class _Trained:
         return UNet(self.shape, run.width, blocks=spec.blocks, classes=classes, embedding=spec.embedding)
 
     def table(self, work: Work, place: int, count: int) -> Arrays:
-        """Train, look at every snapshot, and stack what was seen: [snapshot, average, ...]."""
+        """Train, evaluate at every snapshot, and stack what was found: [snapshot, average, ...]."""
         spec, run = self.spec, self.run
         name = f"n{run.n}-w{run.width}-b{run.batch}-r{run.rate:g}-s{run.seed}"
         stops = log_spaced(min(spec.first, run.steps), run.steps, spec.snapshots)
@@ -214,19 +222,17 @@ class _Trained:
             run.steps, run.batch, run.rate, horizons=spec.horizons, precision=spec.precision, seed=run.seed
         )
 
-        def begin(folder: Path) -> Iterator[Snapshot]:
-            return train(self.denoiser, self.objective, plan, stops, folder, work.part(place, count, name))
-
-        table = looked(work, name, stops, begin, self._looked)
+        trained = Training(name, self.denoiser, self.objective, plan, stops, self._evaluated)
+        table = trained.evaluations(work, work.part(place, count, name))
         return table | {"step": np.array(stops), "parameters": np.array(parameter_count(self.denoiser))}
 
-    def _looked(self, snapshot: Snapshot) -> Arrays:
+    def _evaluated(self, snapshot: Snapshot) -> Arrays:
         """What is measured at one snapshot, for the weights as they are and for each average."""
-        looks = []
+        found = []
         for horizon in (0, *self.spec.horizons):
-            with snapshot.averaged(horizon), runtime.full_precision(), torch.no_grad():
-                looks.append(self._losses() | self._samples())
-        table = {key: np.stack([look[key] for look in looks]) for key in looks[0]}
+            with evaluating(snapshot, horizon):
+                found.append(self._losses() | self._samples())
+        table = stacked(found)
         pictures = {name: table[name][1] for name in ("sheet", "near")}  # of the first average
         return table | pictures | {"batch_loss": np.array(snapshot.loss)}
 
@@ -257,9 +263,9 @@ class _Trained:
     # ------------------------------------------------------------------------------------------ samples
 
     def _samples(self) -> Arrays:
-        """Copies among the samples, and distances of the samples to real images.
+        """Memorized samples, and distances of the samples to real images.
 
-        The baseline counts as copies what is as close to one of n held-out images. Distances are taken to
+        The baseline counts as memorized what is as close to one of n held-out images. Distances are taken to
         held-out images at the count of samples, and to both splits at the count that the training set allows:
         distances at different counts cannot be compared.
         """

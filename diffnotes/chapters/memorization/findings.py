@@ -1,4 +1,7 @@
-"""Sentences of chapter 3: what the records say of onsets, distances, breakdowns and averages."""
+"""Sentences of chapter 3: what the records say of onsets, distances, breakdowns and averages.
+
+Functions that return text make the first sentence of a caption; those that return a Finding stand alone.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,74 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffnotes.chapters.memorization.figures import (
-    LABELS,
-    SPLIT,
-    TEN,
-    breakdowns,
-    default_place,
-    label,
-    looks,
-    named,
-    same_look,
-    title,
-    with_default,
-)
+from diffnotes.chapters.memorization import readings
+from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
 from diffnotes.show.style import Finding, together
 from diffnotes.store import Record
 
-UNITS = {"batch": ("images seen", "τ B"), "rate": ("units of τ η", "τ η")}
+UNITS = {"batch": "images seen", "rate": "units of τη"}
+
+
+def stages(record: Record, runs: Sequence[tuple[int, int]]) -> str:
+    """The share of memorized samples of the first seed at (place, evaluation)s."""
+    shares = [100 * readings.curve(record, place, "copies")[0, at] for place, at in runs]
+    parts = [f"{share:.0f} % at {label(record, run[0])}" for share, run in zip(shares, runs, strict=True)]
+    return f"of the samples of these three stages, {_join(parts)} are memorized."
+
+
+def _percents(shares: Sequence[float]) -> str:
+    return ", ".join(f"{100 * share:.0f}" for share in shares)
+
+
+def _join(parts: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+# ----------------------------------------------------------------------------------------------- the answer
+
+
+def answer_found(*records: Record) -> Finding:
+    """The chapter in a sentence for each data set: when copying begins at both ends of N, and how good
+    samples are before."""
+    return together(*(Finding(record, text=_answer(record)) for record in records))
+
+
+def _answer(record: Record) -> str:
+    first, *_, end = readings.ordered(record)
+    ten = readings.onset(record, TENTH).mean(1)
+    best = readings.swept(record, record).read("best").mean(1)
+    sizes = f"{label(record, first)} to {label(record, end)}"
+    when = "not in every run"
+    if np.isfinite(ten[[first, end]]).all():
+        when = f"at step {ten[first]:,.0f} to {ten[end]:,.0f}"
+    return (
+        f"In our runs on {title(record)}, {sizes}: a tenth of the samples are memorized {when}, and the "
+        f"least distance to real images before the losses part goes from {best[0]:.2f} to {best[-1]:.2f}."
+    )
 
 
 # ------------------------------------------------------------------------------------------------- one run
 
 
-def order_found(*records: Record) -> Finding:
-    """When the losses part and when a tenth of the samples are copies, and the control, for default runs."""
-    return together(*(Finding(record, text=_order(record)) for record in records))
+def order(*records: Record) -> str:
+    """When the losses part and when a tenth of the samples are memorized, and the control."""
+    return " ".join(map(_order, records))
 
 
 def _order(record: Record) -> str:
-    place = default_place(record)
-    split, ten = (record["onset"][place, :, -1, which].mean() for which in (SPLIT, TEN))
-    base = 100 * record["copies_baseline"][place, :, : looks(record, place), -1, 0].max()
+    place = readings.default_place(record)
+    split, ten = (readings.onset(record, which)[place].mean() for which in ("split", TENTH))
+    base = 100 * readings.curve(record, place, "copies_baseline").max()
     head = f"{title(record)}, {label(record, place)}: "
-    control = f" Of held-out images, at no look more than {base:.1f} % count as copied."
+    control = f" Against held-out images never more than {base:.1f} % count as memorized."
     if not np.isfinite([split, ten]).all():
-        return f"{head}not every seed gets as far as parting losses and a tenth of copies.{control}"
+        return (
+            f"{head}not every seed gets as far as parting losses and a tenth of memorized samples.{control}"
+        )
     later = f"{ten / split:.1f} times as late" if ten > split else "not later"
     return (
-        f"{head}the losses part at step {split:,.0f}, and a tenth of the samples are copies at step "
+        f"{head}the losses part at step {split:,.0f}, and a tenth of the samples are memorized at step "
         f"{ten:,.0f}, {later}.{control}"
     )
 
@@ -54,15 +87,19 @@ def descent_found(*records: Record) -> Finding:
 
 
 def _descent(record: Record) -> str:
-    rises = ((label(record, place), _rise(record, place)) for place in np.argsort(record["value"]))
-    parts = ", ".join(f"{f'{100 * rise:.0f} %' if rise > 0 else 'none'} at {name}" for name, rise in rises)
+    parts = ", ".join(
+        f"{_rise(record, place)} at {label(record, place)}" for place in readings.ordered(record)
+    )
     return f"{title(record)}: largest rise of the distance above an earlier minimum: {parts}."
 
 
-def _rise(record: Record, place: int) -> float:
-    """Of the mean over seeds, as the claim on the double descent reads it."""
-    curve = record["wasserstein"][place, :, : looks(record, place), -1].mean(0)
-    return float((curve / np.minimum.accumulate(curve)).max() - 1)
+def _rise(record: Record, place: int) -> str:
+    """'22 % (4 to 41 %)', or 'none'."""
+    found = readings.rise(record, place)
+    if not found.value > 0:
+        return "none"
+    ends = f" ({100 * found.low:.0f} to {100 * found.high:.0f} %)" if np.isfinite(found.low) else ""
+    return f"{100 * found.value:.0f} %{ends}".replace("-", "−")
 
 
 def mismatch_found(*records: Record) -> Finding:
@@ -71,87 +108,123 @@ def mismatch_found(*records: Record) -> Finding:
 
 
 def _mismatch(record: Record) -> str:
-    pairs = [_differences(record, place) for place in np.argsort(record["value"])]
+    places = readings.ordered(record)
+    pairs = [readings.mismatch(record, place) for place in places]
     early, late = (_percents(shares) for shares in zip(*pairs, strict=True))
-    sizes = ", ".join(f"{n:,}" for n in np.sort(record["value"]))
+    sizes = ", ".join(f"{record['value'][place]:,}" for place in places)
     return (
         f"{title(record)}, N = {sizes}: distances to training and to held-out images differ by at most "
         f"{early} % before the losses part, and by at most {late} % in all."
     )
 
 
-def _differences(record: Record, place: int) -> tuple[float, float]:
-    """The largest |to training / to held-out - 1| of means over seeds: before the losses part, and in all."""
-    count = looks(record, place)
-    train, other = (record[f"wasserstein_{n}"][place, :, :count, -1].mean(0) for n in ("train", "few"))
-    off, split = np.abs(train / other - 1), record["onset"][place, :, -1, SPLIT]
-    known = split[np.isfinite(split)]
-    early = record["step"][place, 0, :count] <= (known.mean() if len(known) else np.inf)
-    return float(off[early].max(initial=0)), float(off.max())
-
-
 # --------------------------------------------------------------------------------------------------- onsets
 
 
-def powers_found(*records: Record) -> Finding:
-    """By which definitions the interval of the power of N holds 1, or lies above or below it."""
-    return together(*(Finding(record, text=_powers(record)) for record in records))
+def collapse(*records: Record) -> str:
+    """How the two onsets move with N, in steps and in steps per image."""
+    return " ".join(map(_collapse, records))
+
+
+def _collapse(record: Record) -> str:
+    sweep = readings.swept(record, record)
+    parts = [_moved_by(sweep.onset(which).mean(1), sweep.value, LABELS[which]) for which in ("split", TENTH)]
+    ends = f"{named('n', sweep.value[0])} to {named('n', sweep.value[-1])}"
+    return f"{title(record)}, {ends}: {'; '.join(parts)}."
+
+
+def _moved_by(times: np.ndarray, size: np.ndarray, name: str) -> str:
+    known = np.isfinite(times)
+    if known.sum() < 2:
+        return f"“{name}” happens in every seed at fewer than two sizes"
+    first, *_, end = times[known]
+    per = end / first / (size[known][-1] / size[known][0])
+    return f"“{name}” comes {end / first:.1f} times as late in steps, and {per:.2f} times in steps per image"
+
+
+def powers(*records: Record) -> str:
+    """By which definitions the interval of the power of N contains 1, or lies above or below it."""
+    return " ".join(map(_powers, records))
 
 
 def _powers(record: Record) -> str:
-    names = [LABELS[str(name)] for name in record["definition"]]
-    power, low, high, _ = record["exponent"][-1].T
-    same = np.array([same_look(record, place) for place in range(len(names))])
-    fitted = np.isfinite(low) & ~same
+    found = {text: readings.power(record, name) for name, text in LABELS.items()}
+    fitted = {text: power for text, power in found.items() if power.known}
     kinds = {
-        "contains 1 for": fitted & (low <= 1) & (high >= 1),
-        "lies above 1 for": fitted & (low > 1),
-        "lies below 1 for": fitted & (high < 1),
+        "contains 1": [text for text, p in fitted.items() if p.low <= 1 <= p.high],
+        "lies above 1": [text for text, p in fitted.items() if p.low > 1],
+        "lies below 1": [text for text, p in fitted.items() if p.high < 1],
     }
-    parts = [f"{kind} {_names(names, chosen)}" for kind, chosen in kinds.items() if chosen.any()]
-    said = f"the interval of the power {'; it '.join(parts)}." if parts else "no power has an interval."
-    if same.any():
-        looked = ", ".join(f"{p:.2f}" for p in power[same])
-        said += f" For {_names(names, same)} all seeds pick the same look (power {looked}): no interval."
-    return f"{title(record)}: {said}{_local(record)}"
+    parts = [f"{kind} for {_join([f'“{name}”' for name in names])}" for kind, names in kinds.items() if names]
+    if not parts:
+        return f"{title(record)}: no power has an interval."
+    return f"{title(record)}: the 95 % interval of the power of N {'; it '.join(parts)}."
 
 
-def _names(names: Sequence[str], chosen: np.ndarray) -> str:
-    return ", ".join(f"“{name}”" for name, use in zip(names, chosen, strict=True) if use)
+def thresholds_found(*records: Record) -> Finding:
+    """The power of the parting of the losses at several thresholds, beside what the paper's curves give."""
+    low, high = readings.THEIR_SPLITS
+    paper = Finding(*records, text=(
+        f"In the paper’s curves, as we read them, the power is {readings.THEIR_SPLIT:.2f}, and {low:.2f} to "
+        f"{high:.2f} with other thresholds; at a tenth of memorized samples it is {readings.THEIR_TENTH:.2f}."
+    ))  # fmt: skip
+    return together(*(Finding(record, text=_thresholds(record)) for record in records), paper)
+
+
+def _thresholds(record: Record) -> str:
+    parts = [
+        f"{power.value:.2f} ({power.interval}) at {100 * share:.0f} %"
+        for share, power in zip(readings.SHARES, readings.scan(record), strict=True)
+        if power.known
+    ]
+    said = f"the losses part with a power of {_join(parts)} of the least held-out loss."
+    return f"{title(record)}: {said if parts else 'no power has an interval.'}{_local(record)}"
 
 
 def _local(record: Record) -> str:
-    """The power from each size to the next, where a tenth are copies."""
-    order = np.argsort(record["value"])
-    times = np.exp(np.log(record["onset"][order, :, -1, TEN]).mean(1))
-    known = np.isfinite(times)
-    if known.sum() < 3:
+    """The power from each size to the next, where a tenth are memorized."""
+    steps = readings.local_powers(record, TENTH)
+    if len(steps) < 2:
         return ""
-    steps = np.diff(np.log(times[known])) / np.diff(np.log(record["value"][order][known]))
-    return f" From each size to the next, the power at 10 % copies is {', '.join(f'{s:.2f}' for s in steps)}."
+    listed = ", ".join(f"{step:.2f}" for step in steps)
+    return f" From each size to the next, the power at 10 % memorized is {listed}."
 
 
 # --------------------------------------------------------------------------------------- width, batch, rate
 
 
+def moved_most(base: Record, *sweeps: Record) -> str:
+    """How far each factor moves the step of 10 % memorized samples: largest over least mean."""
+    parts = [_span(readings.swept(base, sweep)) for sweep in sweeps]
+    return f"{title(base)}: the step of 10 % memorized samples varies by a factor {_join(parts)}."
+
+
+def _span(sweep: Swept) -> str:
+    """'3.12 with the width'."""
+    mean = sweep.onset(TENTH).mean(1)
+    known = np.isfinite(mean)
+    missing = [named(sweep.factor, value) for value in sweep.value[~known]]
+    without = f" (without {', '.join(missing)}, where a seed never gets there)" if missing else ""
+    word = readings.WORDS[sweep.factor]
+    return f"{_ratio(mean)} with the {word}{without}" if known.any() else f"unknown with the {word}"
+
+
 def factor_found(base: Record, sweep: Record) -> Finding:
     """How much a factor moves the two onsets, in steps and in the paper's units: largest over least mean."""
-    factor = sweep.spec["sweep"]
-    values, times = with_default(base, sweep, "onset")
-    parts = [_moved(factor, values, times[:, :, -1, place], LABELS[name])
-             for place, name in ((SPLIT, "split"), (TEN, "copies 0.1"))]  # fmt: skip
-    ends = f"from {named(factor, values[0])} to {named(factor, values[-1])}"
+    runs = readings.swept(base, sweep)
+    parts = [_moved(runs, which) for which in ("split", TENTH)]
+    ends = f"from {named(runs.factor, runs.value[0])} to {named(runs.factor, runs.value[-1])}"
     return Finding(base, sweep, text=f"{title(base)}, {ends}: {'; '.join(parts)}.")
 
 
-def _moved(factor: str, values: np.ndarray, times: np.ndarray, name: str) -> str:
-    mean = times.mean(1)
+def _moved(runs: Swept, which: str) -> str:
+    mean, name = runs.onset(which).mean(1), LABELS[which]
     if np.isfinite(mean).sum() < 2:
         return f"“{name}” happens in every seed at fewer than two values"
     spans = [f"{_ratio(mean)} in steps"]
-    if factor in UNITS:
-        spans.append(f"{_ratio(mean * values)} in {UNITS[factor][0]}")
-    missing = [named(factor, v) for v in values[~np.isfinite(mean)]]
+    if runs.factor in UNITS:
+        spans.append(f"{_ratio(mean * runs.value)} in {UNITS[runs.factor]}")
+    missing = [named(runs.factor, v) for v in runs.value[~np.isfinite(mean)]]
     without = f" (without {', '.join(missing)}, where a seed never gets there)" if missing else ""
     return f"the onset “{name}” varies by a factor {' and '.join(spans)}{without}"
 
@@ -161,11 +234,25 @@ def _ratio(values: np.ndarray) -> str:
     return f"{known.max() / known.min():.2f}"
 
 
+def regime_found(*sweeps: Record) -> Finding:
+    """How large batches are beside the training set."""
+    return together(*(Finding(sweep, text=_regime(sweep)) for sweep in sweeps))
+
+
+def _regime(sweep: Record) -> str:
+    shares = np.append(sweep["value"], sweep.spec["batch"]) / sweep.spec["n"]
+    return f"{title(sweep)}: B/N from {_fraction(shares.min())} to {_fraction(shares.max())}."
+
+
+def _fraction(share: float) -> str:
+    return f"1/{1 / share:g}" if share < 1 else f"{share:g}"
+
+
 def breakdown_found(*records: Record) -> Finding:
-    """Runs in which the share of copies reached a tenth and more, and then fell to less than half of it."""
+    """Runs in which the share of memorized samples reached a tenth, and then fell to less than half of it."""
     runs = [(record, place) for record in records for place in range(len(record["value"]))]
     parts = [part for run in runs for part in _broken(*run)]
-    text = f"{title(records[0])}: no run loses half of its copies again."
+    text = f"{title(records[0])}: no run loses half of its memorized samples again."
     if parts:
         text = (
             f"{title(records[0])}: some runs break down, and means over their seeds say little about onset "
@@ -175,37 +262,63 @@ def breakdown_found(*records: Record) -> Finding:
 
 
 def _broken(record: Record, place: int) -> list[str]:
-    found = breakdowns(record, place)
+    found = readings.breakdowns(record, place)
     if not found:
         return []
     tops, lows, ends = (_percents(shares) for shares in zip(*found, strict=True))
-    seeds = record["onset"].shape[1]
+    seeds = len(readings.onset(record, TENTH)[place])
     return [
-        f"{label(record, place)}: in {len(found)} of {seeds} seeds copies reach {tops} %, fall to {lows} % "
-        f"and end at {ends} %."
+        f"{label(record, place)}: in {len(found)} of {seeds} seeds memorized samples reach {tops} %, fall to "
+        f"{lows} % and end at {ends} %."
     ]
-
-
-def _percents(shares: Sequence[float]) -> str:
-    return ", ".join(f"{100 * share:.0f}" for share in shares)
 
 
 # ------------------------------------------------------------------------------------------------- averages
 
 
+def averages(base: Record, *sweeps: Record) -> str:
+    """How much lower the longest average makes the least distance, over each sweep."""
+    return " ".join(_gain(readings.swept(base, record)) for record in (base, *sweeps))
+
+
+def _gain(sweep: Swept) -> str:
+    """In percent of the distance of the weights as they are, least and most over the values."""
+    raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
+    gains = 100 * (1 - long / raw)
+    ends = f"{named(sweep.factor, sweep.value[0])} to {named(sweep.factor, sweep.value[-1])}"
+    return (
+        f"From {ends}, the longest average lowers the least distance by {gains.min():.0f} to "
+        f"{gains.max():.0f} %."
+    ).replace("-", "−")
+
+
 def averages_found(base: Record, *sweeps: Record) -> Finding:
-    """Peak fidelity for the weights as they are and for the longest average, and what the horizon changes."""
+    """The least distances for the weights as they are and for the longest average."""
     return Finding(base, *sweeps, text=" ".join(_averages(base, record) for record in (base, *sweeps)))
 
 
 def _averages(base: Record, record: Record) -> str:
-    factor = record.spec["sweep"]
-    values, best = with_default(base, record, "best")
-    mean = best.mean(1)
-    raw, long = (", ".join(f"{v:.3f}" for v in mean[:, place]) for place in (0, -1))
-    head = f"{named(factor, values[0])} to {named(factor, values[-1])}: the least distance is "
-    text = f"{head}{raw} with weights as they are and {long} with the longest average."
-    if mean.shape[1] > 2:
-        apart = 100 * np.abs(mean[:, 1:-1] / mean[:, -1:] - 1).max()
+    sweep = readings.swept(base, record)
+    raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
+    first, second = (", ".join(f"{v:.3f}" for v in values) for values in (raw, long))
+    ends = f"{named(sweep.factor, sweep.value[0])} to {named(sweep.factor, sweep.value[-1])}"
+    text = f"{ends}: the least distance is {first} as they are and {second} with the longest average."
+    between = [sweep.read("best", place).mean(1) for place in range(1, len(readings.horizons(base)) - 1)]
+    if between:
+        apart = 100 * np.abs(np.array(between) / long - 1).max()
         text += f" A shorter average changes that by at most {apart:.1f} %."
     return text
+
+
+# ------------------------------------------------------------------------------------------ disjoint halves
+
+
+def halves(record: Record) -> str:
+    """Distances and memorized shares at the ends."""
+    share, copied = readings.apart(record).mean(1), readings.memorized_halves(record).mean(1)
+    n = record["n"]
+    return (
+        f"With {n[0]} images in a half, two samples from the same noise are {share[0]:.2f} times as far "
+        f"apart as unrelated ones, and {100 * copied[0]:.0f} % of the samples are memorized; with {n[-1]} "
+        f"images these are {share[-1]:.2f} and {100 * copied[-1]:.0f} %."
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.shapes import Array
 from diffnotes.base.statistics import over_seeds
 
 SPLIT = 0.2  # of the least held-out loss, as 0.02 is of the 0.1 in figure 1b of Marion & Wu
@@ -12,35 +11,44 @@ COPIES = (0.05, 0.1, 0.5)
 DEFINITIONS = ("minimum", "split", *(f"copies {share:g}" for share in COPIES))
 
 
-def onsets(step: Array, train_loss: Array, test_loss: Array, copies: Array) -> Array:
+def onsets(step: np.ndarray, train_loss: np.ndarray, test_loss: np.ndarray, copies: np.ndarray) -> np.ndarray:
     """Steps of one run by each of DEFINITIONS, float64 [5], NaN where it does not happen; arguments [l].
 
-    minimum: where the held-out loss is least. split: from where on it exceeds the training loss by more than
-    SPLIT of that least value. copies q: where the share of copies first reaches q. Between two looks the step
-    is interpolated in its logarithm.
+    minimum: the evaluation with the least held-out loss. split: see `parting`. copies q: see `reached`.
     """
     real = step > 0
     step, train_loss, test_loss, copies = (v[real] for v in (step, train_loss, test_loss, copies))
-    limit = SPLIT * test_loss.min()
-    reached = [_first(step, copies, share) for share in COPIES]
+    times = [reached(step, copies, share) for share in COPIES]
     least = float(step[int(test_loss.argmin())])
-    return np.array([least, _for_good(step, test_loss - train_loss, limit), *reached])
+    return np.array([least, parting(step, train_loss, test_loss), *times])
 
 
-def _first(step: Array, value: Array, limit: float) -> float:
-    """Where `value` first reaches `limit`."""
+def reached(step: np.ndarray, value: np.ndarray, limit: float) -> float:
+    """Where `value` [l] first reaches `limit`, linear in the logarithm of the step between evaluations."""
     above = np.flatnonzero(value >= limit)
     return _between(step, value, limit, int(above[0])) if len(above) else np.nan
 
 
-def _for_good(step: Array, value: Array, limit: float) -> float:
-    """From where on `value` stays above `limit`."""
-    below = np.flatnonzero(value <= limit)
+def parting(step: np.ndarray, train_loss: np.ndarray, test_loss: np.ndarray, share: float = SPLIT) -> float:
+    """From where on the held-out loss [l] stays above the training loss by `share` of its own least value."""
+    gap, limit = test_loss - train_loss, share * test_loss.min()
+    below = np.flatnonzero(gap <= limit)
     start = int(below[-1]) + 1 if len(below) else 0
-    return _between(step, value, limit, start) if start < len(step) else np.nan
+    return _between(step, gap, limit, start) if start < len(step) else np.nan
 
 
-def _between(step: Array, value: Array, limit: float, place: int) -> float:
+def minimum(step: np.ndarray, value: np.ndarray) -> float:
+    """Where `value` [l] is least: the vertex of the parabola through the least point and its two neighbours,
+    over the logarithm of the step. NaN where it is least at either end."""
+    place = int(value.argmin())
+    if not 0 < place < len(value) - 1:
+        return np.nan
+    near = slice(place - 1, place + 2)
+    curved, slope, _ = np.polyfit(np.log(step[near] / step[place]), value[near], 2)
+    return float(step[place] * np.exp(-slope / (2 * curved))) if curved > 0 else float(step[place])
+
+
+def _between(step: np.ndarray, value: np.ndarray, limit: float, place: int) -> float:
     """Where the line from place - 1 to `place` crosses the limit, over the logarithm of the step."""
     if place == 0:
         return float(step[0])
@@ -49,7 +57,7 @@ def _between(step: Array, value: Array, limit: float, place: int) -> float:
     return float(np.exp(logs[0] + share * (logs[1] - logs[0])))
 
 
-def exponent(size: Array, time: Array) -> Array:
+def exponent(size: np.ndarray, time: np.ndarray) -> np.ndarray:
     """(exponent, low, high, sizes used) of time ~ size^exponent, from times [size, seed].
 
     A line is fitted to the logarithms for each seed; the interval is Student's 95 % over the seeds. A size
@@ -62,14 +70,14 @@ def exponent(size: Array, time: Array) -> Array:
     return np.append(over_seeds(slopes), known.sum())
 
 
-def rate(step: Array, copies: Array) -> float:
-    """Slope of the share of copies against ln(step) between 10 and 60 %, the memorization rate; NaN if there
-    are fewer than two looks in between."""
+def rate(step: np.ndarray, copies: np.ndarray) -> float:
+    """Slope of the share of memorized samples against ln(step) between 10 and 60 %, the memorization rate;
+    NaN if there are fewer than two evaluations in between."""
     real = (step > 0) & (copies >= 0.1) & (copies <= 0.6)
     return float(np.polyfit(np.log(step[real]), copies[real], 1)[0]) if real.sum() > 1 else np.nan
 
 
-def best_before(step: Array, value: Array, end: float) -> float:
-    """The least `value` among the looks up to step `end` (all, where end is NaN): peak fidelity."""
+def best_before(step: np.ndarray, value: np.ndarray, end: float) -> float:
+    """The least `value` among the evaluations up to step `end` (all, where end is NaN)."""
     real = (step > 0) & ~(step > end)
     return float(value[real].min()) if real.any() else np.nan

@@ -1,13 +1,18 @@
-"""The book's own features: how good their classifier is, and what every metric says of sets we know."""
+"""Tables of chapter 3: metrics on known sets, onsets, all runs, and the paper's settings beside ours."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from diffnotes.chapters.memorization import findings, readings
+from diffnotes.chapters.memorization.readings import DATASETS, LABELS, TENTH, named, title
 from diffnotes.show.style import BookTable, Finding, book_figure, plus_minus
 from diffnotes.store import Record
 
-NAMES = {"digits": "digits", "cifar10": "CIFAR-10", "specimens": "specimens"}
+# ---------------------------------------------------------------------------------------------- calibration
+
 SETS = {
     "train": "other training images",
     "test": "held-out images",
@@ -18,57 +23,49 @@ SETS = {
     "noise": "noise",
     "tenth": "held-out, a tenth noisy copies",
 }
-MEDIAN, LOW, HIGH = 0.5, 0.05, 0.95
 
 
 @book_figure
 def calibration(record: Record, side: int = 32) -> BookTable:
     """What each metric says of each kind of set against the same training images, at `side` pixels."""
-    place, spec = _place(record, side), record.spec
+    spec = record.spec
     header = ("set", "ρ < 1/3", "largest cosine similarity", "sliced Wasserstein", "Fréchet")
-    rows = [_row(record, place, k) for k in range(len(record["kind"]))]
-    return BookTable(record, header=header, rows=rows, note=(
+    rows = [_kind_row(record, side, kind) for kind in readings.kinds(record)]
+    return BookTable(record, header=header, rows=rows, finding=_calibrated(record, side), shows=(
         f"{spec['count']:,} images of each set against {spec['count']:,} training images of "
-        f"{NAMES[spec['dataset']]} at {side} × {side} pixels; noise on copies: σ = {spec['noise']:g}. "
-        f"Similarity: median and the middle 90 % of images. Shares: 95 % interval. Distances: ± half the "
-        f"width of the middle 95 % of resampled sets. Where that range lies is not shown: "
-        f"a resampled set repeats images and leaves others out, which makes every distance larger, that of "
-        f"exact copies too"
+        f"{DATASETS[spec['dataset']]} at {side} × {side} pixels; noise on copies has σ = {spec['noise']:g}. "
+        "Shares with 95 % intervals; similarity as median and middle 90 % of images. Distances are ± half "
+        "the width of the middle 95 % of resampled sets: a resampled set repeats images, which moves every "
+        "distance up, so only the width of that range is an error, not its ends."
     ))  # fmt: skip
 
 
-def _place(record: Record, side: int) -> int:
-    return list(map(int, record["side"])).index(side)
-
-
-def _row(record: Record, place: int, kind: int) -> tuple[str, ...]:
-    shares = 100 * record["copies"][place, kind]
-    middle, low, high = similarity(record, place, kind)
+def _kind_row(record: Record, side: int, kind: str) -> tuple[str, ...]:
+    shares = 100 * readings.shown(record, "copies", side, kind)
+    middle, low, high = readings.similarity(record, side, kind)
+    distances = (readings.distance(record, name, side, kind) for name in ("wasserstein", "frechet"))
     return (
-        SETS[str(record["kind"][kind])],
-        f"{shares[0]:.1f} % ({shares[1]:.1f} to {shares[2]:.1f})",
-        f"{middle:.3f} ({low:.3f} to {high:.3f})",
-        *(_spread(record[name][place, kind]) for name in ("wasserstein", "frechet")),
+        SETS[kind], f"{shares[0]:.1f} % ({shares[1]:.1f} to {shares[2]:.1f})",
+        f"{middle:.3f} ({low:.3f} to {high:.3f})", *(plus_minus(*found) for found in distances),
+    )  # fmt: skip
+
+
+def _calibrated(record: Record, side: int) -> str:
+    """What the memorized share, and the similarity, say of altered copies and of images that are none."""
+    share = {
+        kind: f"{100 * readings.shown(record, 'copies', side, kind)[0]:.1f} %"
+        for kind in readings.kinds(record)
+    }
+    alike = {kind: f"{readings.similarity(record, side, kind)[0]:.3f}" for kind in ("flipped", "test")}
+    return (
+        f"ρ < 1/3 holds for {share['noisy']} of the noisy, {share['blurred']} of the blurred and "
+        f"{share['flipped']} of the mirrored copies, and for {share['test']} of the held-out images; the "
+        f"median largest similarity of features is {alike['flipped']} for mirrored copies and "
+        f"{alike['test']} for held-out images."
     )
 
 
-def similarity(record: Record, place: int, kind: int) -> tuple[float, float, float]:
-    """Median, 5 % and 95 % quantile over images of the largest cosine similarity to a training image."""
-    values = np.interp((MEDIAN, LOW, HIGH), record["quantile"], record["similarity"][place, kind])
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def _spread(found: np.ndarray) -> str:
-    """'0.121 ± 0.025' of (value, low, high): half the width of the resampled range.
-
-    The range itself may leave out the value, as resampling moves a distance up; no interval of the value can
-    be had from its ends, for a distance near zero least of all.
-    """
-    value, low, high = found.tolist()
-    return plus_minus(value, (high - low) / 2)
-
-
-def found(record: Record) -> Finding:
+def classifier_found(record: Record) -> Finding:
     """How often the classifier is right at both sizes, with binomial standard errors."""
     parts = zip(*(record[name] for name in ("side", "accuracy", "accuracy_stderr")), strict=True)
     each = [
@@ -76,18 +73,146 @@ def found(record: Record) -> Finding:
     ]
     return Finding(record, text=(
         f"The classifier behind the features names {' and '.join(each)} of the {int(record['tested']):,} "
-        f"test images of {NAMES[record.spec['dataset']]} rightly (± one standard error)."
+        f"test images of {DATASETS[record.spec['dataset']]} rightly (± one standard error)."
     ))  # fmt: skip
 
 
-def calibration_found(record: Record, side: int = 32) -> Finding:
-    """What the share of copies, and the similarity, say of altered copies and of images that are none."""
-    place, kinds = _place(record, side), list(map(str, record["kind"]))
-    share = {kind: f"{100 * record['copies'][place, k, 0]:.1f} %" for k, kind in enumerate(kinds)}
-    alike = {kind: f"{similarity(record, place, k)[0]:.3f}" for k, kind in enumerate(kinds)}
-    return Finding(record, text=(
-        f"At {side} × {side} pixels, ρ < 1/3 holds for {share['noisy']} of the noisy, {share['blurred']} of "
-        f"the blurred and {share['flipped']} of the mirrored copies, and for {share['test']} of the held-out "
-        f"images. The median largest similarity of features is {alike['flipped']} for mirrored copies and "
-        f"{alike['test']} for held-out images."
-    ))  # fmt: skip
+# ------------------------------------------------------------------------------------------ onsets and runs
+
+
+@book_figure
+def onset_table(*records: Record) -> BookTable:
+    """The fitted powers with their intervals."""
+    rows = [
+        (title(record), text, *_power(record, name)) for record in records for name, text in LABELS.items()
+    ]
+    return BookTable(
+        *records, header=("training set", "onset", "power of N", "95 % interval", "sizes used"), rows=rows,
+        finding=findings.powers(*records),
+        shows="How the onset grows with N: a fit for each seed, and Student’s interval over the seeds.",
+    )  # fmt: skip
+
+
+def _power(record: Record, name: str) -> tuple[str, str, str]:
+    found = readings.power(record, name)
+    if not found.known:  # a fit needs two sizes, its interval two seeds
+        return "not reached" if found.sizes < 2 else "one seed, no fit", "", f"{found.sizes}"
+    return f"{found.value:.2f}", found.interval, f"{found.sizes}"
+
+
+RUNS = ("run", "losses part at", "10 % memorized at", "rate", "least distance", "memorized at the end")
+BROKEN = "†"
+
+
+@book_figure
+def sweep_table(base: Record, *sweeps: Record) -> BookTable:
+    """Onsets, rate and least distance of every run: means over seeds."""
+    runs = [(record, place) for record in (base, *sweeps) for place in readings.ordered(record)]
+    rows = [_run_row(record, place) for record, place in runs]
+    kept = [k for k in range(len(RUNS)) if k == 0 or any(row[k] != "–" for row in rows)]
+    return BookTable(
+        base, *sweeps, header=[RUNS[k] for k in kept], rows=[[row[k] for k in kept] for row in rows],
+        finding=findings.moved_most(base, *sweeps), shows=_about_runs(base, rows, kept),
+    )  # fmt: skip
+
+
+def _about_runs(base: Record, rows: Sequence[Sequence[str]], kept: Sequence[int]) -> str:
+    parts = [
+        f"All runs on {title(base)}; means over seeds ± standard error, weights averaged. Onsets are steps; "
+        "a dash is what not every seed reaches. The rate is the slope of the memorized share against ln τ "
+        "between 10 and 60 %. The least distance is that of samples to held-out images before the losses "
+        "part; lower is better."
+    ]
+    if len(kept) < len(RUNS):
+        left = " and ".join(f"“{RUNS[k]}”" for k in range(len(RUNS)) if k not in kept)
+        parts.append(f"Left out, since no run has it in every seed: {left}.")
+    if any(BROKEN in row[0] for row in rows):
+        parts.append(
+            f"{BROKEN}: the run breaks down in some seeds, so that its losses meet again and count as parted "
+            "only from the last meeting on; median (least to largest seed) in place of the mean."
+        )
+    return " ".join(parts)
+
+
+def _run_row(record: Record, place: int) -> tuple[str, ...]:
+    broken = bool(readings.breakdowns(record, place))
+    say = _middle if broken else _mean
+    split, ten = (readings.onset(record, name)[place] for name in ("split", TENTH))
+    rate, best = (record[name][place, :, readings.AVERAGED] for name in ("rate", "best"))
+    share = readings.curve(record, place, "copies")[:, -1]
+    name = named(record.spec["sweep"], record["value"][place])
+    return (
+        f"{name} {BROKEN}" if broken else name,
+        say(split, 0), say(ten, 0), say(rate, 2), say(best, 3), say(share, 2),
+    )  # fmt: skip
+
+
+def _mean(values: np.ndarray, digits: int) -> str:
+    if not np.isfinite(values).all():
+        return "–"
+    spread = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
+    more = f" ± {spread:,.{digits}f}" if np.isfinite(spread) else ""
+    return f"{values.mean():,.{digits}f}{more}"
+
+
+def _middle(values: np.ndarray, digits: int) -> str:
+    if not np.isfinite(values).all():
+        return "–"
+    ends = f"{values.min():,.{digits}f} to {values.max():,.{digits}f}"
+    return f"{np.median(values):,.{digits}f} ({ends})".replace("-", "−")
+
+
+# ----------------------------------------------------------------------------------------------- deviations
+
+THEIRS = {  # arXiv 2605.06077, section 3, Table 1 and the captions of figures 1 to 5
+    "training set": "CIFAR-10, 32 × 32, classes given",
+    "N": "2,048; 4,096; 8,192; 16,384",
+    "network": "U-Net, 2.9 to 201 million parameters",
+    "width": "16, 32, 64, 128, 192 channels, by the parameters",
+    "batch size": "16, 32, 64, 128",
+    "learning rate (Adam)": "0.00001, 0.00005, 0.0001, 0.0004",
+    "longest run": "810,000 steps",
+    "average of the weights": "10,000 steps",
+    "sampler": "250 steps, not named",
+    "memorized": "SSCD cosine above 0.6",
+    "distances": "Inception features, 2,000 samples",
+    "seeds": "not stated; single curves",
+}
+
+
+@book_figure
+def deviations(*records: Record) -> BookTable:
+    """The paper's setting next to ours, line by line."""
+    columns = [_setting(record) for record in records]
+    rows = [(name, theirs, *(column[name] for column in columns)) for name, theirs in THEIRS.items()]
+    header = ("", "Marion & Wu", *(title(record) for record in records))
+    return BookTable(
+        *records, header=header, rows=rows,
+        shows="The paper’s settings beside ours: the default, and in brackets what else was tried.",
+    )  # fmt: skip
+
+
+def _setting(record: Record) -> dict[str, str]:
+    spec, side = record.spec, record["sheet"].shape[-1]
+    kind = "U-Net" if spec["network"] == "unet" else "residual MLP"
+    factors = ("sizes", "widths", "batches", "rates")
+    listed = {name: ", ".join(f"{v:g}" for v in sorted(spec[name])) for name in factors}
+    pixels = spec["dataset"] == "digits"
+    classes = "classes given" if spec["conditional"] else "no classes"
+    parameters = int(record["parameters"][readings.default_place(record), 0])
+    averages = ", ".join(f"{h:,}" for h in readings.horizons(record) if h)
+    return {
+        "training set": f"{title(record)}, {side} × {side}, {classes}" if pixels
+        else f"{title(record)}, {classes}",
+        "N": listed["sizes"],
+        "network": f"{kind}, {parameters:,} parameters",
+        "width": f"{spec['width']} ({listed['widths']})",
+        "batch size": f"{spec['batch']} ({listed['batches']})",
+        "learning rate (Adam)": f"{spec['rate']:g} ({listed['rates']})",
+        "longest run": f"{int(record['step'].max()):,} steps",
+        "average of the weights": f"{averages} steps, and none",
+        "sampler": f"Euler, {spec['sampler_steps']} steps",
+        "memorized": "pixels, nearest three times nearer than the next",
+        "distances": f"{'pixels' if pixels else 'features of our classifier'}, {spec['samples']} samples",
+        "seeds": f"{len(spec['seeds'])}",
+    }  # fmt: skip

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from diffnotes.chapters.checks import Finding, verdict
+from diffnotes.chapters.random_features import readings
 from diffnotes.store import Record
-
-ERROR_POWER = -0.59  # of the least score error, their figure 5
 
 
 def _onset(record: Record) -> Finding:
-    """The power of the time at which the gap leaves its plateau by the smallest threshold."""
-    power, low, high = record["onset_exponent"][0].tolist()
-    held = low > 0, low <= 1 <= high
-    return Finding(f"power {power:.2f} of N", f"{low:.2f} to {high:.2f}", verdict(*held))
+    """Is the power of the onset that of the time which the lower edge of the spectrum sets?"""
+    powers, theory = readings.powers(record), readings.theory_power(record)
+    levels = ", ".join(f"{level:g}" for level in readings.thresholds(record))
+    text = (
+        f"power {', '.join(f'{value:.2f}' for value, _, _ in powers)} at thresholds of {levels}; theory at "
+        f"these sizes {theory:.3f}; at the smallest size the gap opens {readings.sooner(record):.0f} times "
+        "earlier than the time of theory"
+    )
+    interval = "; ".join(f"{low:.2f} to {high:.2f}" for _, low, high in powers)
+    return Finding(text, interval, verdict(*(low <= theory <= high for _, low, high in powers)))
 
 
 def _error(record: Record) -> Finding:
-    power, low, high = record["least_error_exponent"].tolist()
-    return Finding(
-        f"power {power:.2f}", f"{low:.2f} to {high:.2f}", verdict(power < 0, abs(power - ERROR_POWER) < 0.1)
-    )
+    power, low, high = readings.power(record, "least_error")
+    text, interval = (part.replace("-", "−") for part in (f"power {power:.2f}", f"{low:.2f} to {high:.2f}"))
+    return Finding(text, interval, verdict(abs(power - readings.THEIR_ERROR) < 0.1))
 
 
 CHECKS = {"bonnaire-onset": _onset, "bonnaire-error": _error}

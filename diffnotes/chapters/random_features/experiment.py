@@ -45,7 +45,7 @@ TEST_POINTS = 4096
 
 
 @dataclass(frozen=True)
-class FeatureSpec(Spec):
+class RandomFeatureSpec(Spec):
     """Settings; times are in the paper's clock."""
 
     dimension: int = number(32, low=2, high=200, help="d")
@@ -77,7 +77,7 @@ class FeatureSpec(Spec):
         return np.geomspace(self.tau_min, self.tau_max, self.times)
 
 
-def compute(spec: FeatureSpec, work: Work) -> Arrays:
+def compute(spec: RandomFeatureSpec, work: Work) -> Arrays:
     """Curves with axes [psi_n, seed, tau], what the theory says, and exponents in psi_n."""
     where = runtime.device()
     work.device = runtime.device_name(where)
@@ -189,7 +189,7 @@ def solve(w: Tensor, x0: Tensor, t: float, whole: tuple[Tensor, Tensor]) -> Flow
     return Flow(-math.expm1(-2 * t), d, p / d, eigenvalues, energy, overlap, pairs)
 
 
-def features_and_points(spec: FeatureSpec, seed: int, where: torch.device) -> tuple[Tensor, Tensor]:
+def features_and_points(spec: RandomFeatureSpec, seed: int, where: torch.device) -> tuple[Tensor, Tensor]:
     """W [p, d] and the largest set of points [n, d]; a smaller set is its beginning."""
     n, shape = spec.psi_n[-1] * spec.dimension, (spec.dimension,)
     w = runtime.normals(seed, "random features, weights", range(spec.features), shape, torch.float64)
@@ -197,7 +197,7 @@ def features_and_points(spec: FeatureSpec, seed: int, where: torch.device) -> tu
     return w.to(where), x0.to(where)
 
 
-def _run(spec: FeatureSpec, seed: int, where: torch.device, work: Work, place: int) -> Arrays:
+def _run(spec: RandomFeatureSpec, seed: int, where: torch.device, work: Work, place: int) -> Arrays:
     """All sizes of one seed, stacked; each is kept when done."""
     w, x0 = features_and_points(spec, seed, where)
     count, whole, found = len(spec.psi_n), None, []
@@ -212,7 +212,7 @@ def _run(spec: FeatureSpec, seed: int, where: torch.device, work: Work, place: i
     return {name: np.stack([one[name] for one in found]) for name in found[0]}
 
 
-def _curves(spec: FeatureSpec, flow: Flow) -> Arrays:
+def _curves(spec: RandomFeatureSpec, flow: Flow) -> Arrays:
     """Curves [t] of one run, and the gap on the plateau between its two phases."""
     tau = torch.from_numpy(spec.tau).to(flow.eigenvalues.device)
     train, error = flow.losses(flow.gains(tau))
@@ -242,7 +242,7 @@ def constants(t: float) -> tuple[float, float, float]:
     return mu, float(weights @ np.tanh(z) ** 2) - kept - delta * mu**2, kept - alpha**2 * mu**2
 
 
-def theory(spec: FeatureSpec) -> Arrays:
+def theory(spec: RandomFeatureSpec) -> Arrays:
     """The predicted edges [psi_n] of the memorizing bulk, and the two times."""
     mu, s2, v2 = constants(spec.t)
     delta, ratio = -math.expm1(-2 * spec.t), np.sqrt(spec.psi_p / np.array(spec.psi_n))
@@ -307,7 +307,7 @@ def _exponents(psi_n: np.ndarray, values: np.ndarray) -> np.ndarray:
 # ----------------------------------------------------------------------------------------- gradient descent
 
 
-def _descent(spec: FeatureSpec, where: torch.device, work: Work) -> Arrays:
+def _descent(spec: RandomFeatureSpec, where: torch.device, work: Work) -> Arrays:
     """Gradient descent at the smallest psi_n of the first seed: what the closed form must give."""
     saved = work.load("descent")
     if saved is not None:
@@ -368,16 +368,15 @@ def descend(
 EXPERIMENT = Experiment(
     name="random_features",
     version=1,
-    spec=FeatureSpec,
+    spec=RandomFeatureSpec,
     profiles={
-        "smoke": FeatureSpec(
+        "smoke": RandomFeatureSpec(
             dimension=10, psi_p=16, psi_n=(2, 8), times=41, descent_steps=40, descent_rate=2.0, seeds=(0, 1)
         ),
-        "laptop": FeatureSpec(),
+        "laptop": RandomFeatureSpec(),
     },
     compute=compute,
     seconds={"smoke": 2, "laptop": 90},
-    figures=("spectrum", "flow_curves", "flow_onset"),
     tolerance=Tolerance(3e-11, 1e-11, "float64: 2e-12 in exponents"),
     tolerances={
         "eigenvalues": Tolerance(1e-6, 1e-9, "kept as float32"),

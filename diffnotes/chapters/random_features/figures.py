@@ -6,26 +6,35 @@ from typing import Any
 
 import numpy as np
 
+from diffnotes.chapters.random_features import readings
+from diffnotes.chapters.random_features.readings import MAIN, THEIR_ERROR
 from diffnotes.show.style import (
-    BLUE,
     GREY,
+    HELD_OUT,
     INK,
-    ORANGE,
-    RAMP,
+    OCHRE,
+    PINK,
+    TEAL,
+    TRAIN,
     BookFigure,
     Finding,
     book_figure,
     log_ticks,
+    ramp,
 )
 from diffnotes.store import Record
 
 BINS = 60
-MAIN = 1  # which of the thresholds the text speaks of
-PAPER_EXPONENT = -0.59  # of the least score error (arXiv 2505.17638, figure 5)
 
 
-def _colours(record: Record) -> list[Any]:
-    return [RAMP(place / (len(record["psi_n"]) - 1)) for place in range(len(record["psi_n"]))]
+def _name(record: Record, place: int) -> str:
+    return f"ψₙ = {int(readings.sizes(record)[place])}"
+
+
+def _legend(figure: BookFigure, columns: int, *axes: Any) -> None:
+    """One legend above the panels, where it hides no line."""
+    lines = [line for axis in axes for line in axis.get_legend_handles_labels()[0]]
+    figure.legend(handles=lines, loc="outside upper center", ncols=columns, columnspacing=1.6, fontsize=8)
 
 
 # ------------------------------------------------------------------------------------------------- spectrum
@@ -35,11 +44,17 @@ def _colours(record: Record) -> list[Any]:
 def spectrum(record: Record) -> BookFigure:
     """The eigenvalues of U for each number of points, and where theory puts the memorizing ones."""
     figure = BookFigure(
-        record,
-        alt="Histograms of eigenvalues: one bulk far right, one that moves left as points are added.",
-        size=(6.7, 4.8),
-    )
-    count = len(record["psi_n"])
+        record, finding=_bulks(record),
+        shows=(
+            "Eigenvalues λ of U, the covariance of the features over the training points and the noise, for "
+            "several numbers ψₙ of points per dimension. The bulk on the right belongs to the linear part of "
+            "the features, which all points share: it generalizes. The curve is what theory says of the n "
+            "eigenvalues that memorize; the dotted line is s², where theory puts all others: the part of a "
+            "feature that comes from the noise alone."
+        ),
+        size=(6.8, 4.8),
+    )  # fmt: skip
+    count = len(readings.sizes(record))
     axes = figure.subplots((count + 1) // 2, 2, sharex=True, sharey=True, squeeze=False)
     for place, axis in enumerate(axes.flat[:count]):
         _histogram(axis, record, place)
@@ -54,37 +69,26 @@ def spectrum(record: Record) -> BookFigure:
     return figure
 
 
-def _legend(figure: BookFigure, columns: int, *axes: Any) -> None:
-    """One legend above the panels, where it hides no line."""
-    lines = [line for axis in axes for line in axis.get_legend_handles_labels()[0]]
-    figure.legend(handles=lines, loc="outside upper center", ncols=columns, columnspacing=1.6)
+def _bulks(record: Record) -> str:
+    """How the edges of the memorizing bulk move."""
+    (low, top), (far_low, far_top) = (readings.edges(record, place) for place in (0, -1))
+    return (
+        f"From {_name(record, 0)} to {_name(record, -1).removeprefix('ψₙ = ')}, theory moves the memorizing "
+        f"bulk from λ = {low:.3f}–{top:.3f} to {far_low:.3f}–{far_top:.3f}: it is learned later."
+    )
 
 
 def _histogram(axis: Any, record: Record, place: int) -> None:
     """Equal bins in ln λ; the curve is the law of Marchenko and Pastur for n of the p eigenvalues."""
-    values = record["eigenvalues"][place]
-    low, high = (float(end) for end in (record["eigenvalues"].min() / 1.2, record["eigenvalues"].max() * 1.2))
-    edges = np.geomspace(low, high, BINS + 1)
-    axis.hist(values, edges, color=BLUE, alpha=0.75, label="of U")
-    grid, density = memorizing_density(record, place)
-    axis.plot(grid, density * np.log(high / low) / BINS, color=ORANGE, label="theory: n that memorize")
-    axis.axvline(float(record["s2"]), color=INK, ls=":", lw=1.1, label="theory: s², all others")
-    axis.set(xscale="log", yscale="log", title=f"ψₙ = {int(record['psi_n'][place])}")
+    low, high = readings.range_of_eigenvalues(record)
+    edges = np.geomspace(low / 1.2, high * 1.2, BINS + 1)
+    axis.hist(readings.eigenvalues(record, place), edges, color=TEAL, alpha=0.7, label="of U")
+    grid, density = readings.memorizing_density(record, place)
+    per_bin = density * np.log(edges[1] / edges[0])
+    axis.plot(grid, per_bin, color=PINK, label="theory: n that memorize")
+    axis.axvline(readings.noise_part(record), color=INK, ls=":", lw=1.1, label="theory: s², all others")
+    axis.set(xscale="log", yscale="log", title=_name(record, place))
     axis.grid(True)
-
-
-def memorizing_density(record: Record, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """(λ, number of eigenvalues per unit of ln λ) of the law that theory gives the memorizing bulk.
-
-    With y = λ - s² between y_- and y_+ = v² (1 -+ sqrt(ψ_p/ψ_n))², n eigenvalues have the density
-    sqrt((y_+ - y)(y - y_-))/(2π v² y) n/ψ per unit of λ, for ψ = 1 when p > n (Marchenko and Pastur 1967).
-    """
-    low, high = (float(record[name][place] - record["s2"]) for name in ("lower_edge", "upper_edge"))
-    n = int(record["psi_n"][place]) * record.spec["dimension"]
-    y = np.linspace(low, high, 402)[1:-1]
-    density = n * np.sqrt((high - y) * (y - low)) / (2 * np.pi * float(record["v2"]) * y)
-    grid = y + float(record["s2"])
-    return grid, density * grid
 
 
 # --------------------------------------------------------------------------------------------------- curves
@@ -94,26 +98,24 @@ def memorizing_density(record: Record, place: int) -> tuple[np.ndarray, np.ndarr
 def flow_curves(record: Record) -> BookFigure:
     """Losses and score error against training time; the score is best between the two phases."""
     figure = BookFigure(
-        record,
-        alt="Train and test loss, and the error of the score, against training time for four sizes.",
-        size=(6.7, 3.7),
-    )
+        record, finding=_best(record),
+        shows=(
+            "Left, the denoising loss of training points (solid) and of new ones (dashed); the dotted line "
+            "is what the true score would have, 1 − Δ, where Δ is the variance of the noise. Right, the "
+            "error of the score on new points, with a dot at its least. Lines are the closed form, means "
+            "over the seeds; open circles are gradient descent at the smallest ψₙ, which knows nothing of "
+            "it. Training time τ is in the paper’s clock."
+        ),
+        size=(6.8, 3.7),
+    )  # fmt: skip
     left, right = figure.subplots(1, 2)
-    tau = record["tau"]
-    for place, colour in enumerate(_colours(record)):
-        test, train, error = (
-            record[name][place].mean(0) for name in ("test_loss", "train_loss", "score_error")
-        )
-        left.plot(tau, test, color=colour)
-        left.plot(tau, train, color=colour, ls="--")
-        right.plot(tau, error, color=colour, label=f"ψₙ = {int(record['psi_n'][place])}")
-        right.plot(tau[error.argmin()], error.min(), "o", color=colour, ms=5)
+    for place in range(len(readings.sizes(record))):
+        _curves(left, right, record, place)
     _descent(left, record, "descent_train")
     _descent(right, record, "descent_error")
-    left.plot([], [], color=INK, label="test")
-    left.plot([], [], color=INK, ls="--", label="train")
-    best = 1 - float(record["delta"])
-    left.axhline(best, color=INK, ls=":", lw=1.1, label="true score")
+    left.plot([], [], **HELD_OUT.curve(color=INK, label="new points"))
+    left.plot([], [], **TRAIN.curve(color=INK, label="training points"))
+    left.axhline(readings.true_loss(record), color=INK, ls=":", lw=1.1, label="true score")
     left.set(xscale="log", xlabel="training time τ", ylabel="denoising loss", ylim=(0, None))
     right.set(xscale="log", yscale="log", xlabel="training time τ", ylabel="score error")
     right.plot([], [], "o", color=INK, mfc="none", ms=3.5, label="gradient descent")
@@ -123,8 +125,28 @@ def flow_curves(record: Record) -> BookFigure:
     return figure
 
 
+def _best(record: Record) -> str:
+    """When the score is best, and how much worse it ends."""
+    first, *_, last = (readings.best_error(record, place) for place in range(len(readings.sizes(record))))
+    return (
+        f"The score is best at τ = {first[0]:.0f} for {_name(record, 0)} and {last[0]:.0f} for "
+        f"{_name(record, -1)}; at the end its error is {first[1]:.0f} and {last[1]:.0f} times as large."
+    )
+
+
+def _curves(left: Any, right: Any, record: Record, place: int) -> None:
+    color, tau = ramp(place, len(readings.sizes(record))), readings.times(record)
+    test, train, error = (
+        readings.curves(record, place, name) for name in ("test_loss", "train_loss", "score_error")
+    )
+    left.plot(tau, test, **HELD_OUT.curve(color=color, label=""))
+    left.plot(tau, train, **TRAIN.curve(color=color, label=""))
+    right.plot(tau, error, color=color, label=_name(record, place))
+    right.plot(tau[error.argmin()], error.min(), "o", color=color, ms=5)
+
+
 def _descent(axis: Any, record: Record, name: str) -> None:
-    axis.plot(record["descent_tau"], record[name], "o", color=INK, mfc="none", ms=3.5, mew=0.9, lw=0)
+    axis.plot(*readings.descent(record, name), "o", color=INK, mfc="none", ms=3.5, mew=0.9, lw=0)
 
 
 # --------------------------------------------------------------------------------------------------- onsets
@@ -134,62 +156,80 @@ def _descent(axis: Any, record: Record, name: str) -> None:
 def flow_onset(record: Record) -> BookFigure:
     """When the gap opens, and the least score error, against the number of points."""
     figure = BookFigure(
-        record,
-        alt="Onset of memorization and the least score error against points per dimension, straight lines.",
-        size=(6.7, 3.9),
-    )
+        record, finding=_opens(record),
+        shows=(
+            "Left, the training time at which the gap between the losses on new and on training points has "
+            "risen above its plateau, the gap that is left when the upper bulk is learned and nothing of "
+            "the lower; and the time at which half of the final rise is reached. Dashed: ψ_p/(Δ λ_min), the "
+            "time that the smallest eigenvalue λ_min of the memorizing bulk sets. Right, the least score "
+            "error, and the power that the paper has. Dots are seeds."
+        ),
+        size=(6.8, 3.9),
+    )  # fmt: skip
     left, right = figure.subplots(1, 2)
-    psi_n = record["psi_n"]
-    for k, level in enumerate(record["threshold"]):
-        _line(left, psi_n, record["onset"][..., k], RAMP(k / 2), f"gap {level:g} above its plateau")
-    _line(left, psi_n, record["half"], GREY, "half of the final rise")
-    left.plot(
-        psi_n, record["tau_memorize"], color=INK, ls="--", label=r"theory: $\psi_p/(\Delta\,\lambda_{\min})$"
-    )
-    _line(right, psi_n, record["least_error"], BLUE, "least score error")
-    guide = record["least_error"].mean(1)[0] * (psi_n / psi_n[0]) ** PAPER_EXPONENT
-    right.plot(
-        psi_n, guide, color=INK, ls="--", label=f"exponent {PAPER_EXPONENT:g} (paper)".replace("-", "−")
-    )
+    psi_n, levels = readings.sizes(record), readings.thresholds(record)
+    for k, level in enumerate(levels):
+        text = f"gap {level:g} above its plateau"
+        _line(left, psi_n, readings.onset(record, k), ramp(k, len(levels)), "o^s"[k], text)
+    _line(left, psi_n, readings.half(record), GREY, "D", "half of the final rise")
+    theory = readings.theory_times(record)
+    left.plot(psi_n, theory, color=INK, ls="--", label=r"theory: $\psi_p/(\Delta\,\lambda_{\min})$")
+    _errors(right, record)
     left.set(yscale="log", ylabel="training time τ")
-    right.set(yscale="log", ylabel="score error")
     for axis in (left, right):
         axis.set(xscale="log", xlabel="points per dimension ψₙ")
         log_ticks(axis.xaxis, *psi_n)
         axis.grid(True)
-    log_ticks(right.yaxis, 0.02, 0.03, 0.05, 0.07, 0.1)
     _legend(figure, 3, left, right)
     return figure
 
 
-def _line(axis: Any, psi_n: np.ndarray, values: np.ndarray, colour: Any, text: str) -> None:
+def _errors(axis: Any, record: Record) -> None:
+    """The least score error, and a line with the paper's power through its first point."""
+    psi_n, least = readings.sizes(record), readings.least_error(record)
+    _line(axis, psi_n, least, OCHRE, "P", "least score error")
+    guide = least.mean(1)[0] * (psi_n / psi_n[0]) ** THEIR_ERROR
+    axis.plot(psi_n, guide, color=INK, ls=":", label=_minus(f"power {THEIR_ERROR:g} (paper)"))
+    axis.set(yscale="log", ylabel="score error")
+    log_ticks(axis.yaxis, 0.02, 0.03, 0.05, 0.07, 0.1)
+
+
+def _line(axis: Any, psi_n: np.ndarray, values: np.ndarray, color: str, marker: str, text: str) -> None:
     """The geometric mean over seeds, and every seed as a dot."""
-    axis.plot(psi_n, np.exp(np.log(values).mean(1)), color=colour, label=text)
-    axis.plot(psi_n, values, "o", color=colour, ms=3)
+    axis.plot(psi_n, readings.typical(values), color=color, marker=marker, mfc="none", label=text)
+    axis.plot(psi_n, values, ls="", marker=marker, color=color, ms=3)
+
+
+def _opens(record: Record) -> str:
+    """The powers of the onset beside that of theory, and how far apart the times are."""
+    levels, powers = readings.thresholds(record), readings.powers(record)
+    parts = [f"{_power(found)} for a rise of {level:g}" for level, found in zip(levels, powers, strict=True)]
+    return (
+        f"The gap opens with a power of N of {'; '.join(parts)}; the time of theory has "
+        f"{readings.theory_power(record):.3f} at these sizes, and at {_name(record, 0)} it is "
+        f"{readings.sooner(record):.0f} times later than the first opening."
+    )
 
 
 def flow_found(record: Record) -> Finding:
-    """The exponents with their intervals, and what theory says."""
-    level, psi_n = record["threshold"], record["psi_n"]
-    start, *_, end = np.exp(np.log(record["onset"][..., MAIN]).mean(1))
-    power = _power(record["onset_exponent"][MAIN])
+    """When the gap opens, and what hangs on the reading."""
+    level, psi_n = readings.thresholds(record), readings.sizes(record)
+    start, *_, end = readings.typical(readings.onset(record, MAIN))
     return Finding(record, text=(
-        f"From ψₙ = {psi_n[0]} to {psi_n[-1]}, the gap between test and train loss rises {level[MAIN]:g} "
-        f"above its plateau at τ = {start:.0f} to {end:.0f}, a power of {power} "
-        f"of the number of points, and {_power(record['onset_exponent'][0])} for a rise of {level[0]:g}. The "
-        f"time set by the lower edge of the spectrum has the power {float(record['tau_exponent']):.2f}. The "
-        f"law is one of the beginning: half of the final rise has the power "
-        f"{_power(record['half_exponent'])}. Without taking off the plateau, a gap of {level[0]:g} has the "
-        f"power {_power(record['raw_onset_exponent'][0])}. The least score error falls with the power "
-        f"{_power(record['least_error_exponent'])} (paper: {_minus(PAPER_EXPONENT)})."
+        f"From ψₙ = {psi_n[0]} to {psi_n[-1]}, the gap rises {level[MAIN]:g} above its plateau at τ = "
+        f"{start:.0f} to {end:.0f}. Half of the final rise has the power "
+        f"{_power(readings.power(record, 'half'))}: the law is one of the beginning. Without taking off the "
+        f"plateau, a gap of {level[0]:g} has the power {_power(readings.raw_power(record, 0))}. The least "
+        f"score error falls with the power {_power(readings.power(record, 'least_error'))} (paper: "
+        f"{_minus(f'{THEIR_ERROR:g}')})."
     ))  # fmt: skip
 
 
-def _power(found: np.ndarray) -> str:
+def _power(found: tuple[float, float, float]) -> str:
     """'1.17 (1.05 to 1.29)'; the interval is left out where there is only one seed."""
-    value, low, high = (_minus(float(x)) for x in found)
+    value, low, high = (_minus(f"{x:.2f}") for x in found)
     return value if np.isnan(found[1]) else f"{value} ({low} to {high})"
 
 
-def _minus(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

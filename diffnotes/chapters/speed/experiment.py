@@ -34,7 +34,7 @@ from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.chapters.speed.stopwatch import (
     PEER,
-    Problem,
+    Workload,
     half_squares,
     load_peer,
     plain_mean,
@@ -87,13 +87,13 @@ def compute(spec: SpeedSpec, work: Work) -> Arrays:
     return arrays | {k: np.array(v) for k, v in sizes.items()} | {"versions": np.array(versions)}
 
 
-def _problem(spec: SpeedSpec, work: Work) -> Problem:
+def _problem(spec: SpeedSpec, work: Work) -> Workload:
     where = runtime.device()
     work.device = runtime.device_name(where)
     pixels = _pixels(spec).flatten(1).to(where)
     x = pixels.float().div_(127.5).sub_(1.0)
     compared = spec.peers and spec.question not in ("sampling", "growth")  # which the peer has no part in
-    return Problem(pixels, x, half_squares(x), load_peer(x) if compared else None, spec.seed)
+    return Workload(pixels, x, half_squares(x), load_peer(x) if compared else None, spec.seed)
 
 
 def _pixels(spec: SpeedSpec) -> Tensor:
@@ -105,7 +105,7 @@ def _pixels(spec: SpeedSpec) -> Tensor:
     return pixels
 
 
-def _warm_up(p: Problem) -> None:
+def _warm_up(p: Workload) -> None:
     """Let every library set itself up on a few rows."""
     x, noise = p.draws(16, 0)
     for call in _means(p, x + noise, 1.0).values():
@@ -130,7 +130,7 @@ def _rounds(work: Work, name: str, count: int, measure: Callable[[int], dict[str
 # ----------------------------------------------------------------------------------------------------- curve
 
 
-def _curve(p: Problem, spec: SpeedSpec, work: Work) -> Arrays:
+def _curve(p: Workload, spec: SpeedSpec, work: Work) -> Arrays:
     """Seconds [r, k] to a standard error of WANTED at every level, for `methods` [k]."""
     found = _rounds(work, "curve", spec.repeats, lambda turn: _curve_round(p, spec, turn))
     limit = (WANTED * found["variance"][0]) ** 2
@@ -157,7 +157,7 @@ def _timed_levels(spec: SpeedSpec) -> list[int]:
     return [int((k + 0.5) * spec.levels / count) for k in range(count)]
 
 
-def _curve_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
+def _curve_round(p: Workload, spec: SpeedSpec, turn: int) -> dict[str, Any]:
     """One pass of `queries` draws, the products of as many rows, and few draws of the slow methods.
 
     `spread` is the variance of one draw, `seconds` its time, both [timed, method].
@@ -178,7 +178,7 @@ def _curve_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _curve_run(p: Problem, spec: SpeedSpec, draws: int, turn: int) -> dict[str, Any]:
+def _curve_run(p: Workload, spec: SpeedSpec, draws: int, turn: int) -> dict[str, Any]:
     """The whole curve with as many draws as it needs, other ones in each repeat."""
     part = range(turn * draws, (turn + 1) * draws)
     levels = noise_levels(spec.levels)
@@ -186,12 +186,12 @@ def _curve_run(p: Problem, spec: SpeedSpec, draws: int, turn: int) -> dict[str, 
     return {"seconds": seconds, "stderr": sums.curve().stderr.numpy()}
 
 
-def _plain(p: Problem) -> Callable[[Tensor, float], Tensor]:
+def _plain(p: Workload) -> Callable[[Tensor, float], Tensor]:
     return lambda x, sigma: plain_mean(x, sigma, p.x, p.half)
 
 
 def _slow_draws(
-    p: Problem, sigmas: Tensor, count: int, turn: int, mean: Callable[[Tensor, float], Tensor]
+    p: Workload, sigmas: Tensor, count: int, turn: int, mean: Callable[[Tensor, float], Tensor]
 ) -> dict[str, np.ndarray]:
     """|x0 - E[x0|x]|^2 at each level: seconds of a draw, mean and variance over `count` draws."""
     x0, noise = p.draws(count, turn)
@@ -203,7 +203,7 @@ def _slow_draws(
     return dict(zip(("seconds", "mean", "spread"), np.array(rows).T, strict=True))
 
 
-def _full_draws(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, np.ndarray]:
+def _full_draws(p: Workload, spec: SpeedSpec, turn: int) -> dict[str, np.ndarray]:
     """The same for our own estimator, whose draws are sources under NOISES noises with a control variate."""
     sigmas, count = noise_levels(spec.levels)[_timed_levels(spec)], spec.queries // 2 // NOISES
     draws = range(turn * count, (turn + 1) * count)
@@ -217,7 +217,7 @@ def _full_draws(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, np.ndarray]
 # ------------------------------------------------------------------------------------------------------ mean
 
 
-def _means(p: Problem, x: Tensor, sigma: float) -> dict[str, Callable[[], Tensor]]:
+def _means(p: Workload, x: Tensor, sigma: float) -> dict[str, Callable[[], Tensor]]:
     """The bare products first, then the ways to a posterior mean, ours in float32 first."""
     ways: dict[str, Callable[[], Tensor]] = {
         "products": lambda: products(x, p.x),
@@ -228,7 +228,7 @@ def _means(p: Problem, x: Tensor, sigma: float) -> dict[str, Callable[[], Tensor
     return ways if peer is None else {**ways, PEER: lambda: peer(x, sigma)}
 
 
-def _mean(p: Problem, spec: SpeedSpec, work: Work) -> Arrays:
+def _mean(p: Workload, spec: SpeedSpec, work: Work) -> Arrays:
     """seconds, peak [bytes] and largest difference from ours [r, sigma, method]; ratio to the products."""
     count = spec.repeats * len(spec.sigmas)
     found = _rounds(work, "mean", count, lambda turn: _mean_round(p, spec, turn))
@@ -238,7 +238,7 @@ def _mean(p: Problem, spec: SpeedSpec, work: Work) -> Arrays:
     return found | {"ratio": ratio, "methods": methods, "sigma": np.array(spec.sigmas)}
 
 
-def _mean_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
+def _mean_round(p: Workload, spec: SpeedSpec, turn: int) -> dict[str, Any]:
     sigma = spec.sigmas[turn % len(spec.sigmas)]
     x0, noise = p.draws(spec.queries, turn)
     ways = _means(p, x0 + sigma * noise, sigma)
@@ -250,7 +250,7 @@ def _mean_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
 # -------------------------------------------------------------------------------------------------- sampling
 
 
-def _sampling(p: Problem, spec: SpeedSpec, work: Work) -> Arrays:
+def _sampling(p: Workload, spec: SpeedSpec, work: Work) -> Arrays:
     """seconds [r, step, 2] of the full scan and of pruning, deviation [r, step + 1] of x, and ratios [r]."""
     found = _rounds(work, "sampling", spec.repeats, lambda turn: _sampling_round(p, spec, turn))
     full, pruned = found["seconds"][:, :, 0], found["seconds"][:, :, 1]
@@ -262,7 +262,7 @@ def _sampling(p: Problem, spec: SpeedSpec, work: Work) -> Arrays:
     }  # fmt: skip
 
 
-def _sampling_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
+def _sampling_round(p: Workload, spec: SpeedSpec, turn: int) -> dict[str, Any]:
     """Both trajectories from the same noise, step by step in turn."""
     where, times = p.x.device, edm_sigmas(spec.steps)
     rows = range(turn * spec.images, (turn + 1) * spec.images)
@@ -283,7 +283,7 @@ def _sampling_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
 PARTS = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)  # of N and of d; four times as much of the levels
 
 
-def _growth(p: Problem, spec: SpeedSpec, work: Work) -> Arrays:
+def _growth(p: Workload, spec: SpeedSpec, work: Work) -> Arrays:
     """seconds [r, axis, size, method] of a curve with queries/4 draws, methods pairwise and plain."""
     found = _rounds(work, "growth", 3 * spec.repeats, lambda turn: _growth_round(p, spec, turn))
     sizes, seconds = found["size"][:3], found["seconds"].reshape(spec.repeats, 3, len(PARTS), 2)
@@ -294,7 +294,7 @@ def _growth(p: Problem, spec: SpeedSpec, work: Work) -> Arrays:
     return names | {"size": sizes, "seconds": seconds, "slope": np.array(slope)}
 
 
-def _growth_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
+def _growth_round(p: Workload, spec: SpeedSpec, turn: int) -> dict[str, Any]:
     """One axis of one repeat, the other two held at their full size."""
     axis, whole = turn % 3, [*p.x.shape, spec.levels]
     sizes = [max(2, round(whole[axis] * part * (4 if axis == 2 else 1))) for part in PARTS]
@@ -302,10 +302,10 @@ def _growth_round(p: Problem, spec: SpeedSpec, turn: int) -> dict[str, Any]:
     return {"size": sizes, "seconds": rows}
 
 
-def _growth_point(p: Problem, spec: SpeedSpec, sizes: list[int], turn: int) -> list[float]:
+def _growth_point(p: Workload, spec: SpeedSpec, sizes: list[int], turn: int) -> list[float]:
     n, d, count = sizes
     pixels, x = p.pixels[:n, :d].contiguous(), p.x[:n, :d].contiguous()
-    part = Problem(pixels, x, half_squares(x), None, p.seed)
+    part = Workload(pixels, x, half_squares(x), None, p.seed)
     draws, levels = spec.queries // 4, noise_levels(count)
     span = range(turn * draws, (turn + 1) * draws)
     ours, _ = timed(lambda: accumulate(pixels, levels, span, seed=p.seed), x.device)
@@ -341,7 +341,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 3, "smoke_pixels": 6, "laptop": 150},
     data=_fingerprints,
     shown=tuple({"question": question} for question in ("curve", "mean", "sampling", "growth")),
-    figures=("curve_speed", "mean_speed", "sampling_speed", "growth_speed", "speed_targets"),
     tolerance=Tolerance(1e-4, 1e-12, "float32 products: about 1e-5 for a draw"),
     tolerances={
         "mean_difference": Tolerance(0.0, 2e-5, "of two ways, by nothing but rounding"),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
+from diffnotes.chapters.speed import readings
+from diffnotes.chapters.speed.readings import Growth, Timed, spread, targets
 from diffnotes.show.style import (
-    BLUE,
-    GREEN,
-    INK,
-    ORANGE,
-    PURPLE,
+    GREY,
+    OCHRE,
+    PINK,
+    TEAL,
     BookFigure,
     BookTable,
     Finding,
@@ -21,95 +23,30 @@ from diffnotes.show.style import (
 )
 from diffnotes.store import Record
 
-NAMES = {
-    "pairwise": "all levels from one pass",
-    "full": "one mean per level, ours",
-    "plain": "plain torch",
-    "smalldiffusion": "smalldiffusion",
-    "products": "the two products alone",
-    "float32": "ours, float32 data",
-    "uint8": "ours, uint8 data",
-}
+# Ours in teal, the second way of ours hatched; what it is compared with in other colours.
 COLOURS = {
-    "pairwise": BLUE, "float32": BLUE, "uint8": GREEN, "full": GREEN, "plain": ORANGE,
-    "smalldiffusion": PURPLE, "products": INK,
+    "pairwise": TEAL, "float32": TEAL, "uint8": TEAL, "full": TEAL, "plain": OCHRE, "products": GREY,
+    "smalldiffusion": PINK, "diffnotes": TEAL, "diffusers": PINK, "denoising-diffusion-pytorch": OCHRE,
+    readings.DEEPER: OCHRE,
 }  # fmt: skip
-GIB = 2.0**30
+HATCHED = ("uint8", "full", readings.DEEPER)
+MARKERS = {"pairwise": "o", "plain": "s"}
 
 
-@dataclass(frozen=True)
-class Target:
-    """What was aimed at, and what one run found: the median of `found`, one value for each repeat."""
-
-    text: str
-    limit: float
-    found: np.ndarray
-    least: bool = True  # the limit is the least that is wanted; else it must not be reached
-
-    @property
-    def holds(self) -> bool:
-        middle = float(np.median(self.found))
-        return middle >= self.limit if self.least else middle < self.limit
-
-    def row(self) -> tuple[str, str, str, str]:
-        wanted = f"{'at least' if self.least else 'below'} {self.limit:g}"
-        return self.text, wanted, spread(self.found), "holds" if self.holds else "fails"
-
-
-def spread(values: np.ndarray) -> str:
-    """'12.3 (11.8 to 13.1)': the median, the least and the largest; 'not measured' where a value is NaN."""
-    if not np.isfinite(values).all():
-        return "not measured"
-    middle, low, high = np.median(values), np.min(values), np.max(values)
-    return f"{middle:.3g} ({low:.3g} to {high:.3g})" if values.size > 1 else f"{middle:.3g}"
-
-
-def targets(record: Record) -> list[Target]:
-    """The targets of the questions that a record answers; a growth has none."""
-    judges = {"curve_ratio": _curve_targets, "mean_ratio": _mean_targets, "sampling_ratio": _sampling_targets}
-    return [target for name, judge in judges.items() if name in record for target in judge(record)]
-
-
-def _curve_targets(record: Record) -> list[Target]:
-    plain = record["curve_ratio"][:, list(record["curve_methods"]).index("plain")]
-    return [
-        Target("curve: times faster than plain torch at equal standard error", 40, plain),
-        Target("curve: one pass over its three products", 2.5, record["curve_over_products"] / 1.5, False),
-        Target("curve: one pass over two products", 2.5, record["curve_over_products"], False),
-    ]
-
-
-def _mean_targets(record: Record) -> list[Target]:
-    """The worst sigma of each repeat."""
-    at = {name: index for index, name in enumerate(record["mean_methods"])}
-    ratio, peak = record["mean_ratio"], record["mean_peak"] / GIB
-    ours = at["float32"]
-    found = [
-        Target("mean: float32 over the two products", 1.15, ratio[:, :, ours].max(1), False),
-        Target("mean: uint8 over the two products", 1.3, ratio[:, :, at["uint8"]].max(1), False),
-        Target(
-            "mean: peak memory above the data, GiB", 1.0, peak[:, :, [ours, at["uint8"]]].max((1, 2)), False
-        ),
-    ]
-    if "smalldiffusion" not in at:
-        return found
-    faster = (ratio[:, :, at["smalldiffusion"]] / ratio[:, :, ours]).min(1)
-    return [*found, Target("mean: times faster than smalldiffusion", 1.25, faster)]
-
-
-def _sampling_targets(record: Record) -> list[Target]:
-    return [
-        Target("sampling: times faster per step below sigma = 1", 20, record["sampling_low_ratio"]),
-        Target("sampling: times faster in all", 1.8, record["sampling_whole_ratio"]),
-        Target("sampling: largest change of a value", 1e-5, record["sampling_deviation"][:, -1], False),
-    ]
+def held(*records: Record) -> str:
+    """'7 of 10 targets hold'."""
+    found = [target.holds for record in records for target in targets(record)]
+    return f"{sum(found)} of {len(found)} targets hold."
 
 
 @book_figure
 def speed_targets(*records: Record) -> BookTable:
     """Every target of the benchmarks: median, least and largest over the repeats, and whether it holds."""
     rows = [target.row() for record in records for target in targets(record)]
-    return BookTable(*records, header=("target", "wanted", "found", ""), rows=rows, note="Speed targets")
+    return BookTable(
+        *records, header=("target", "wanted", "found", ""), rows=rows, finding=held(*records),
+        shows="Median over the repeats, with the least and the largest. Ratios are those within a repeat.",
+    )  # fmt: skip
 
 
 def timings(record: Record) -> BookTable:
@@ -123,168 +60,173 @@ Rows = list[tuple[str, str, str, str]]
 
 
 def _curve_rows(record: Record) -> Rows:
-    what = "curve to 1 %"
-    pairs = zip(record["curve_methods"], record["curve_seconds"].T, record["curve_ratio"].T, strict=True)
-    rows = [(what, NAMES[method], spread(seconds), spread(ratio)) for method, seconds, ratio in pairs]
-    products = ("two products", "", spread(record["curve_products"]), "1")
+    ratios = map(spread, record["curve_ratio"].T)
+    pairs = zip(readings.curve(record), ratios, strict=True)
+    one_pass = spread(record["curve_pass"]), spread(record["curve_over_products"])
     return [
-        *rows,
-        products,
-        ("one pass", "", spread(record["curve_pass"]), spread(record["curve_over_products"])),
+        *(("curve to 1 %", one.word, spread(one.values), ratio) for one, ratio in pairs),
+        ("two products", "", spread(record["curve_products"]), "1"),
+        ("one pass", "", *one_pass),
     ]
 
 
 def _mean_rows(record: Record) -> Rows:
+    words = [readings.WORDS[name] for name in record["mean_methods"].tolist()]
+    seconds, ratio = record["mean_seconds"], record["mean_ratio"]
     return [
-        (
-            f"mean, sigma = {sigma:g}",
-            NAMES[method],
-            spread(record["mean_seconds"][:, i, j]),
-            spread(record["mean_ratio"][:, i, j]),
-        )
+        (f"mean, sigma = {sigma:g}", word, spread(seconds[:, i, j]), spread(ratio[:, i, j]))
         for i, sigma in enumerate(record["mean_sigma"])
-        for j, method in enumerate(record["mean_methods"])
+        for j, word in enumerate(words)
     ]
 
 
 def _sampling_rows(record: Record) -> Rows:
-    full, pruned = record["sampling_seconds"].sum(1).T
-    pruned = pruned + record["sampling_setup"]
-    ratio = spread(record["sampling_whole_ratio"])
-    return [("sampling", "every point", spread(full), "1"), ("sampling", "pruned", spread(pruned), ratio)]
+    found = readings.sampling(record)
+    pruned = found.pruned.sum(1) + found.setup
+    return [
+        ("sampling", "every point", spread(found.full.sum(1)), "1"),
+        ("sampling", "pruned", spread(pruned), spread(found.whole)),
+    ]
 
 
 def _growth_rows(record: Record) -> Rows:
-    seconds, slope = record["growth_seconds"], record["growth_slope"]
     return [
-        (f"growth with {axis}", NAMES[method], spread(seconds[:, i, -1, j]), f"power {slope[i, j]:.2f}")
-        for i, axis in enumerate(record["growth_axes"])
-        for j, method in enumerate(record["growth_methods"])
+        (f"growth with {one.axis}", one.word, spread(one.seconds[:, -1]), f"power {one.power:.2f}")
+        for one in readings.growth(record)
     ]
 
 
 # --------------------------------------------------------------------------------------------------- figures
 
 
-def _bars(axes: Any, places: np.ndarray, values: np.ndarray, colours: list[str], label: str = "") -> None:
-    """Horizontal bars of the medians over the first axis, from the least to the largest as a whisker."""
-    middle, low, high = np.median(values, 0), values.min(0), values.max(0)
-    axes.barh(places, middle, color=colours, height=0.8 if not label else 0.19, label=label or None, lw=0)
-    axes.hlines(places, low, high, color=INK, lw=1.2)
+def named_bars(axes: Axes, methods: Sequence[Timed], texts: Sequence[str]) -> None:
+    """Bars of the medians with their words above them, and a whisker from the least to the largest value."""
+    for place, (one, text) in enumerate(zip(methods, texts, strict=True)):
+        style: Any = {
+            "hatch": "////" if one.name in HATCHED else None,
+            "alpha": 0.85,
+            "height": 0.38,
+            "lw": 0,
+        }
+        axes.barh(place, one.median, color=COLOURS[one.name], **style)
+        axes.plot([one.values.min(), one.values.max()], [place, place], color=GREY, lw=1.4)
+        axes.annotate(
+            f"{one.word}: {text}", (0, place - 0.27), xycoords=axes.get_yaxis_transform(), size=9, va="bottom"
+        )
+    axes.set_ylim(len(methods) - 0.7, -0.75)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
 
 
 @book_figure
 def curve_speed(record: Record) -> BookFigure:
     """Seconds to a curve with a standard error of 1 %, each with its ratio to ours."""
+    methods = readings.curve(record)
+    slow = ", ".join(f"{one.word} {one.times:.0f}" for one in methods[1:])
     figure = BookFigure(
-        record, alt="Seconds of each method to the same standard error, log scale.", size=(6.7, 2.4)
+        record,
+        finding=f"One pass for all levels takes {methods[0].median:.2g} s; in units of that, {slow}.",
+        shows="Seconds to a standard error of 1 % of the variance at every level, on a logarithmic axis: "
+        "medians "
+        "over the repeats, and in grey from the least to the largest. Times are ratios of these medians.",
+        size=(5.0, 2.6),
     )
     axes = figure.add_subplot()
-    methods, seconds, ratio = (record[f"curve_{key}"] for key in ("methods", "seconds", "ratio"))
-    places = np.arange(len(methods))
-    _bars(axes, places, seconds, [COLOURS[method] for method in methods])
-    for place, values, times in zip(places, seconds.T, ratio.T, strict=True):
-        text = f"{np.median(values):.3g} s" + (f", {np.median(times):.3g} ×" if place else "")
-        axes.annotate(text, (values.max(), place), (6, 0), textcoords="offset points", va="center")
-    axes.set_yticks(places, [NAMES[method] for method in methods])
-    axes.invert_yaxis()
-    _log_from_below(axes, seconds, room=8.0)
-    axes.set_xlabel("seconds to a standard error of 1 % of the variance at every level")
+    values = np.concatenate([one.values for one in methods])
+    axes.set(xscale="log", xlim=(values.min() / 3, values.max() * 2), xlabel="seconds")
+    texts = [f"{one.median:.3g} s" + (f", {one.times:.0f} ×" if k else "") for k, one in enumerate(methods)]
+    named_bars(axes, methods, texts)
     return figure
-
-
-def _log_from_below(axes: Any, values: np.ndarray, room: float) -> None:
-    """A logarithmic axis from below the least value, with room for labels behind the largest."""
-    axes.set_xscale("log")
-    axes.set_xlim(values.min() / 3, values.max() * room)
 
 
 @book_figure
 def mean_speed(record: Record) -> BookFigure:
     """Time of a posterior mean over that of its two products, at several noise levels; peak memory."""
+    found, peak = readings.mean(record), readings.memory(record)
+    ours = [rows[0].median for rows in found.values()]
+    most = ", ".join(f"{readings.WORDS[k]} {v:.2f} GiB" for k, v in peak.items() if np.isfinite(v))
     figure = BookFigure(
-        record, alt="Time of a posterior mean over its two products, by method.", size=(6.7, 4.0)
+        record,
+        finding=f"Our posterior mean takes {min(ours):.2f} to {max(ours):.2f} times as long as its two "
+        f"products.",
+        shows="Time over that of the two products alone (1, dotted), at several noise levels; medians over "
+        "the "
+        f"repeats, in grey from the least to the largest. Peak of memory above the data: "
+        f"{most or 'not told'}.",
+        size=(6.8, 2.5 * -(-len(found) // 2)),
     )
-    axes = figure.add_subplot()
-    methods, ratio = list(record["mean_methods"])[1:], record["mean_ratio"][:, :, 1:]
-    peak = record["mean_peak"].max((0, 1))[1:] / GIB
-    places = np.arange(ratio.shape[1])
-    for j, method in enumerate(methods):
-        rows = places + 0.21 * (j - (len(methods) - 1) / 2)
-        label = f"{NAMES[method]}" + (f", {peak[j]:.2f} GiB" if np.isfinite(peak[j]) else "")
-        _bars(axes, rows, ratio[:, :, j], [COLOURS[method]] * len(rows), label)
-        for row, values in zip(rows, ratio[:, :, j].T, strict=True):
-            text = f"{np.median(values):.2f}"
-            axes.annotate(text, (values.max(), row), (4, 0), textcoords="offset points", va="center", size=8)
-    axes.axvline(1.0, color=INK, ls=":", lw=1.2)
-    axes.set_yticks(places, [f"σ = {sigma:g}" for sigma in record["mean_sigma"]])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.1 * ratio.max())
-    axes.set_xlabel("time over that of the two products alone")
-    figure.legend(loc="outside upper left", ncols=2)
+    cells = np.ravel(figure.subplots(-(-len(found) // 2), 2, squeeze=False))
+    right = 1.1 * max(one.values.max() for rows in found.values() for one in rows)
+    for axes, (sigma, rows) in zip(cells, found.items(), strict=False):
+        named_bars(axes, rows, [f"{one.median:.2f}" for one in rows])
+        axes.axvline(1.0, color=GREY, ls=":", lw=1.2)
+        axes.set(xlim=(0, right), title=f"σ = {sigma:g}", xlabel="time / that of two products")
+    for axes in cells[len(found) :]:
+        axes.set_axis_off()
     return figure
 
 
 @book_figure
 def sampling_speed(record: Record) -> BookFigure:
     """Seconds of every step of a sampler: every point in every step, and pruned."""
-    figure = BookFigure(record, alt="Seconds per step against noise level, all points and pruned.")
+    found = readings.sampling(record)
+    figure = BookFigure(
+        record,
+        finding=f"With certified pruning a whole run is {np.median(found.whole):.1f} times as fast, and "
+        f"steps "
+        f"below σ = 1 are {np.median(found.low):.0f} times as fast.",
+        shows="Seconds per step against its noise level, from large to small; medians and range over "
+        "repeats.",
+        key={"■ every point in every step": OCHRE, "● pruned": TEAL},
+        size=(5.0, 3.0),
+    )
     axes = figure.add_subplot()
-    sigma, seconds = record["sampling_sigma"], record["sampling_seconds"]
-    for j, (name, colour) in enumerate((("every point in every step", ORANGE), ("pruned", BLUE))):
-        axes.fill_between(
-            sigma, seconds[:, :, j].min(0), seconds[:, :, j].max(0), color=colour, alpha=0.25, lw=0
-        )
-        axes.plot(sigma, np.median(seconds[:, :, j], 0), color=colour, marker="o", ms=3, label=name)
+    for seconds, colour, marker in ((found.full, OCHRE, "s"), (found.pruned, TEAL, "o")):
+        axes.fill_between(found.sigma, seconds.min(0), seconds.max(0), color=colour, alpha=0.25, lw=0)
+        axes.plot(found.sigma, np.median(seconds, 0), color=colour, marker=marker, ms=3)
     axes.set(xscale="log", yscale="log", xlabel="noise level σ of the step", ylabel="seconds per step")
     axes.invert_xaxis()
     axes.grid(True)
-    whole, low = (np.median(record[f"sampling_{key}_ratio"]) for key in ("whole", "low"))
-    title = f"whole run {whole:.1f} × faster; steps below σ = 1: {low:.0f} ×"
-    figure.legend(loc="outside upper left", ncols=2, title=title, alignment="left")
     return figure
 
 
 @book_figure
 def growth_speed(record: Record) -> BookFigure:
     """Seconds of a curve over N, d and the number of levels, with the fitted power of each."""
-    figure = BookFigure(record, alt="Seconds of a curve against N, d and levels, log-log.", size=(6.7, 3.2))
-    panels = figure.subplots(1, 3, sharey=True)
+    found = readings.growth(record)
+    figure = BookFigure(
+        record, finding=_powers(found), shows="Seconds of a curve; medians and range over repeats.",
+        key={"● all levels from one pass": TEAL, "■ plain torch": OCHRE}, size=(6.8, 2.7),
+    )  # fmt: skip
     titles = {"N": "images N", "d": "values d of an image", "levels": "noise levels"}
-    for i, (axes, axis) in enumerate(zip(panels, record["growth_axes"], strict=True)):
-        for j, method in enumerate(record["growth_methods"]):
-            size, seconds = record["growth_size"][i], record["growth_seconds"][:, i, :, j]
-            axes.fill_between(size, seconds.min(0), seconds.max(0), color=COLOURS[method], alpha=0.25, lw=0)
-            axes.plot(size, np.median(seconds, 0), color=COLOURS[method], marker="o", ms=3)
-            text, height = f"power {record['growth_slope'][i, j]:.2f}", 0.98 - 0.08 * j
-            axes.text(0.04, height, text, color=COLOURS[method], transform=axes.transAxes, va="top", size=9)
-        axes.set(xscale="log", yscale="log", xlabel=titles[axis])
-        log_ticks(axes.xaxis, *size[::2].tolist())
+    for axes, (axis, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
+        for one in (one for one in found if one.axis == axis):
+            style: Any = {"color": COLOURS[one.method], "marker": MARKERS[one.method], "ms": 3}
+            axes.fill_between(
+                one.size, one.seconds.min(0), one.seconds.max(0), color=style["color"], alpha=0.2
+            )
+            axes.plot(one.size, np.median(one.seconds, 0), **style)
+            axes.set(xscale="log", yscale="log", xlabel=title)
+            log_ticks(axes.xaxis, *one.size[::2].tolist())
         axes.grid(True)
-    panels[0].set_ylim(top=float(record["growth_seconds"].max()) * 4)  # room for the powers
-    panels[0].set_ylabel("seconds of a curve")
-    for method in record["growth_methods"]:
-        panels[0].plot([], [], color=COLOURS[method], label=NAMES[method])
-    figure.legend(loc="outside upper left", ncols=2)
+    figure.axes[0].set_ylabel("seconds of a curve")
     return figure
 
 
-def growth_found(record: Record) -> Finding:
-    """The power of each size by which the seconds of each method grow."""
-    methods = [NAMES[method] for method in record["growth_methods"]]
-    parts = [
-        f"with {axis}: {', '.join(f'{m} {p:.2f}' for m, p in zip(methods, powers, strict=True))}"
-        for axis, powers in zip(record["growth_axes"], record["growth_slope"], strict=True)
+def _powers(found: Sequence[Growth]) -> str:
+    words = dict.fromkeys(one.word for one in found)
+    each = [
+        f"{word}, {', '.join(f'{one.power:.2f} in {one.axis}' for one in found if one.word == word)}"
+        for word in words
     ]
-    return Finding(record, text=f"Powers by which the seconds grow, {'; '.join(parts)}.")
+    return f"Seconds grow by these powers: {'; '.join(each)}."
 
 
 def mean_found(record: Record) -> Finding:
     """A posterior mean over its two products, at the smallest and the largest noise level."""
-    names, sigma = list(record["mean_methods"]), record["mean_sigma"]
-    ratio = np.median(record["mean_ratio"], 0)
-    parts = [
-        f"at σ = {sigma[i]:g}, {', '.join(f'{NAMES[m]} {ratio[i, names.index(m)]:.2f}' for m in names[1:])}"
-        for i in (int(sigma.argmin()), int(sigma.argmax()))
+    found = readings.mean(record)
+    each = [
+        f"at σ = {sigma:g}, {', '.join(f'{one.word} {one.median:.2f}' for one in found[sigma])}"
+        for sigma in (min(found), max(found))
     ]
-    return Finding(record, text=f"Time over that of the two products alone: {'; '.join(parts)}.")
+    return Finding(record, text=f"Time over that of the two products alone: {'; '.join(each)}.")

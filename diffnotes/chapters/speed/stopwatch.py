@@ -25,7 +25,7 @@ PEER = "smalldiffusion"
 
 
 @dataclass(frozen=True)
-class Problem:
+class Workload:
     """The data in both forms, what each way may prepare, and the peer (None: not timed)."""
 
     pixels: Tensor  # uint8 [n, d]

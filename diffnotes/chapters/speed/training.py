@@ -162,7 +162,6 @@ EXPERIMENT = Experiment(
     seconds={"smoke": 3, "smoke_pixels": 3, "laptop": 400},
     data=_fingerprints,
     shown=tuple({"question": question} for question in QUESTIONS),
-    figures=("network_speed", "network_targets"),
     tolerance=Tolerance(0.0, why="counts of weights and operations"),
     tolerances=dict.fromkeys(
         ("*_seconds", "*_rate", "*_ratio", "threads", "versions"),

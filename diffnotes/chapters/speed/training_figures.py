@@ -4,71 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.chapters.speed.figures import Target, spread
-from diffnotes.show.style import BLUE, INK, ORANGE, PURPLE, BookFigure, BookTable, book_figure
+from diffnotes.chapters.speed import readings
+from diffnotes.chapters.speed.figures import named_bars
+from diffnotes.chapters.speed.readings import Timed, answered, precisions, spread
+from diffnotes.show.style import BookFigure, BookTable, book_figure
 from diffnotes.store import Record
-
-NAMES = {"diffnotes": "ours"}
-DEEPER = "denoising-diffusion-pytorch, a level more"
-COLOURS = {"diffnotes": BLUE, "diffusers": PURPLE, "denoising-diffusion-pytorch": ORANGE, DEEPER: ORANGE}
-QUESTIONS = ("training", "sampling")
-WANTED = 1.2  # times as fast as the fastest peer
-APART = 0.05  # how far the numbers of parameters may be apart
-
-
-def answered(record: Record) -> list[str]:
-    """The questions that a record answers."""
-    return [question for question in QUESTIONS if f"{question}_rate" in record]
-
-
-def targets(record: Record) -> list[Target]:
-    """Two for each question and precision, where peers were timed: in each repeat the fastest peer counts, of
-    all, and of those with as many levels. One more with every package as it comes: the peers in float32, ours
-    in bfloat16. And whether the numbers of parameters agree, without which the others would mean nothing."""
-    counts = record["parameters"]
-    if not _peers(record).any():
-        return []
-    apart = np.array([np.abs(counts / counts[0] - 1).max()])
-    asked = [(question, kind) for question in answered(record) for kind in _precisions(record)]
-    return [
-        *(target for question, kind in asked for target in _pair(record, question, kind)),
-        *(_as_they_come(record, question) for question in answered(record) if len(_precisions(record)) > 1),
-        Target("parameters: largest difference from ours, as a share", APART, apart, least=False),
-    ]
-
-
-def _pair(record: Record, question: str, precision: str) -> list[Target]:
-    ratio, rivals = record[f"{question}_ratio"], _peers(record) & (record["precision"] == precision)
-    alike = rivals & (record["methods"] != DEEPER)
-    text = f"{question}, {precision}: times faster than the fastest peer"
-    return [
-        Target(text, WANTED, ratio[:, rivals].min(1)),
-        Target(f"{text} with as many levels", WANTED, ratio[:, alike].min(1)),
-    ]
-
-
-def _as_they_come(record: Record, question: str) -> Target:
-    rate, peers, single = record[f"{question}_rate"], _peers(record), record["precision"] == "float32"
-    found = rate[:, ~peers & ~single].max(1) / rate[:, peers & single].max(1)
-    text = f"{question}: ours in bfloat16 over the fastest peer as it comes, in float32"
-    return Target(text, WANTED, found)
-
-
-def _peers(record: Record) -> np.ndarray:
-    """Which methods are not ours."""
-    found: np.ndarray = record["methods"] != "diffnotes"
-    return found
-
-
-def _precisions(record: Record) -> list[str]:
-    return list(dict.fromkeys(record["precision"].tolist()))
 
 
 @book_figure
 def network_targets(*records: Record) -> BookTable:
     """The targets: median, least and largest over the repeats, and whether they hold."""
-    rows = [target.row() for record in records for target in targets(record)]
-    return BookTable(*records, header=("target", "wanted", "found", ""), rows=rows, note="Speed targets")
+    found = [target for record in records for target in readings.network_targets(record)]
+    held = sum(target.holds for target in found)
+    return BookTable(
+        *records, header=("target", "wanted", "found", ""), rows=[target.row() for target in found],
+        finding=f"{held} of {len(found)} targets hold.",
+        shows="Median over the repeats, with the least and the largest. Ratios are those within a repeat.",
+    )  # fmt: skip
 
 
 def timings(record: Record) -> BookTable:
@@ -84,13 +36,13 @@ def _rows(record: Record, question: str) -> list[tuple[str, ...]]:
     return [
         (
             question,
-            NAMES.get(method, method),
+            "ours" if method == readings.OURS else method,
             precision,
             f"{parameters:,}",
             f"{flop / 1e6:,.0f}",
             spread(seconds),
             spread(rate),
-            spread(ratio) if method not in NAMES else "1",
+            spread(ratio) if method != readings.OURS else "1",
         )
         for method, precision, parameters, flop, seconds, rate, ratio in zip(*facts, *columns, strict=True)
     ]
@@ -99,22 +51,32 @@ def _rows(record: Record, question: str) -> list[tuple[str, ...]]:
 @book_figure
 def network_speed(record: Record) -> BookFigure:
     """Images per second of every method in each precision, with how many times faster ours is."""
-    shown = [(question, kind) for question in answered(record) for kind in _precisions(record)]
-    size = (6.7, 2.2 * len(shown))
-    figure = BookFigure(record, alt="Images per second of each method, as bars.", size=size)
-    panels = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    for axes, (question, kind) in zip(panels, shown, strict=True):
-        chosen = record["precision"] == kind
-        rate, ratio = (record[f"{question}_{key}"][:, chosen] for key in ("rate", "ratio"))
-        methods = record["methods"][chosen].tolist()
-        places = np.arange(len(methods))
-        axes.barh(places, np.median(rate, 0), color=[COLOURS[method] for method in methods], lw=0)
-        axes.hlines(places, rate.min(0), rate.max(0), color=INK, lw=1.2)
-        for place, values, times in zip(places, rate.T, ratio.T, strict=True):
-            text = f"{np.median(values):.3g}" + (f", ours {np.median(times):.2f} × as fast" if place else "")
-            axes.annotate(text, (values.max(), place), (6, 0), textcoords="offset points", va="center")
-        axes.set_yticks(places, [NAMES.get(method, method).replace(", ", ",\n") for method in methods])
-        axes.invert_yaxis()
-        most = record[f"{question}_rate"].max()  # of both precisions, so that their bars compare
-        axes.set(xlim=(0, 1.65 * most), xlabel=f"images per second, {question} in {kind}")
+    panels = [(question, kind) for question in answered(record) for kind in precisions(record)]
+    found = [readings.rates(record, *panel) for panel in panels]
+    rows = -(-len(panels) // 2)
+    figure = BookFigure(
+        record,
+        finding=" ".join(_fastest(*panel, methods) for panel, methods in zip(panels, found, strict=True)),
+        shows="Medians over the repeats, and in grey from the least to the largest. Times are ratios of "
+        "medians.",
+        size=(3.4 * min(len(panels), 2), 2.8 * rows),
+    )
+    cells = np.ravel(figure.subplots(rows, min(len(panels), 2), squeeze=False))
+    right = 1.1 * max(one.values.max() for methods in found for one in methods)
+    for axes, (question, kind), methods in zip(cells, panels, found, strict=False):
+        named_bars(axes, methods, [_text(one) for one in methods])
+        axes.set(xlim=(0, right), xlabel=f"images per second, {question} in {kind}")
     return figure
+
+
+def _text(one: Timed) -> str:
+    return f"{one.median:.3g}" + ("" if one.name == readings.OURS else f", ours {1 / one.times:.2f} ×")
+
+
+def _fastest(question: str, precision: str, methods: list[Timed]) -> str:
+    """What ours reaches, and by how much it is ahead of, or behind, the fastest other."""
+    head = f"{question.capitalize()} in {precision}, ours takes {methods[0].median:.3g} images per second"
+    if len(methods) == 1:
+        return f"{head}."
+    best = max(methods[1:], key=lambda one: one.median)
+    return f"{head}, {1 / best.times:.2f} times as many as {best.name}."

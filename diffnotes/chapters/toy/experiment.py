@@ -357,10 +357,6 @@ EXPERIMENT = Experiment(
     },
     compute=compute,
     seconds={"smoke": 8, "laptop": 60},
-    figures=(
-        "flow_field", "gap_curves", "gap_contours", "along_circle", "density", "random_support",
-        "autoguidance", "sampler_law", "spacing_law", "overlap",
-    ),
     tolerance=Tolerance(1e-8, 1e-12, "float64; a gap near 0 is a quotient near 1, less 1"),
     tolerances={
         "law_share": Tolerance(1e-6, 3e-4, "one of 4,000 states on the other side of the edge of a bin"),

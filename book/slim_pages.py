@@ -1,0 +1,90 @@
+"""Sphinx extension: makes the built pages light, and mends what the theme leaves inaccessible.
+
+Pages load no icon font and no script that draws icons (book.css has the few icons), style sheets only where a page
+uses them, and pictures of sliders when they are first shown.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+FRAME = re.compile(r"data:image/webp;base64,([A-Za-z0-9+/=]+)")
+ICON_SCRIPT = re.compile(
+    r"\s*<!-- So that users can add custom icons -->|\s*<script[^>]*fontawesome[^>]*></script>"
+)
+DESIGN = re.compile(
+    r"\s*<(?:link|script)[^>]*(?:sphinx-design\.min\.css|design-tabs\.js)[^>]*>(?:</script>)?"
+)
+BANNER = re.compile(r"/\*!\s*\* Font Awesome Free.*?\*/", re.DOTALL)
+ICON_RULES = re.compile(r"(?:(?::host,:root|@font-face|\.fa[^{}]*)\{[^{}]*\})*")  # what follows a banner
+MENDED = [
+    # The visible text of the search button is "Search Ctrl+K", so its spoken name must not be "Search" alone.
+    (re.compile(r'(<button class="btn search-button-field[^>]*) aria-label="[^"]*"'), r"\1"),
+    # A list whose children are divs and anchors is none; the roles of its entries are out of use.
+    (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
+    (re.compile(r' role="doc-biblioentry"'), ""),
+    # The sidebar holds the book's title and the search: a landmark of its own.
+    (
+        re.compile(r'<div id="pst-primary-sidebar"'),
+        '<div id="pst-primary-sidebar" role="complementary" aria-label="Book"',
+    ),
+    # Columns without a name have no heading.
+    (re.compile(r"<th([^>]*)></th>"), r"<td\1></td>"),
+]
+
+
+def slim(app: Sphinx, exception: Exception | None) -> None:
+    """Go through all built pages once they are there."""
+    if exception or app.builder.format != "html":
+        return
+    site = Path(app.outdir)
+    for page in site.rglob("*.html"):
+        if "_static" not in page.parts:
+            text = page.read_text(encoding="utf-8")
+            page.write_text(mended(text, page, site), encoding="utf-8")
+    style = site / "_static" / "styles" / "pydata-sphinx-theme.css"
+    style.write_text(without_icons(style.read_text(encoding="utf-8")), encoding="utf-8")
+    for script in (site / "_static" / "scripts").glob("fontawesome*"):
+        script.unlink()
+    shutil.rmtree(site / "_static" / "vendor" / "fontawesome", ignore_errors=True)
+
+
+def mended(text: str, page: Path, site: Path) -> str:
+    """A page with all of the above done to it."""
+    text = ICON_SCRIPT.sub("", text)
+    if 'class="sd-' not in text:
+        text = DESIGN.sub("", text)
+    for fault, cure in MENDED:
+        text = fault.sub(cure, text)
+    up = "../" * (len(page.relative_to(site).parts) - 1)
+    return FRAME.sub(lambda found: up + put_aside(found[1], site), text)
+
+
+def put_aside(picture: str, site: Path) -> str:
+    """Write a picture into a file; return its address from the site's root."""
+    content = base64.b64decode(picture)
+    file = site / "_images" / "frames" / f"{hashlib.sha256(content).hexdigest()[:16]}.webp"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    return file.relative_to(site).as_posix()
+
+
+def without_icons(style: str) -> str:
+    """The theme's style sheet without Font Awesome's part of it, which has a banner before each of its files."""
+    banners = list(BANNER.finditer(style))
+    if not banners:
+        return style
+    rules = ICON_RULES.match(style, banners[-1].end())
+    return style[: banners[0].start()] + style[rules.end() if rules else banners[-1].end() :]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Called by Sphinx."""
+    app.connect("build-finished", slim)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

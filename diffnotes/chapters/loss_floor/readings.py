@@ -1,0 +1,208 @@
+"""What chapter 4 shows of its records: every number of its figures, tables, findings and claims is read here.
+
+Losses are summed over dimensions; `share` means a part of the data variance. The study of estimators is read
+in `estimator_readings`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy import ndarray as Array
+
+from diffnotes.show.labels import dataset
+from diffnotes.store import Record
+
+# -------------------------------------------------------------------------------------------- optimal losses
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The optimal loss of one training set at every noise level."""
+
+    dataset: str
+    n: int
+    sigma: Array  # [l]
+    mean: Array
+    stderr: Array
+    variance: float
+    critical: Array  # sigma at each of `shares`
+    shares: Array
+    area: float
+    area_stderr: float
+    gaussian_sigma: float  # where a Gaussian observation has told ln n nats
+    gaussian: Array | None = None  # J* of the Gaussian with the same covariance
+    eigenvalues: Array | None = None
+    sources: int = 0
+    dimension: int = 0
+
+    @property
+    def name(self) -> str:
+        """'CIFAR-10, N = 50,000'."""
+        return f"{self.dataset}, N = {self.n:,}"
+
+    @property
+    def entropy(self) -> float:
+        """ln N: what there is to know about which image it is, in nats."""
+        return math.log(self.n)
+
+    @property
+    def share(self) -> Array:
+        """J* as a part of the data variance, [l]."""
+        return self.mean / self.variance
+
+    @property
+    def share_error(self) -> Array:
+        return self.stderr / self.variance
+
+    @property
+    def rate(self) -> Array:
+        """J*/sigma^2: nats told per unit of ln sigma, [l]."""
+        return self.mean / self.sigma**2
+
+    @property
+    def precise(self) -> bool:
+        """Whether the area is ln N within 3 standard errors and 0.01 nats, the error of the trapezoid."""
+        return abs(self.area - self.entropy) < 3 * self.area_stderr + 0.01
+
+    @property
+    def missing(self) -> tuple[float, float]:
+        """What J* misses of the variance at the largest sigma over what the Gaussian misses, and its error.
+
+        Both are tr(S^2)/sigma^2 to leading order, so both curves tend to the variance.
+        """
+        assert self.gaussian is not None
+        expected = self.variance - self.gaussian[-1]
+        return float((self.variance - self.mean[-1]) / expected), float(self.stderr[-1] / expected)
+
+    def at(self, share: float) -> float:
+        """The sigma at which J* passes this part of the variance."""
+        return float(np.interp(share, self.share, self.sigma))
+
+    def told(self) -> Array:
+        """Nats that a noisy image tells of its source on average: the area from the largest sigma on."""
+        steps = np.diff(np.log(self.sigma)) * (self.rate[1:] + self.rate[:-1]) / 2
+        tail = self.variance / (2 * self.sigma[-1] ** 2)
+        return tail + np.append(np.cumsum(steps[::-1])[::-1], 0.0)
+
+    def told_by_gaussian(self) -> Array:
+        """The same for the Gaussian: 1/2 sum_k ln(1 + lambda_k/sigma^2), [l]."""
+        assert self.eigenvalues is not None
+        values = self.eigenvalues.astype(float)
+        return np.array([0.5 * np.log1p(values / sigma**2).sum() for sigma in self.sigma])
+
+
+def curve(record: Record) -> Curve:
+    """What a record of `loss_curve` holds."""
+    return replace(
+        _curve(record, record["n"], lambda name: record[name]),
+        gaussian=record["gaussian"], eigenvalues=record["eigenvalues"],
+        sources=int(record["sources"]), dimension=int(record["dimension"]),
+    )  # fmt: skip
+
+
+def parts(record: Record) -> list[Curve]:
+    """What a record of `loss_sizes` holds: a curve for each part of the set, in rising size."""
+    return [_curve(record, n, partial(_entry, record, k)) for k, n in enumerate(record["size"])]
+
+
+def _entry(record: Record, place: int, name: str) -> Any:
+    return record[name][place]
+
+
+def _curve(record: Record, n: Any, read: Callable[[str], Any]) -> Curve:
+    """What both have."""
+    return Curve(
+        dataset(record), int(n), record["sigma"], read("mean"), read("stderr"), float(read("variance")),
+        read("critical"), record["critical_share"],
+        float(read("area")), float(read("area_stderr")), float(read("gaussian_sigma")),
+    )  # fmt: skip
+
+
+def part_of(record: Record, n: int) -> Curve | None:
+    """The curve of n images in a record of `loss_sizes`; None where there is none."""
+    return next((one for one in parts(record) if one.n == n), None)
+
+
+def power_of_n(curves: list[Curve], read: Callable[[Curve], float]) -> float:
+    """The power of N by which a number of the curves grows."""
+    return float(np.polyfit(np.log([one.n for one in curves]), np.log([read(one) for one in curves]), 1)[0])
+
+
+def smooth(x: Array, y: Array, times: int = 8) -> tuple[Array, Array]:
+    """A cubic curve through (x, y), with `times` points for each; slopes are those of the neighbours."""
+    slope = np.gradient(y, x)
+    fine = np.unique(np.concatenate([x, np.linspace(x[0], x[-1], times * len(x))]))
+    at = np.clip(np.searchsorted(x, fine, side="right") - 1, 0, len(x) - 2)
+    width = np.diff(x)[at]
+    t = (fine - x[at]) / width
+    rise = (1 + 2 * t) * (1 - t) ** 2 * y[at] + t**2 * (3 - 2 * t) * y[at + 1]
+    return fine, rise + width * (t * (1 - t) ** 2 * slope[at] - t**2 * (1 - t) * slope[at + 1])
+
+
+# --------------------------------------------------------------------------------- conversions, a noisy image
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """A target's loss over that of x0 at every noise ratio, measured, and by its formula."""
+
+    process: str
+    target: str
+    formula: str
+    measured: Array
+    factor: Array
+
+    @property
+    def difference(self) -> float:
+        """The largest, as a part of the factor."""
+        return float(np.abs(self.measured / self.factor - 1).max())
+
+
+def conversions(record: Record) -> list[Conversion]:
+    """What a record of `loss_conversions` holds; the first row is x0 itself."""
+    loss, names = record["loss"], (record[key].tolist() for key in ("process", "target", "formula"))
+    rows = zip(*names, loss / loss[0], record["factor"], strict=True)
+    return [Conversion(*row) for row in rows]
+
+
+class Noisy:
+    """A record of `noisy_image`: images under noise, and the training images that may lie behind them."""
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.sigma: Array = record["sigma"]
+        self.count = int(record["n"])
+        self.effective: Array = record["effective"]  # [images, levels]
+
+    def noisy(self, image: int, level: int) -> Array:
+        """The noisy image as bytes, its contrast lowered to fit."""
+        sigma = self.sigma[level]
+        clean = self.record["clean"][image] / 127.5 - 1
+        noisy = (clean + sigma * self.record["noise"][image].astype(np.float32)) / np.sqrt(1 + 4 * sigma**2)
+        return np.clip((noisy + 1) * 127.5, 0, 255).astype(np.uint8)
+
+    def mean(self, image: int, level: int) -> Array:
+        found: Array = self.record["mean"][image, level]
+        return found
+
+    def behind(self, image: int, level: int) -> list[tuple[float, Array, bool]]:
+        """Weight and bytes of the likeliest training images, and whether each is the true one."""
+        weights, places = (self.record[key][image, level] for key in ("weight", "which"))
+        true = self.record.spec["images"][image]
+        pairs = zip(weights, places, strict=True)
+        return [(float(w), self.record["kept"][p], int(self.record["number"][p]) == true) for w, p in pairs]
+
+    def passes(self, least: float) -> list[float]:
+        """For each image the first level at which the effective number is above `least`."""
+        return [float(self.sigma[row > least].min()) for row in self.effective]
+
+
+def minutes(record: Record) -> float:
+    """How long it took to compute."""
+    return float(record.meta["seconds"]) / 60

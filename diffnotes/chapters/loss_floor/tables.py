@@ -1,0 +1,167 @@
+"""Tables of chapter 4."""
+
+from __future__ import annotations
+
+from diffnotes.chapters.loss_floor import readings
+from diffnotes.chapters.loss_floor.estimator_readings import PAPER_RULE, Study
+from diffnotes.chapters.loss_floor.readings import Curve
+from diffnotes.show.labels import minus
+from diffnotes.show.style import BookTable, book_figure, plus_minus, power_of_ten
+from diffnotes.store import Record
+
+
+@book_figure
+def sum_rule(*records: Record) -> BookTable:
+    """The area under every curve against ln N."""
+    curves = list(map(readings.curve, records))
+    far = max(abs(one.area - one.entropy) / one.area_stderr for one in curves)
+    rows = [
+        (
+            one.dataset,
+            f"{one.n:,}",
+            f"{one.sources:,}",
+            plus_minus(one.area, one.area_stderr),
+            f"{one.entropy:.4f}",
+            minus(f"{100 * (one.area / one.entropy - 1):+.2f} %"),
+        )
+        for one in curves
+    ]
+    return BookTable(
+        *records, header=("training set", "N", "sources", "area", "ln N", "difference"), rows=rows,
+        finding=f"No area is further from ln N than {far:.1f} of its standard errors.",
+        shows="Areas in nats; ± is one standard error.",
+    )  # fmt: skip
+
+
+@book_figure
+def critical(*records: Record) -> BookTable:
+    """Where J* passes 1 %, 10 % and 50 % of the data variance, and the Gaussian prediction."""
+    curves = list(map(readings.curve, records))
+    shares = [f"σ at {100 * share:.0f}\u00a0%" for share in curves[0].shares]
+    rows = [
+        (
+            one.name,
+            f"{one.variance:.1f}",
+            *(f"{sigma:.2f}" for sigma in one.critical),
+            f"{one.gaussian_sigma:.2f}",
+        )
+        for one in curves
+    ]
+    each = ", ".join(f"{one.gaussian_sigma / one.critical[0]:.2f} for {one.dataset}" for one in curves)
+    return BookTable(
+        *records, header=("training set", "variance", *shares, "Gaussian"), rows=rows,
+        finding=f"The Gaussian estimate over the critical σ is {each}.",
+        shows="Noise levels at which the optimal loss reaches these parts of the data variance, and where a "
+        "Gaussian would have told ln N nats.",
+    )  # fmt: skip
+
+
+@book_figure
+def size_table(sizes: Record, whole: Record) -> BookTable:
+    """Critical noise level, Gaussian prediction and area for each size."""
+    curves = [*readings.parts(sizes), readings.curve(whole)]
+    power = minus(f"{readings.power_of_n(curves, lambda one: one.gaussian_sigma):.3f}")
+    header = ("N", "σ at 1\u00a0%", "σ at 10\u00a0%", "σ at 50\u00a0%", "Gaussian", "area", "ln N")
+    return BookTable(
+        sizes, whole, header=header, rows=list(map(_size_row, curves)),
+        finding=f"The Gaussian estimate goes as a power {power} of N.",
+        shows="Random parts of the training set, and all of it in the last row.",
+    )  # fmt: skip
+
+
+def _size_row(one: Curve) -> list[str]:
+    sigmas = [f"{sigma:.2f}" for sigma in (*one.critical, one.gaussian_sigma)]
+    return [f"{one.n:,}", *sigmas, plus_minus(one.area, one.area_stderr), f"{one.entropy:.3f}"]
+
+
+@book_figure
+def accuracy(*records: Record) -> BookTable:
+    """RMS relative bias of each choice at each N/L."""
+    studies = list(map(Study, records))
+    header = ("data", "N/L", "DOL", "C = N/L", "4 N/L", "best C", "at best", "SNIS", "neighbours")
+    return BookTable(
+        *records, header=header, rows=[row for study in studies for row in _accuracy_rows(study)],
+        finding=" ".join(map(_left, studies)),
+        shows="Root-mean-square relative bias over noise levels, in %; best C in units of N/L.",
+    )  # fmt: skip
+
+
+def _accuracy_rows(study: Study) -> list[list[str]]:
+    near, best = study.rms_near(), study.relative().texts()
+    columns = [100 * study.rms(multiple) for multiple in (0.0, 1.0, PAPER_RULE)]
+    last = [100 * study.rms_best(), 100 * study.rms(float("inf"))]
+    return [
+        [
+            study.dataset, str(ratio), *(f"{one[k]:.1f}" for one in columns), best[k],
+            f"{last[0][k]:.1f}", f"{last[1][k]:.0f}", f"{100 * near[ratio]:.2f}" if ratio in near else "–",
+        ]
+        for k, ratio in enumerate(study.ratios)
+    ]  # fmt: skip
+
+
+def _left(study: Study) -> str:
+    """What the best correction and the neighbours leave at the largest N/L."""
+    ratio, near = study.ratios[-1], study.rms_near()
+    other = f", neighbours with a tail {100 * near[ratio]:.2g} %" if ratio in near else ""
+    left = 100 * study.rms_best()[-1]
+    return f"On {study.dataset} at N/L = {ratio}, the best C leaves a relative bias of {left:.1f} %{other}."
+
+
+@book_figure
+def readouts(record: Record) -> BookTable:
+    """Scatter of the full-data value by read-out."""
+    study = Study(record)
+    optimum, scatter = study.readout_scatter()
+    words = {"A-B": "A − B, exact A", "AB": "A − B, same draws", "PV": "PV", "IP": "IP", "RES": "RES"}
+    rows = [
+        [f"{sigma:.2f}", f"{optimum[k]:.3g}", *(f"{scatter[name][k]:.2g}" for name in words)]
+        for k, sigma in enumerate(study.sigma)
+    ]
+    ratio = scatter["A-B"][0] / scatter["PV"][0]
+    draws, repeats = int(record.spec["draws"]), int(record.spec["repeats"])
+    return BookTable(
+        record, header=("σ", "optimal loss", *words.values()), rows=rows,
+        finding=f"At σ = {study.sigma[0]:g} the paper's A − B scatters {ratio:.0f} times as much as PV.",
+        shows=f"Standard deviation over {repeats} repeats of {draws} draws, with all N images; {study.name}.",
+    )  # fmt: skip
+
+
+@book_figure
+def area_table(*records: Record) -> BookTable:
+    """Areas of DOL and of cDOL with 4 N/L, beside ln L and ln N."""
+    pairs = [(Study(record), one) for record in records for one in Study(record).areas()]
+    rows = [
+        [
+            study.dataset,
+            f"{one.size:,}",
+            f"{one.dol:.3f} ± {one.dol_error:.3f}",
+            f"{one.expected:.3f}",
+            f"{one.cdol:.2f} ± {one.cdol_error:.2f}",
+            f"{one.entropy:.3f}",
+        ]
+        for study, one in pairs
+    ]
+    most = max(abs(one.cdol - one.entropy) for _, one in pairs)
+    return BookTable(
+        *records, header=("data", "L", "DOL", "ln L", "cDOL, 4 N/L", "ln N"), rows=rows,
+        finding=f"The area of cDOL with C = 4 N/L misses ln N by up to {most:.2f} nats.",
+        shows="Areas in nats; ± is one standard error.",
+    )  # fmt: skip
+
+
+@book_figure
+def conversions(record: Record) -> BookTable:
+    """The factor of each target on paper, and the measured ratio of losses."""
+    found = readings.conversions(record)
+    worst = max(one.difference for one in found)
+    short = {"α²/σ²": "(α/σ)²", "α²/σ⁴": "(α/σ²)²"}
+    rows = [
+        [one.process, one.target, short.get(one.formula, one.formula), *(f"{x:.4g}" for x in one.measured)]
+        for one in found
+    ]
+    header = ("process", "target", "loss / loss of x₀", *(f"s = {s:g}" for s in record["ratio"]))
+    return BookTable(
+        record, header=header, rows=rows,
+        finding=f"Measured ratios of losses are the factors on paper, to {power_of_ten(worst)} of them.",
+        shows="The formula, and measured ratios at equal noise ratio s = σ/α.",
+    )  # fmt: skip

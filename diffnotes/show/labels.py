@@ -1,0 +1,32 @@
+"""What readers know the data sets as. Every page uses these words."""
+
+from __future__ import annotations
+
+from diffnotes.store import Record
+
+DATASETS = {
+    "digits": "digits",
+    "cifar10": "CIFAR-10",
+    "imagenet64": "Tiny ImageNet",
+    "gaussian": "a Gaussian",
+    "circle": "a circle",
+    "specimens": "specimens",
+    "specimens64": "specimens, 64 × 64",
+}
+
+
+def dataset(record: Record) -> str:
+    """'CIFAR-10': the data set that a record's settings name; a folder of images goes by its own name."""
+    name = str(record.spec["dataset"])
+    return DATASETS.get(name, name.rstrip("/").rsplit("/", 1)[-1])
+
+
+def minus(text: str) -> str:
+    """The text with true minus signs, as the mathematics around it has them."""
+    return text.replace("-", "−")
+
+
+def bounds(low: float, high: float, digits: int = 0, unit: str = "") -> str:
+    """'3 to 5 %'; one number where both ends read the same, so never '0 to 0 %'."""
+    ends = [f"{value:.{digits}f}" for value in (low, high)]
+    return minus(f"{' to '.join(dict.fromkeys(ends))}{unit}")

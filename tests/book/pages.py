@@ -1,0 +1,44 @@
+"""What the page tests share: the pages, sizes of windows, how a page is opened and asked for its faults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import build_book
+import chromium
+import yaml
+from bs4 import BeautifulSoup
+
+PHONE, DESK = 360, 1280
+PAPER = 688  # pixels of A4 between margins of 14 mm
+HEAVIEST = 3_000_000  # bytes of a page with all that it loads, uncompressed
+CHECKS = Path(__file__).with_name("page_checks.js").read_text(encoding="utf-8")
+
+
+def toc_pages() -> list[str]:
+    """Every page of the table of contents, as a path below the site."""
+    toc = yaml.safe_load((build_book.ROOT / "_toc.yml").read_text())
+    files = [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
+    return [f"{file}.html" for file in files]
+
+
+PAGES = toc_pages()
+
+
+def show(browser: chromium.Browser, folder: Path, body: str) -> str:
+    """Serve and open a page made up for a test; return the address of its host."""
+    (folder / "page.html").write_text(f"<!DOCTYPE html><html><body>{body}</body></html>", encoding="utf-8")
+    (folder / "favicon.ico").write_bytes(b"")
+    with chromium.serve(folder) as served:
+        browser.open(f"{served}/page.html")
+    return served
+
+
+def read(path: Path) -> BeautifulSoup:
+    """A parsed page."""
+    return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+
+def faults(browser: chromium.Browser, check: str) -> list[str]:
+    """What one of the functions in page_checks.js finds on the open page."""
+    return browser.run(f"{CHECKS}\nreturn {check}();")

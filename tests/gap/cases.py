@@ -1,0 +1,122 @@
+"""Records on which every claim about chapter 1's networks holds, and on which it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import fakes
+import numpy as np
+
+from diffnotes.store import Record
+
+SIGMA, EVALUATIONS = np.geomspace(0.01, 30, 10), np.arange(8)
+SEEDS = np.array([0.97, 1.0, 1.04])[:, None]
+STEP = 100 * 2**EVALUATIONS
+SPEC = {"dataset": "digits", "n": 600, "width": 144, "images": 1200, "held_out": 599}
+
+
+def kinds(training: np.ndarray, held_out: np.ndarray, sampler: np.ndarray) -> np.ndarray:
+    """[seed, evaluation, probe, kind] of values [seed, evaluation] that are the same at all three probes."""
+    return np.stack([training, held_out, sampler], -1)[:, :, None].repeat(3, 2)
+
+
+def base() -> dict[str, np.ndarray]:
+    """Arrays for which every claim on them holds: three seeds, eight evaluations, ten noise levels."""
+    height = 0.05 * SEEDS * 2**EVALUATIONS
+    onset = np.clip(2 + 1.2 * np.log(SIGMA / 0.05), 1, 6)  # in evaluations
+    val = 0.1 + 0.01 * (EVALUATIONS[:, None] - onset) ** 2
+    gap = np.minimum(1.0, 0.3 + 0.2 * EVALUATIONS) * SEEDS
+    flat = np.ones((3, 8))
+    return {
+        "sigma": SIGMA, "step": STEP, "images_seen": 256 * STEP, "parameters": np.full(3, 233_056),
+        "count": np.full(3, 599), "gap": height[:, :, None] * np.exp(-(np.log(SIGMA / 0.2) ** 2)),
+        "gap_stderr": np.full((3, 8, 10), 1e-3), "val": val * np.ones((3, 1, 1)),
+        "train": 0.1 / (1 + height[:, :, None]) * np.ones(10), "probe": np.array([1.17, 0.6, 0.283]),
+        "frechet_train": np.ones((3, 8, 4)),
+        "frechet_val": 1 + gap[:, :, None] * np.array([0.1, 0.3, 0.6, 1.0]),
+        "distance": kinds(flat, 1.4 * flat, 1.5 * SEEDS * flat),
+        "distance_stderr": np.full((3, 8, 3, 3), 1e-3),
+        "similarity": kinds(0.90 + 0.01 * EVALUATIONS * flat, 0.8 * flat, 0.85 * SEEDS**0.1 * flat),
+        "similarity_stderr": np.full((3, 8, 3, 3), 1e-3), "rho": np.full((3, 8, 5), 0.9),
+    }  # fmt: skip
+
+
+BASE = base()
+
+
+def fake(spec: Mapping[str, object] | None = None, **changed: np.ndarray) -> Record:
+    """The record of `base`, with some arrays changed."""
+    return fakes.record(BASE | changed, "digits_gap", spec=SPEC | (spec or {}))
+
+
+def at_the_end(name: str, place: int) -> np.ndarray:
+    """An array whose last evaluation is that of `place`."""
+    found = BASE[name].copy()
+    found[:, -1] = found[:, place]
+    return found
+
+
+def as_kinds(name: str, *order: int) -> np.ndarray:
+    """`distance` or `similarity` with the kinds of noisy images exchanged."""
+    return BASE[name][..., list(order)]
+
+
+FALLING = np.broadcast_to(0.1 + 0.01 * (9 - EVALUATIONS)[:, None], (3, 8, 10))  # no held-out error turns
+EVERYWHERE = np.ones((3, 8, 10)) * BASE["gap"].max(2, keepdims=True)  # one gap for all noise levels
+LIKE_SAMPLES = 1 + BASE["gap"].max(2)[:, :, None] * np.ones(4)
+NEAR = kinds(np.ones((3, 8)), np.full((3, 8), 1.4), np.full((3, 8), 1.1))
+
+
+def with_runs(heights: Mapping[tuple[int, int], float], later: Mapping[int, int]) -> Record:
+    """The record beside others on digits: (n, width) -> their gap as a multiple of this one's, and
+    n -> by how many evaluations later their errors turn."""
+    runs = {
+        ("digits_gap", f"n={n}, width={width}"): fake(
+            {"n": n, "width": width},
+            gap=BASE["gap"] * height,
+            val=np.roll(BASE["val"], later.get(n, 0), 1),
+            parameters=np.full(3, 10 * width**2),
+        )
+        for (n, width), height in heights.items()
+    }
+    return fakes.record(BASE, "digits_gap", spec=SPEC, beside=runs)
+
+
+Case = Callable[[], Record]
+OTHERS = {(600, 54): 0.1, (200, 144): 10.0, (1190, 144): 0.2}
+
+HOLDS: dict[str, Case] = {
+    "kaiser-net-growth": fake,
+    "kaiser-net-growth-cifar10": fake,
+    "kaiser-net-capacity": lambda: with_runs(OTHERS, {}),
+    "kaiser-net-size": lambda: with_runs(OTHERS, {200: -1, 1190: 1}),
+    "kaiser-net-bump": fake,
+    "kaiser-net-bump-cifar10": fake,
+    "kaiser-net-overfit": fake,
+    "kaiser-net-samples": fake,
+    "kaiser-net-stops": fake,
+    "kaiser-net-states": fake,
+    "kaiser-net-states-cifar10": fake,
+    "kaiser-net-shots": fake,
+    "kaiser-net-rank": fake,
+    "ours-net-onset": fake,
+    "ours-net-limit": lambda: fake(similarity=as_kinds("similarity", 0, 1, 0), distance=NEAR),
+}
+
+FAILS: dict[str, Case] = {
+    "kaiser-net-growth": lambda: fake(gap=at_the_end("gap", 0)),
+    "kaiser-net-growth-cifar10": lambda: fake(gap=at_the_end("gap", 0)),
+    "kaiser-net-capacity": lambda: with_runs(dict.fromkeys(OTHERS, 1.0), {}),
+    "kaiser-net-size": lambda: with_runs(dict.fromkeys(OTHERS, 1.0), {}),
+    "kaiser-net-bump": lambda: fake(gap=EVERYWHERE),
+    "kaiser-net-bump-cifar10": lambda: fake(gap=EVERYWHERE),
+    "kaiser-net-overfit": lambda: fake(val=FALLING),
+    "kaiser-net-samples": lambda: fake(frechet_val=LIKE_SAMPLES),
+    "kaiser-net-stops": lambda: fake(frechet_val=1 + np.ones((3, 8, 4))),
+    "kaiser-net-states": lambda: fake(distance=as_kinds("distance", 0, 1, 0)),
+    "kaiser-net-states-cifar10": lambda: fake(distance=as_kinds("distance", 0, 1, 0)),
+    "kaiser-net-shots": lambda: fake(similarity=as_kinds("similarity", 0, 1, 0)),
+    "kaiser-net-rank": lambda: fake(similarity=as_kinds("similarity", 0, 1, 1)),
+    "ours-net-onset": lambda: fake(val=BASE["val"][:, :, ::-1]),
+    "ours-net-limit": lambda: fake(similarity=as_kinds("similarity", 0, 1, 1)),
+}

@@ -1,0 +1,168 @@
+"""Records on which each claim of chapter 4 is reproduced, and on which it is not."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from fakes import record
+
+SIGMA = np.geomspace(0.1, 100, 31)
+RATIOS = np.array([2, 4, 8])
+MULTIPLES = np.array([0.0, *2.0 ** (np.arange(-2, 21) / 2), np.inf])
+LEVELS = np.array([2.2, 3.5, 5.0, 11.0, 25.0])
+READINGS = ["AB", "PV", "IP", "RES", "A-B"]
+
+
+# --- curves ---
+
+
+def curve(dataset="digits", n=100, off=0.0, area_error=0.003, critical=1.0, beside=None, mean=None):
+    """A curve of unit variance in two dimensions, with an area that is `off` by so many nats."""
+    gaussian = 2 * 0.5 * SIGMA**2 / (0.5 + SIGMA**2)
+    found = gaussian * np.exp(-((0.3 / SIGMA) ** 4)) if mean is None else np.asarray(mean)
+    arrays = {
+        "sigma": SIGMA, "mean": found, "stderr": np.full(len(SIGMA), 1e-5), "variance": 1.0, "n": n,
+        "area": np.log(n) + off, "area_stderr": area_error, "critical": [critical, 2.0, 3.0],
+        "critical_share": [0.01, 0.1, 0.5], "gaussian": gaussian, "gaussian_sigma": 1.5,
+        "eigenvalues": [0.5, 0.5], "sources": 1000, "dimension": 2,
+    }  # fmt: skip
+    return record(arrays, "loss_curve", spec={"dataset": dataset}, beside=beside)
+
+
+def falling():
+    """Falls, and ends far from its limit."""
+    return curve(mean=0.5 + 0.01 * np.cos(5 * np.log(SIGMA)))
+
+
+def parts(critical=(3.0, 2.0), sizes=(50, 100), beside=None):
+    """Curves of parts, of which only sizes and critical noise levels matter."""
+    count = len(sizes)
+    arrays = {
+        "sigma": SIGMA, "size": sizes, "mean": np.ones((count, 31)), "stderr": np.ones((count, 31)),
+        "variance": np.ones(count), "critical_share": [0.01, 0.1, 0.5],
+        "critical": [[low, 5.0, 8.0] for low in critical], "area": np.ones(count),
+        "area_stderr": np.ones(count), "gaussian_sigma": np.ones(count),
+    }  # fmt: skip
+    return record(arrays, "loss_sizes", spec={"dataset": "cifar10"}, beside=beside)
+
+
+def order(critical):
+    """64 x 64 images beside CIFAR-10 with 1.0 as a whole and 2.0 for as many images."""
+    beside = {
+        ("loss_curve", "dataset=cifar10"): curve("cifar10", critical=1.0),
+        ("loss_sizes", "dataset=cifar10"): parts(),
+    }
+    return curve("imagenet64", critical=critical, beside=beside)
+
+
+def size(*critical):
+    """Two parts and the whole."""
+    whole = curve("cifar10", n=200, critical=critical[-1])
+    return parts(critical[:-1], beside={("loss_curve", "dataset=cifar10"): whole})
+
+
+# --- the study ---
+
+
+def study(**arrays):
+    """A study with three ratios, four repeats and five levels."""
+    rng = np.random.default_rng(0)
+    shape = (4, len(RATIOS), len(MULTIPLES), len(LEVELS))
+    bias = arrays.pop("bias", np.zeros(shape[1:])) + 1e-4 * rng.standard_normal(shape)
+    full = np.tile(np.linspace(0.05, 0.9, len(LEVELS)), (4, 1))
+    given = {
+        "n": 100, "variance": 1.0, "sizes": 100 // RATIOS, "ratios": RATIOS, "sigma": LEVELS, "grid": LEVELS,
+        "multiples": MULTIPLES, "coarse": [0.0, 1.0, 4.0, 16.0, 64.0, np.inf], "readings": READINGS,
+        "counts": np.ones(len(LEVELS), bool), "bias_repeats": bias, "full_repeats": full,
+        "bias_mean": np.tile(bias.mean(0)[:, :, None], (1, 1, 5, 1)),
+        "bias_stderr": np.full((3, len(MULTIPLES), 5, len(LEVELS)), 1e-4),
+        "full_mean": np.tile(full[0], (5, 1)), "shared_ratios": [2], "near_ratios": [4, 8],
+    }  # fmt: skip
+    return record({**given, **arrays}, "loss_estimators", spec={"dataset": "cifar10"})
+
+
+def biased(dol, cdol, snis):
+    """The worst biases, the same at every ratio; all are smaller at the outermost levels."""
+    bias = np.full((len(RATIOS), len(MULTIPLES), len(LEVELS)), cdol)
+    bias[:, 0], bias[:, -1] = dol, snis
+    return study(bias=bias * np.array([0.2, 0.8, 1.0, 0.8, 0.2]))
+
+
+def dol_at(place):
+    """DOL with its worst bias at one level."""
+    bias = np.zeros((len(RATIOS), len(MULTIPLES), len(LEVELS)))
+    bias[:, 0, place] = -1.0
+    return study(bias=bias)
+
+
+def best(*units):
+    """The best C in units of N/L at each ratio, by every measure."""
+    apart = np.log(MULTIPLES[1:-1])[None] - np.log(np.array(units))[:, None]
+    bias = np.zeros((len(RATIOS), len(MULTIPLES), len(LEVELS)))
+    bias[:, 1:-1] = 0.1 * apart[:, :, None]
+    values = np.array(units)
+    return study(bias=bias, best=values, best_low=values / 2, best_high=2 * values)
+
+
+def scatter(factor):
+    """Estimates at C = 16 N/L that scatter so many times as much as DOL."""
+    rng = np.random.default_rng(1)
+    one, noise = rng.standard_normal((2, 40))
+    pair = np.stack([one, factor * (one + 0.1 * noise)], 1)
+    shared = np.zeros((40, 1, 6, len(LEVELS)))
+    shared[:, 0, [0, 3], 1] = pair
+    bias = np.zeros((40, len(RATIOS), len(MULTIPLES), len(LEVELS)))
+    wide = int(np.argmin(np.abs(MULTIPLES - 16)))
+    bias[:, 0, [0, wide], 1] = pair
+    return study(bias_repeats=bias, full_repeats=np.zeros((40, len(LEVELS))), shared_repeats=shared)
+
+
+def dol_area(off):
+    """DOL with 50 points, whose area is `off` by so many nats."""
+    return study(
+        area_mean=np.full((1, 6, 4), np.log(50) + off),
+        area_stderr=np.full((1, 6, 4), 0.01),
+        sizes=[50, 25, 12],
+    )
+
+
+def conversions(off):
+    """Two targets, whose measured ratios are `off` as a part of the formula; x0 is the unit of both."""
+    factor = np.array([[1.0, 1.0], [4.0, 0.25]])
+    arrays = {
+        "process": ["VE", "VE"], "target": ["x0", "eps"], "formula": ["1", "1/σ²"], "ratio": [0.5, 2.0],
+        "loss": 2.0 * factor, "factor": factor * (1 + off),
+    }  # fmt: skip
+    return record(arrays, "loss_conversions")
+
+
+HOLDS = {
+    **dict.fromkeys(("xu-shape-digits", "xu-shape-cifar10", "xu-shape-imagenet64"), curve),
+    **dict.fromkeys(("ours-area-digits", "ours-area-cifar10", "ours-area-imagenet64"), curve),
+    "xu-order": partial(order, 3.0),
+    "xu-size": partial(size, 3.0, 2.0, 1.0),
+    **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.4)),
+    "xu-dol-middle": partial(dol_at, 2),
+    **dict.fromkeys(("xu-correction", "xu-correction-digits"), partial(best, 4.0, 4.5, 3.5)),
+    "xu-spread": partial(scatter, 3.0),
+    "xu-conversions": partial(conversions, 0.0),
+    **dict.fromkeys(("ours-correction", "ours-correction-digits"), partial(best, 2.0, 4.0, 8.0)),
+    **dict.fromkeys(("ours-dol-area", "ours-dol-area-digits"), partial(dol_area, 0.0)),
+}
+
+FAILS = {
+    **dict.fromkeys(("xu-shape-digits", "xu-shape-cifar10", "xu-shape-imagenet64"), falling),
+    **dict.fromkeys(
+        ("ours-area-digits", "ours-area-cifar10", "ours-area-imagenet64"), partial(curve, off=0.03)
+    ),
+    "xu-order": partial(order, 0.5),
+    "xu-size": partial(size, 2.0, 3.0, 5.0),
+    **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.08)),
+    "xu-dol-middle": partial(dol_at, -1),
+    **dict.fromkeys(("xu-correction", "xu-correction-digits"), partial(best, 20.0, 20.0, 20.0)),
+    "xu-spread": partial(scatter, 0.5),
+    "xu-conversions": partial(conversions, 0.1),
+    **dict.fromkeys(("ours-correction", "ours-correction-digits"), partial(best, 4.0, 4.0, 4.0)),
+    **dict.fromkeys(("ours-dol-area", "ours-dol-area-digits"), partial(dol_area, 0.2)),
+}

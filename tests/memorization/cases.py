@@ -1,0 +1,140 @@
+"""Records on which the claims of Marion & Wu, and our own beside them, hold and fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from fakes import record
+
+from diffnotes.chapters.memorization.onsets import DEFINITIONS
+from diffnotes.store import Record
+
+STEP = np.geomspace(50, 100_000, 34)
+SIZE = np.array([32, 64, 128])
+SEEDS = np.array([0.97, 1.0, 1.03])  # what sets the seeds apart
+AVERAGES = 2
+SHAPE = (len(SIZE), len(SEEDS), len(STEP), AVERAGES)
+BASE = {"n": 64, "width": 256, "batch": 32, "rate": 1e-3, "seeds": (0, 1, 2), "dataset": "digits", "side": 0}
+
+
+def curves(shape: Callable[[np.ndarray], np.ndarray], power: float = 1.0) -> np.ndarray:
+    """[value, seed, evaluation, average]: a curve over step / N^power, in which the power varies by seed."""
+    clock = STEP / SIZE[:, None, None] ** (power * SEEDS[:, None])
+    return np.broadcast_to(shape(clock)[..., None], SHAPE).copy()
+
+
+def bent(*values: float) -> Callable[[np.ndarray], np.ndarray]:
+    """A curve through values at 1, 4, 16, ... steps per image."""
+    return lambda clock: np.interp(np.log(clock), np.log(4.0) * np.arange(len(values)), values)
+
+
+def shares(shape: Callable[[np.ndarray], np.ndarray], count: int) -> np.ndarray:
+    """The same with a last axis, of a share and the ends of its interval."""
+    return np.repeat(curves(shape)[..., None], count, -1)
+
+
+def factors(values: Any) -> np.ndarray:
+    """[value, seed, average]: one number per value of the factor."""
+    return np.array(values)[:, None, None] * np.ones((1, 3, AVERAGES)) * SEEDS[:, None]
+
+
+def times(values: Any) -> np.ndarray:
+    """[value, seed, average, definition]."""
+    return np.repeat(factors(values)[..., None], len(DEFINITIONS), -1)
+
+
+def train_loss(clock: np.ndarray) -> np.ndarray:
+    return 1 / (1 + clock)
+
+
+def test_loss(clock: np.ndarray) -> np.ndarray:
+    return train_loss(clock) + 0.02 * clock
+
+
+test_loss.__test__ = False  # type: ignore[attr-defined]
+DESCENTS = bent(3, 1, 2.0, 1.1, 0.9)
+
+
+def memorizing(most: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda clock: most * clock**2 / (clock**2 + 50**2)
+
+
+def arrays() -> dict[str, Any]:
+    """On these every claim about the sweep over n holds."""
+    return {
+        "value": SIZE, "step": np.tile(STEP.round().astype(int), (3, 3, 1)), "average": [0, 1000],
+        "definition": np.array(DEFINITIONS), "parameters": np.full((3, 3), 1000),
+        "train_loss": curves(train_loss), "test_loss": curves(test_loss),
+        "copies": shares(memorizing(0.99), 3), "copies_baseline": shares(memorizing(0.01), 1),
+        "rate": factors([3.0, 2.0, 1.0]), "best": factors([3.0, 2.0, 1.0]),
+        "onset": times(50.0 * SIZE / 64 * (SIZE / 64) ** 0.5 * 64), "wasserstein_floor": np.array(0.1),
+        "wasserstein": curves(DESCENTS), "wasserstein_train": curves(DESCENTS),
+        "wasserstein_few": 1.03 * curves(DESCENTS),
+    }  # fmt: skip
+
+
+def fake(sweep: str = "n", value: Any = SIZE, **changed: Any) -> Record:
+    """A record on which its claims hold, but for what is changed; beside it is the sweep over n."""
+    beside = None if sweep == "n" else {("digits", "sweep=n"): fake()}
+    found = arrays() | {"value": np.asarray(value)} | changed
+    return record(found, experiment="digits", spec={**BASE, "sweep": sweep}, beside=beside)
+
+
+def halves(*share: float) -> Record:
+    """Distances of two samples over those of unrelated ones, at three sizes of a half."""
+    unrelated = np.full((3, 2), 5.0)
+    apart = unrelated * np.array(share)[:, None] * [0.99, 1.01]
+    return record({"n": np.array([8, 32, 599]), "apart": apart, "unrelated": unrelated})
+
+
+UP, DOWN = factors([1.0, 2.0, 3.0]), factors([3.0, 2.0, 1.0])
+NOT: dict[str, dict[str, Any]] = {  # claim on the sweep over n: a change that makes it fail
+    "marion-part": {"test_loss": curves(lambda clock: 1.05 * train_loss(clock))},
+    "marion-copies": {"copies": shares(memorizing(0.3), 3)},
+    "marion-linear": {"test_loss": curves(test_loss, 0.0), "train_loss": curves(train_loss, 0.0)},
+    "ours-above": {"onset": times(50.0 * SIZE)},
+    "marion-slope": {"rate": UP},
+    "marion-size-fidelity": {"best": UP},
+    "marion-same": {"wasserstein_few": 0.8 * curves(DESCENTS)},
+    "marion-double": {"wasserstein": curves(bent(3, 2, 1.5, 1.6, 0.9))},
+}
+Sweep = tuple[str, str, list[float], dict[str, Any], dict[str, Any]]
+SWEEPS: list[Sweep] = [
+    # claim, factor, values (the default comes from the sweep over n: onset 3,200, rate 2, best 2), where it
+    # holds, where it fails
+    ("marion-width-onset", "width", [64, 128, 512], {"onset": times([9e3, 5e3, 2e3])},
+     {"onset": times([1e3, 2e3, 5e3])}),
+    ("marion-width-fidelity", "width", [64, 128, 512], {"best": factors([4.0, 3.0, 1.0])},
+     {"best": factors([0.5, 1.0, 3.0])}),
+    ("marion-batch-onset", "batch", [8, 16, 64], {"onset": times([12_800.0, 6_400.0, 9_000.0])},
+     {"onset": times([3_200.0, 3_200.0, 3_200.0])}),
+    ("marion-batch-slope", "batch", [8, 16, 64], {"rate": factors([2.0, 2.1, 2.2])},
+     {"rate": factors([2.0, 2.1, 2.6])}),
+    ("marion-batch-fidelity", "batch", [8, 16, 64], {"best": factors([1.0, 1.5, 4.0])},
+     {"best": factors([3.0, 2.5, 1.0])}),
+    ("marion-rate-onset", "rate", [1e-4, 3e-4, 2e-3], {"onset": times([9e3, 5e3, 2e3])},
+     {"onset": times([90e3, 20e3, 1e3])}),
+    ("marion-rate-fidelity", "rate", [1e-4, 3e-4, 2e-3], {"best": factors([4.0, 3.0, 1.0])},
+     {"best": factors([1.0, 1.5, 4.0])}),
+]  # fmt: skip
+
+
+def _both(made: Mapping[str, Callable[[], Record]]) -> dict[str, Callable[[], Record]]:
+    return {f"{name}-{data}": make for name, make in made.items() for data in ("digits", "cifar")}
+
+
+HOLDS: dict[str, Callable[[], Record]] = {
+    **_both(dict.fromkeys(NOT, fake)),
+    **_both({name: partial(fake, factor, values, **good) for name, factor, values, good, _ in SWEEPS}),
+    "ours-averaging": fake,
+    "ours-halves": partial(halves, 1.0, 0.7, 0.2),
+}
+FAILS: dict[str, Callable[[], Record]] = {
+    **_both({name: partial(fake, **changed) for name, changed in NOT.items()}),
+    **_both({name: partial(fake, factor, values, **bad) for name, factor, values, _, bad in SWEEPS}),
+    "ours-averaging": partial(fake, best=UP),
+    "ours-halves": partial(halves, 0.5, 0.6, 0.7),
+}
