@@ -53,7 +53,7 @@ def flow_field(record: Record) -> BookFigure:
         shows="Where the denoiser D moves a point x: lines follow the displacement D(x, σ) − x, colour is "
         f"its length. Above the optimal predictor, below the one with model error δ = {delta:g}. Small dots "
         "are predictions for noised training points.",
-        key={"training points": TRAIN, "predictions": THREE},
+        key={"training points": TRAIN, "predictions": ONE},
         alt=f"Flow lines of the optimal predictor end on training points; with delta {delta:g} they fade.",
         size=(6.7, 4.2),
     )
@@ -76,7 +76,7 @@ def _flow(axes: Axes, record: Record, row: int, column: int) -> AxesImage:
     u, v = flow[..., 0], flow[..., 1]
     lines = axes.streamplot(axis, axis, u, v, density=0.7, color=INK, linewidth=0.6, arrowsize=0.7).lines
     lines.set_segments([line[np.r_[: len(line) - 1 : 4, -1]] for line in lines.get_segments()])
-    dots(axes, record["flow_guess"][row, column], s=2, color=THREE, rasterized=True, zorder=3)
+    dots(axes, record["flow_guess"][row, column], s=2, color=ONE, rasterized=True, zorder=3)
     known(record["flow_train"], axes)
     return image
 
