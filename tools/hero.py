@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm
 
 from diffnotes import store
-from diffnotes.chapters.toy.figures import LEVELS, dots, field
+from diffnotes.chapters.toy.panel_figures import LEVELS, dots, field
 from diffnotes.show.style import BLUE, FADE, INK, ORANGE, STYLE, BookFigure, log_ticks
 
 PATH = Path(__file__).resolve().parents[1] / "book" / "static" / "hero.svg"
