@@ -1,7 +1,7 @@
 """Sphinx extension: makes the built pages light, and mends what the theme leaves inaccessible.
 
-Pages load no icon font and no script that draws icons (book.css has the few icons), style sheets only where a page
-uses them, and pictures of sliders when they are first shown.
+Pages load no icon font and no script that draws icons (book.css has the few icons), style sheets only where
+they are used, and pictures of sliders when they are first shown.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def put_aside(picture: str, site: Path) -> str:
 
 
 def without_icons(style: str) -> str:
-    """The theme's style sheet without Font Awesome's part of it, which has a banner before each of its files."""
+    """The theme's style sheet without the part of Font Awesome, each file of which has a banner before it."""
     banners = list(BANNER.finditer(style))
     if not banners:
         return style

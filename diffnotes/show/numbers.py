@@ -70,3 +70,8 @@ NUMBERS: dict[str, str] = {
     "sampling_speed": "Figure 4.13",
     "speed_targets": "Table 4.6",
 }
+PAGES: dict[str, str] = {
+    "1": "01_toy_model",
+    "3": "03_cifar_memorization",
+    "4": "04_imagenet_loss_gap",
+}

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from diffnotes.show.numbers import NUMBERS, PAGES
+from diffnotes.show.page import for_pages, row_anchor
 from diffnotes.show.style import BookTable, Markup
 from diffnotes.store import Record
 
@@ -32,7 +34,7 @@ def claims_table(claims: Iterable[Mapping[str, str]], papers: Sequence[str]) -> 
 def _claim_row(claim: Mapping[str, str]) -> list[Markup]:
     text = {name: html.escape(value) for name, value in claim.items()}
     target = f"{text['page']}.html#{text['figure']}"
-    link = f' <a href="{target}">figure</a>' if text["page"] else ""
+    link = f' <a href="{target}">{NUMBERS.get(claim["figure"], "figure")}</a>' if text["page"] else ""
     key = f"<br>record <code>{text['record']}</code>" if text["record"] else ""
     name = "rule" if claim["fixed"] == "before" else "rule, after a first look"
     rule = f"<details><summary>{name}</summary>{text['rule']}{key}</details>"
@@ -92,7 +94,8 @@ def _record_row(record: Record) -> list[str]:
     commit = (meta["commit"] or "no commit")[:10] + (", with changes" if meta["dirty"] else "")
     made = f"{html.escape(meta['device'])}<br>{meta['created'][:10]}, commit <code>{commit}</code>"
     state = badge(record.state, record.reason)
-    return [Markup(title + fold), state, Markup(made), f"{meta['seconds']:.1f}"]
+    row = f'<span id="{row_anchor(record)}">{title}</span>{fold}'
+    return [Markup(row), state, Markup(made), f"{meta['seconds']:.1f}"]
 
 
 def status_table(rows: Iterable[Any]) -> BookTable:
@@ -101,8 +104,15 @@ def status_table(rows: Iterable[Any]) -> BookTable:
     return BookTable(header=header, rows=[_status_row(row) for row in rows])
 
 
+def _figure(name: str) -> str:
+    """A figure's number as a link to it, where the book gives it one; else its name."""
+    number = NUMBERS.get(name)
+    page = PAGES.get(number.split()[1].split(".")[0]) if number else None
+    return f'<a href="{page}.html#{name}">{number}</a>' if page and for_pages() else html.escape(name)
+
+
 def _status_row(row: Any) -> list[Markup]:
-    figures = html.escape(", ".join(row.figures))
+    figures = ", ".join(map(_figure, row.figures))
     shown = (
         f"<strong>{html.escape(row.title())}</strong><details><summary>figures</summary>{figures}</details>"
     )
