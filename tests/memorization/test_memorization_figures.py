@@ -142,8 +142,7 @@ def test_figures_say_what_they_show_and_texts_lie_apart(name: str, every: dict[s
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_inline_svg_with_their_provenance(name: str, every: dict[str, BookFigure]) -> None:
     figure = every[name]
-    page = figure._repr_html_()
-    svg = page[page.index("<svg") : page.index("</svg>") + 6]
+    page, svg = figure._repr_html_(), figure.svg()
     root = ElementTree.fromstring(svg)
     assert root.get("aria-label") == figure.alt
     assert float(root.get("width") or 0) <= 700
@@ -151,7 +150,8 @@ def test_figures_are_inline_svg_with_their_provenance(name: str, every: dict[str
     assert style.INK not in svg
     assert all(record.key in page for record in figure.records)
     anchor = "factor_sweep" if name in SWEEPS else name
-    assert f'<figure class="dn-figure" id="{anchor}">' in page
+    assert figure.name.split("-")[0] == anchor
+    assert f'<figure class="dn-figure" id="{figure.name}">' in page
 
 
 def test_figures_of_a_record_with_no_onset(records: dict[str, Record]) -> None:
