@@ -179,7 +179,7 @@ def test_every_record_of_a_figure_is_named(record):
 def test_text_of_a_table_is_escaped(record):
     html = BookTable(record, header=("<a>",), rows=[["<b>1</b>"]], note="<i>")._repr_html_()
     soup = BeautifulSoup(html, "html.parser")
-    assert [soup.find(name).get_text() for name in ("th", "td", "p")] == ["<a>", "<b>1</b>", "<i>"]
+    assert [soup.find(name).get_text() for name in ("th", "td", "figcaption")] == ["<a>", "<b>1</b>", "<i>"]
     assert "<script>" not in Caption("<script>", "<script>", {"<script>": "#123456"}).html()
     assert "<script>" not in Finding(record, text="<script>")._repr_html_()
 
