@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from diffnotes.chapters.toy import experiment as toy_model
-from diffnotes.chapters.toy.slider import GapSlider, choices
+from diffnotes.chapters.toy.slider import RingSlider, choices
 from diffnotes.show import widgets
 
 
 @pytest.fixture(scope="module")
 def slider():
-    return GapSlider(toy_model.explore)
+    return RingSlider(toy_model.explore)
 
 
 def test_it_shows_the_values_it_is_asked_for(slider):

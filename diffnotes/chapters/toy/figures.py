@@ -6,18 +6,31 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import PathCollection
 from matplotlib.colors import BoundaryNorm, Normalize
 from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 
 from diffnotes.chapters.toy import readings, tables
+from diffnotes.chapters.toy.panel_figures import (
+    DESIGN_LOOKS,
+    GAP,
+    LEVELS,
+    LINES,
+    ONE,
+    SIGMA,
+    THREE,
+    TWO,
+    dots,
+    field,
+    known,
+    sigma_axis,
+    unseen,
+)
 from diffnotes.show.style import (
     FADE,
     HELD_OUT,
     INK,
     OPTIMUM,
-    PALETTE,
     SAMPLER,
     TRAIN,
     BookFigure,
@@ -26,26 +39,6 @@ from diffnotes.show.style import (
     ramp,
 )
 from diffnotes.store import Record
-
-SIGMA = "noise level $\\sigma$"
-GAP = "relative gap $G$"
-LEVELS = (0, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2)  # of the gap maps; far out the gap exceeds 10
-ONE, TWO, THREE = PALETTE[-3:]  # colours of no role
-LINES = ("-", "--", ":", "-.")  # the second cue of an ordered series
-DESIGN_LOOKS = ((ONE, "o"), (TWO, "s"), (THREE, "^"))  # of the three ways to draw noise
-
-
-def known(points: np.ndarray, axes: Axes, size: float = 24, **style: Any) -> PathCollection:
-    """Training points [n, 2]."""
-    return dots(axes, points, **TRAIN.points(s=size, edgecolor=INK, linewidth=0.6, zorder=4, **style))
-
-
-def unseen(points: np.ndarray, axes: Axes, inside: np.ndarray, size: float = 30) -> None:
-    """Validation points [n, 2]: full where they are inside, hollow where they are outside."""
-    for chosen, face in ((inside, HELD_OUT.color), (~inside, "none")):
-        rim = {"color": None, "facecolor": face, "edgecolor": HELD_OUT.color, "label": None}
-        dots(axes, points[chosen], **HELD_OUT.points(s=size, linewidth=1.2, zorder=4, **rim))
-
 
 # --- figure 3: displacements ---
 
@@ -60,7 +53,7 @@ def flow_field(record: Record) -> BookFigure:
         shows="Where the denoiser D moves a point x: lines follow the displacement D(x, σ) − x, colour is "
         f"its length. Above the optimal predictor, below the one with model error δ = {delta:g}. Small dots "
         "are predictions for noised training points.",
-        key={"training points": TRAIN, "predictions": THREE},
+        key={"training points": TRAIN, "predictions": ONE},
         alt=f"Flow lines of the optimal predictor end on training points; with delta {delta:g} they fade.",
         size=(6.7, 4.2),
     )
@@ -83,26 +76,9 @@ def _flow(axes: Axes, record: Record, row: int, column: int) -> AxesImage:
     u, v = flow[..., 0], flow[..., 1]
     lines = axes.streamplot(axis, axis, u, v, density=0.7, color=INK, linewidth=0.6, arrowsize=0.7).lines
     lines.set_segments([line[np.r_[: len(line) - 1 : 4, -1]] for line in lines.get_segments()])
-    dots(axes, record["flow_guess"][row, column], s=2, color=THREE, rasterized=True, zorder=3)
+    dots(axes, record["flow_guess"][row, column], s=2, color=ONE, rasterized=True, zorder=3)
     known(record["flow_train"], axes)
     return image
-
-
-def field(axes: Axes, axis: np.ndarray, values: np.ndarray, **style: Any) -> AxesImage:
-    """A field on a square grid as colour that fades into the page."""
-    half = (axis[1] - axis[0]) / 2
-    low, high = float(axis[0] - half), float(axis[-1] + half)
-    style = {"origin": "lower", "cmap": FADE, "interpolation": "bilinear", **style}
-    image = axes.imshow(values, extent=(low, high, low, high), **style)
-    axes.set(xlim=(axis[0], axis[-1]), ylim=(axis[0], axis[-1]), xticks=(-10, 0, 10), yticks=(-10, 0, 10))
-    for spine in axes.spines.values():
-        spine.set_visible(True)
-    return image
-
-
-def dots(axes: Axes, points: np.ndarray, **style: Any) -> PathCollection:
-    """Points [n, 2] as dots."""
-    return axes.scatter(points[:, 0], points[:, 1], **style)
 
 
 # --- figure 4: gap over noise level ---
@@ -116,8 +92,8 @@ def gap_curves(record: Record) -> BookFigure:
         finding=str(tables.bump_finding(record)),
         shows="Left: relative gap G over the noise level for each model error δ; bands hold the central 99 % "
         "of curves from 50 draws that both sets share. Right: peaks from 50 draws over the exact peak, for "
-        "three ways to draw the noise; marks are medians, bars the central 99 %. Crosses are the authors’ "
-        "peaks, read off their stored plot.",
+        "three ways to draw the noise; marks are medians, bars the central 99 %."
+        + readings.PEAKS.crosses(record, record["delta"]),
         key={name: color for name, (color, _) in zip(readings.DESIGNS, DESIGN_LOOKS, strict=True)},
         alt="The gap peaks at intermediate noise, and the higher the smaller the model error.",
         size=(6.9, 3.6),
@@ -128,7 +104,7 @@ def gap_curves(record: Record) -> BookFigure:
         left.fill_between(record["sigma"], *record["band"][index, 0], color=color, alpha=0.25, linewidth=0)
         left.plot(record["sigma"], record["gap"][index], color=color, label=f"{delta:g}")
     _authors(left, record)
-    _sigma_axis(left)
+    sigma_axis(left)
     left.legend(title="model error $\\delta$", loc="upper left", reverse=True)
     _designs(right, record)
     return figure
@@ -161,11 +137,6 @@ def _designs(axes: Axes, record: Record) -> None:
     axes.set_ylim(min(0, 1.1 * low.min()), 1.45 * high.max())
     axes.set_xticks(place, [f"{delta:g}" for delta in record["delta"]])
     axes.legend(title="noise draws", loc="upper right")
-
-
-def _sigma_axis(axes: Axes) -> None:
-    axes.set(xscale="log", xlim=(0.02, 20), xlabel=SIGMA, ylabel=GAP)
-    log_ticks(axes.xaxis, 0.1, 1, 10)
 
 
 # --- figure 5: where a point counts as inside the manifold ---
@@ -235,7 +206,8 @@ def density(record: Record) -> BookFigure:
         record,
         finding=str(tables.moving_finding(record)),
         shows=f"Relative gap for more and more training points on the same circle, at δ = "
-        f"{record.spec['delta']:g}. Dots are the peaks. Crosses are the authors’, at the place of ours.",
+        f"{record.spec['delta']:g}. Dots are the peaks."
+        + readings.DENSITY.crosses(record, record["density_n"]),
         alt=f"With more training points the gap falls at the fixed model error {record.spec['delta']:g}.",
         size=(6.0, 3.2),
     )
@@ -246,7 +218,7 @@ def density(record: Record) -> BookFigure:
         axes.plot(record["sigma"], gap, color=color, linestyle=LINES[index], label=f"{n}: {top:.3f}")
         axes.plot(record["density_sigma"][index], top, "o", color=color, markersize=4)
     axes.scatter(record["density_sigma"], authors, marker="x", s=40, color=INK, linewidth=1.4, zorder=5)
-    _sigma_axis(axes)
+    sigma_axis(axes)
     axes.legend(title="training points: peak", loc="upper left")
     return figure
 
@@ -259,7 +231,8 @@ def random_support(record: Record) -> BookFigure:
         finding=str(tables.random_finding(record)),
         shows=f"Relative gap for {readings.RANDOM_TRAIN} training points at random angles, over "
         f"{record.spec['supports']} sets of them. Wide bands hold 80 % of the sets, narrow ones are the mean "
-        "± 2 standard errors; the dashed line is the first set, which is the authors’.",
+        "± 2 standard errors; the dashed line is the first set."
+        + (" That is the authors’." if readings.first_is_authors(record) else ""),
         alt="For random points the gap has the same shape, and its height varies much from set to set.",
     )
     axes = figure.subplots(1, 3, sharey=True)
@@ -283,8 +256,9 @@ def autoguidance(record: Record) -> BookFigure:
     figure = BookFigure(
         record,
         finding=str(tables.guidance_finding(record)),
-        shows="Left: relative gap of the guided denoiser for guidance weights w. Right: its peak; crosses "
-        "are read off the authors’ plot, bars are ± 2 standard errors over sets of random points.",
+        shows="Left: relative gap of the guided denoiser for guidance weights w. Right: its peak; bars "
+        "are ± 2 standard errors over sets of random points."
+        + readings.GUIDED.crosses(record, record["guidance_weight"]),
         alt="The gap grows with the guidance weight.",
     )
     left, right = figure.subplots(1, 2)
@@ -292,7 +266,7 @@ def autoguidance(record: Record) -> BookFigure:
     for index, weight in list(enumerate(weights))[::2]:
         color = ramp(index, len(weights))
         left.plot(record["sigma"], record["guidance_gap"][index], color=color, label=f"{weight:.1f}")
-    _sigma_axis(left)
+    sigma_axis(left)
     left.legend(title="guidance weight $w$", loc="upper left", reverse=True)
     right.plot(weights, record["guidance_peak"], color=ONE, label="equispaced points")
     authors = readings.GUIDED.beside(record, weights)
@@ -317,7 +291,7 @@ def sampler_law(record: Record) -> BookFigure:
         finding=str(tables.states_finding(record)),
         shows=f"At σ = {float(record['law_sigma']):.2f}. Above: states of the sampler and noised training "
         "points. Below: the share of them within a distance of the nearest training point; the dotted line "
-        "is the exact law of the states, and Heun’s method lies on it.",
+        "is the exact law of the states.",
         key={"noised training points": TRAIN, "noised validation points": HELD_OUT, "sampler": SAMPLER},
         alt="Sampler states lie farther from training points than noised training data.",
         size=(6.7, 5.2),

@@ -42,6 +42,11 @@ class Plot:
         given = record.meta.get("spec", {})
         return all(given.get(name, value) == value for name, value in self.settings.items())
 
+    def crosses(self, record: Record, at: Array) -> str:
+        """What a caption says about their marks; nothing where there are none."""
+        any_known = np.isfinite(self.beside(record, at)).any()
+        return " Crosses are read off the authors’ stored plot." if any_known else ""
+
     def beside(self, record: Record, at: Array) -> Array:
         """The heights at these places; NaN where the plot has none, or is one of other settings."""
         known = self.heights if self.fits(record) else {}
@@ -183,6 +188,11 @@ def ends(record: Record) -> Array:
     return both / record["gap_exact"].max(1)
 
 
+def off_exact(record: Record) -> Array:
+    """How many standard errors the drawn peaks are from the exact ones [delta]."""
+    return np.abs(record["peak"] - record["peak_exact"]) / record["peak_stderr"]
+
+
 def growth(record: Record) -> tuple[Array, Array]:
     """Peaks from many draws as delta falls, with their standard errors."""
     order = np.argsort(-record["delta"])
@@ -237,6 +247,11 @@ def falling(record: Record) -> Array:
 def guidance_rising(record: Record) -> Array:
     """For each step up in the guidance weight, whether the peak rises."""
     return np.diff(record["guidance_peak"]) > 0
+
+
+def first_is_authors(record: Record) -> bool:
+    """Whether the first set of random points is that of the authors' code."""
+    return record.spec["seed"] == 0
 
 
 def random_spread(record: Record) -> tuple[Array, Array, Array]:

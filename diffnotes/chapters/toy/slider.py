@@ -8,14 +8,13 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffnotes.chapters.toy.figures import GAP, ONE, SIGMA, dots
+from diffnotes.chapters.toy.panel_figures import GAP, ONE, SIGMA, dots
 from diffnotes.chapters.toy.readings import LEVEL, chord
-from diffnotes.show.style import FADE, GREY, HELD_OUT, TRAIN, book_frame, log_ticks
+from diffnotes.show.style import FADE, GREY, HELD_OUT, TRAIN, Caption, book_frame, log_ticks
 
 SIZE, DPI = (6.7, 3.4), 144  # half as many pixels again as the page has: most screens show them
 STEPS = (0, 0.1, 0.25, 0.5, 1, 2, 1e9)  # of the gap; flat colours make small and sharp pictures
 WINDOW = 15
-KEY = {"training points": TRAIN, "validation points (full inside, hollow outside)": HELD_OUT}
 
 
 def choices(delta: float, n_train: int) -> dict[str, list[float]]:
@@ -28,7 +27,7 @@ def choices(delta: float, n_train: int) -> dict[str, list[float]]:
     }
 
 
-class GapSlider:
+class RingSlider:
     """Where a clean point counts as inside (gap below one half), and the gap curve of the validation points.
 
     The axis of the curve follows its height.
@@ -36,6 +35,12 @@ class GapSlider:
 
     def __init__(self, values: Callable[[float, float, int], Mapping[str, np.ndarray]]) -> None:
         self._values = values
+        self.caption = Caption(
+            shows="Left: where a clean point counts as inside, with its gap as colour and a line where the "
+            "gap is one half; δ/a is the model error over the spacing. Right: the gap of validation points; the "
+            "diamond marks the noise level shown. Drawn from the formulas.",
+            key={"training points": TRAIN, "validation points: full inside, hollow outside": HELD_OUT},
+        )
         self._build()
 
     @book_frame
