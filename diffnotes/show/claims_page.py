@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from diffnotes.show.numbers import NUMBERS
 from diffnotes.show.style import BookTable, Markup, page_figure
 from diffnotes.show.tables import PAPERS, VERDICTS, badge_of, counted
 
@@ -112,7 +113,8 @@ def _row(claim: Claim) -> str:
 
 def _cells(claim: Claim) -> Iterator[str]:
     text = {name: html.escape(value) for name, value in claim.items()}
-    link = f' <a href="{text["page"]}.html#{text["figure"]}">figure</a>' if text["page"] else ""
+    word = NUMBERS.get(claim["figure"], "figure")
+    link = f' <a href="{text["page"]}.html#{text["figure"]}">{word}</a>' if text["page"] else ""
     anchor = f' <a href="#{text["id"]}" aria-label="link to {text["id"]}">#</a>'
     small = f'<br><span class="dn-small">{text["interval"]}</span>' if text["interval"] else ""
     reason = f"<br>{text['rule']}" if not text["page"] else ""

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from diffnotes.show.numbers import NUMBERS
+from diffnotes.show.page import row_anchor
 from diffnotes.show.style import BookTable, Markup
 from diffnotes.store import Record
 
@@ -70,7 +72,8 @@ def _record_row(record: Record) -> list[str]:
     commit = (meta["commit"] or "no commit")[:10] + (", with changes" if meta["dirty"] else "")
     made = f"{html.escape(meta['device'])}<br>{meta['created'][:10]}, commit <code>{commit}</code>"
     state = badge(record.state, record.reason)
-    return [Markup(title + fold), state, Markup(made), f"{meta['seconds']:.1f}"]
+    row = f'<span id="{row_anchor(record)}">{title}</span>{fold}'
+    return [Markup(row), state, Markup(made), f"{meta['seconds']:.1f}"]
 
 
 def status_table(rows: Iterable[Any]) -> BookTable:
@@ -83,7 +86,8 @@ def _figure_link(place: str) -> str:
     """A link to "page#figure"; a slider, which goes by its class, has the page alone."""
     page, _, name = place.partition("#")
     anchor = "" if name[:1].isupper() else f"#{name}"
-    return f'<a href="{html.escape(page)}.html{html.escape(anchor)}">{html.escape(name)}</a>'
+    word = html.escape(NUMBERS.get(name, name))
+    return f'<a href="{html.escape(page)}.html{html.escape(anchor)}">{word}</a>'
 
 
 def _status_row(row: Any) -> list[Markup]:

@@ -230,6 +230,7 @@ def test_table_of_claims_is_replaced_and_the_rest_kept() -> None:
 
 def test_picture_shows_the_pinned_records() -> None:
     assert hero.PATH.read_text(encoding="utf-8") == hero.svg(), "run `make readme`"
+    assert hero.ON_PAGE.read_text(encoding="utf-8") == hero.panels(), "run `make readme`"
 
 
 def test_picture_follows_light_and_dark_and_asks_nobody() -> None:

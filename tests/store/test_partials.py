@@ -243,21 +243,18 @@ def test_a_run_goes_on_from_a_checkpoint_before_the_lost_look(
 
 
 @pytest.mark.parametrize(
-    ("module", "compute"),
+    "compute",
     [
-        (evaluate, lambda work: network_gap.compute(GAP, work)),
-        (evaluate, lambda work: network_gap.compute(GAP.replace(precision="bfloat16"), work)),
-        (memorization, lambda work: memorization.compute(COPIES, work, digits.pixels)),
-        (
-            memorization,
-            lambda w: memorization.compute(COPIES.replace(precision="bfloat16"), w, digits.pixels),
-        ),
-        (features, lambda work: features.compute(FEATURES, work)),
-        (disjoint_halves, lambda work: disjoint_halves.compute(HALVES, work)),
+        lambda work: network_gap.compute(GAP, work),
+        lambda work: network_gap.compute(GAP.replace(precision="bfloat16"), work),
+        lambda work: memorization.compute(COPIES, work, digits.pixels),
+        lambda work: memorization.compute(COPIES.replace(precision="bfloat16"), work, digits.pixels),
+        lambda work: features.compute(FEATURES, work),
+        lambda work: disjoint_halves.compute(HALVES, work),
     ],
 )
 def test_every_experiment_says_its_precision(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: object, compute: Computation
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compute: Computation
 ) -> None:
     seen = []
 
@@ -265,7 +262,7 @@ def test_every_experiment_says_its_precision(
         seen.append(plan.precision)
         raise Killed
 
-    monkeypatch.setattr(module, "train", noted)
+    monkeypatch.setattr(evaluate, "train", noted)
     with pytest.raises(Killed):
         compute(Work(tmp_path))
     assert seen[0] != "auto"

@@ -143,6 +143,7 @@ def error_curves(*records: Record) -> BookFigure:
     for axes, record in zip(cells, records, strict=True):
         _errors(axes, record, level)
         axes.set_title(readings.title(record))
+        axes.tick_params(labelleft=True)  # on a phone each column stands alone
     cells[0].set_ylabel(ERROR)
     cells[0].legend(loc="lower left")
     return figure
@@ -163,6 +164,7 @@ def gap_by_noise(*records: Record) -> BookFigure:
     for axes, record in zip(cells.flat, records, strict=False):
         _gap_lines(axes, record)
         axes.set_title(readings.title(record))
+        axes.tick_params(labelleft=True)
     gap_axis(cells[0, 0], max(readings.peak(record).mean(0).max() for record in records))
     for row in cells:
         row[0].set_ylabel(GAP)

@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from diffnotes.chapters.gap import readings
+from diffnotes.chapters.gap import findings, readings
 from diffnotes.chapters.gap.figures import GAP, gap_axis, sigma_axis
-from diffnotes.show.style import GREY, book_frame, ramp
+from diffnotes.show.style import GREY, Caption, book_frame, ramp
 from diffnotes.store import Record
 
 SIZE, DPI = (6.7, 3.2), 144
@@ -22,7 +22,13 @@ class TrainingSlider:
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self.records = (record,)
         self.steps = record["step"].tolist()
+        self.caption = Caption(
+            finding=f"{findings.growth_text(record)} {findings.memorized_text(record)}",
+            shows="Left: the relative gap at this evaluation, with all evaluations in grey, in the mean over "
+            "seeds. Right: samples of the first seed, each above its nearest training image.",
+        )
 
     @book_frame
     def __call__(self, step: float) -> Figure:
