@@ -30,7 +30,7 @@ _Z = 1.959963984540054  # 97.5 % of a standard normal lies below
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Interval:
     """A number with its 95 % interval."""
 
     value: float
@@ -141,7 +141,7 @@ def ratios(found: Neighbours) -> Float[Tensor, "m"]:
 
 def memorized(
     rho: Float[Tensor, "m"], threshold: float = 1 / 3, seed: int = 0, repeats: int = 1000
-) -> Estimate:
+) -> Interval:
     """f_mem, the share of samples with rho [m] < threshold, with a 95 % interval over samples.
 
     The interval is the union of the bootstrap's and of Wilson's (1927): the bootstrap distribution of a
@@ -151,7 +151,7 @@ def memorized(
     copies = (rho < threshold).double()
     found = bootstrap(lambda some: float(some.mean()), copies, seed=seed, repeats=repeats)
     low, high = _wilson(found.value, len(copies))
-    return Estimate(found.value, min(low, found.low), max(high, found.high))
+    return Interval(found.value, min(low, found.low), max(high, found.high))
 
 
 def _wilson(share: float, count: int) -> tuple[float, float]:
@@ -191,7 +191,7 @@ def _unit(x: Tensor) -> Tensor:
 
 def bootstrap(
     statistic: Callable[..., float], *samples: Num[Tensor, "_ ..."], seed: int = 0, repeats: int = 200
-) -> Estimate:
+) -> Interval:
     """`statistic(*samples)` with its 95 % percentile interval under resampling of rows (Efron 1979).
 
     Each sample [m, ...] is resampled on its own, with replacement; its rows in repeat r are a function of
@@ -208,7 +208,7 @@ def bootstrap(
         for rows in zip(*picks, strict=True):
             values.append(statistic(*(sample[row] for sample, row in zip(samples, rows, strict=True))))
     low, high = np.quantile(np.array(values, np.float64), [0.025, 0.975])
-    return Estimate(float(statistic(*samples)), float(low), float(high))
+    return Interval(float(statistic(*samples)), float(low), float(high))
 
 
 def _picks(seed: int, place: int, repeats: slice, sample: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from diffnotes import metrics
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import normals, uniforms
 from diffnotes.metrics import (
-    Estimate,
+    Interval,
     Neighbours,
     bootstrap,
     copy_similarity,
@@ -365,7 +365,7 @@ def test_frechet_of_fewer_points_than_dimensions() -> None:
 def test_an_interval_of_a_distance() -> None:
     a, b = cloud(200, 3), cloud(200, 3, stream="other") + 1
     found = bootstrap(frechet, a, b, repeats=100)
-    assert isinstance(found, Estimate)
+    assert isinstance(found, Interval)
     assert 1 < found.low < found.value < found.high < 5  # the truth is 3
 
 

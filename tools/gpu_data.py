@@ -55,9 +55,11 @@ def bring(wanted: Iterable[tuple[str, Any]], folder: Path) -> list[Path]:
     return written
 
 
-def _part(name: str, split: str, asked: list[Use]) -> data_part.Part:
+def _part(name: str, split: str, asked: list[Use]) -> data_part.DataPart:
     whole = data.load(name, split=split)
     chosen = [permutation(len(whole), seed)[:n] for _, _, n, seed in asked]
     places = np.unique(np.concatenate(chosen))
     taken = whole.taken(places)
-    return data_part.Part(len(whole), whole.fingerprint, places, taken.values.numpy(), taken.labels.numpy())
+    return data_part.DataPart(
+        len(whole), whole.fingerprint, places, taken.values.numpy(), taken.labels.numpy()
+    )

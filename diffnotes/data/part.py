@@ -21,7 +21,7 @@ OFFICIAL = {"cifar10": "cifar-10-batches-py"}  # which sets can be brought in pa
 
 
 @dataclass(frozen=True)
-class Part:
+class DataPart:
     """Some samples of one split: `places` [k] are their numbers in the whole, rising; `total` is its length,
     `fingerprint` its own."""
 
@@ -43,7 +43,7 @@ def file_of(folder: Path, name: str) -> Path:
     return folder / f"{name}-part.npz"
 
 
-def find(folder: Path, name: str, split: str) -> Part | None:
+def find(folder: Path, name: str, split: str) -> DataPart | None:
     """The part of a split in a data folder; None where the whole set is there, or no part.
 
     Raises UserError for a file that is not what `write` wrote, and for a split that it does not have.
@@ -58,10 +58,10 @@ def find(folder: Path, name: str, split: str) -> Part | None:
     if f"{split} total" not in stored:
         raise UserError(f"{path} has nothing of the {split} split; bring it again for the runs that use it.")
     fields = {field: stored[f"{split} {field}"] for field in ("places", "values", "labels")}
-    return Part(int(stored[f"{split} total"]), str(stored[f"{split} fingerprint"]), **fields)
+    return DataPart(int(stored[f"{split} total"]), str(stored[f"{split} fingerprint"]), **fields)
 
 
-def write(folder: Path, name: str, parts: Mapping[str, Part]) -> Path:
+def write(folder: Path, name: str, parts: Mapping[str, DataPart]) -> Path:
     """Write the parts of the splits of one set; returns the file."""
     arrays = {
         f"{split} {field}": np.asarray(value)

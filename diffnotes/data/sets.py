@@ -80,9 +80,9 @@ class _InPart(Dataset):
     """A stored set of which only a part is here (`data_part`): its length, its fingerprint, and the samples
     that are here. Whatever needs others raises UserError."""
 
-    part: data_part.Part
+    part: data_part.DataPart
 
-    def __init__(self, name: str, split: str, part: data_part.Part) -> None:
+    def __init__(self, name: str, split: str, part: data_part.DataPart) -> None:
         vars(self).update(name=name, split=split, fingerprint=part.fingerprint, part=part)
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import Tensor
 from diffnotes.data import fingerprint
 from diffnotes.metrics import (
-    Estimate,
+    Interval,
     bootstrap,
     copy_similarity,
     frechet,
@@ -178,7 +178,7 @@ def _measured(spec: ClassifierSpec, net: FeatureNet, x: Tensor, known: Tensor, s
     }  # fmt: skip
 
 
-def _numbers(found: Estimate) -> np.ndarray:
+def _numbers(found: Interval) -> np.ndarray:
     return np.array([found.value, found.low, found.high])
 
 
