@@ -154,7 +154,8 @@ def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Weighed:
     mean = known.mean(1) * (-1 if falls else 1)
     rising = every(mean[1:] > mean[:-1])
     sure, said = _beyond_noise(known[0], known[-1], falls, digits)
-    return Weighed(_list(np.where(np.isnan(found).any(1), np.nan, found.mean(1)), digits), said, (rising, sure))
+    shown = np.where(np.isnan(found).any(1), np.nan, found.mean(1))
+    return Weighed(_list(shown, digits), said, (rising, sure))
 
 
 def _beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int) -> tuple[bool, str]:
