@@ -14,6 +14,7 @@ from diffnotes.chapters.random_features import experiment as rf
 from diffnotes.chapters.random_features import figures, readings
 
 T, DELTA = 0.1, 1 - math.exp(-0.2)
+FIGURES = ("spectrum", "flow_curves", "flow_onset")
 
 
 def draw(name: str, rows: int, d: int) -> torch.Tensor:
@@ -206,14 +207,14 @@ def test_the_record_shows_the_law(record):
 
 
 def test_pages_show_the_record(record):
-    for name in ("spectrum", "flow_curves", "flow_onset"):
+    for name in FIGURES:
         page = getattr(figures, name)(record)._repr_html_()
         assert "<svg" in page
         assert f'id="{name}"' in page
     said = str(figures.flow_found(record))
     for value in record["least_error_exponent"]:
         assert f"{value:.2f}".replace("-", "−") in said
-    captions = [getattr(figures, name)(record).caption for name in rf.EXPERIMENT.figures]
+    captions = [getattr(figures, name)(record).caption for name in FIGURES]
     assert f"{float(record['tau_exponent']):.3f}" in captions[-1].finding
     assert all(caption.shows for caption in captions)
     assert "nan" not in said + "".join(caption.finding for caption in captions)

@@ -22,7 +22,7 @@ SMALL = 4  # a batch that is at most this part of the training set repeats few i
 
 
 @dataclass(frozen=True)
-class Part:
+class Weighed:
     """What one kind of weights says: a value, its interval, and which parts of the rule hold."""
 
     value: str
@@ -31,7 +31,7 @@ class Part:
     also: tuple[bool, ...] = ()
 
 
-Judge = Callable[[Record, int], Part]
+Judge = Callable[[Record, int], Weighed]
 
 
 def _both(judge: Judge) -> Check:
@@ -69,15 +69,15 @@ def _sweep(record: Record) -> Swept:
 # -------------------------------------------------------------------------------------------------- one run
 
 
-def _part(record: Record, average: int) -> Part:
+def _part(record: Record, average: int) -> Weighed:
     """Held-out loss rises again while the training loss goes on falling."""
     rise, fall = readings.after_minimum(record, readings.default_place(record), average)
     text = f"held-out loss +{100 * rise.mean():.0f} %, training loss −{100 * fall.mean():.0f} % from there on"
     least = f"{len(rise)} seeds, least rise {100 * rise.min():.0f} %"
-    return Part(text, least, (every(rise > 0.2),), (every(fall > 0),))
+    return Weighed(text, least, (every(rise > 0.2),), (every(fall > 0),))
 
 
-def _memorized(record: Record, average: int) -> Part:
+def _memorized(record: Record, average: int) -> Weighed:
     """Few memorized samples at first, most of them at last, and none by chance."""
     place = readings.ordered(record)[0]
     share, chance = (
@@ -85,17 +85,17 @@ def _memorized(record: Record, average: int) -> Part:
     )
     text = f"{100 * share[0]:.0f} % to {100 * share[-1]:.0f} % at {readings.label(record, place)}"
     control = f"of held-out images {100 * chance[-1]:.0f} %"
-    return Part(text, control, (bool(share[-1] > 0.5),), (bool(share[0] < 0.02), bool(chance[-1] < 0.05)))
+    return Weighed(text, control, (bool(share[-1] > 0.5),), (bool(share[0] < 0.02), bool(chance[-1] < 0.05)))
 
 
-def _same_distance(record: Record, average: int) -> Part:
+def _same_distance(record: Record, average: int) -> Weighed:
     """Distance to the training set over that to as many held-out images, before and after the losses part."""
     early, whole = readings.mismatch(record, readings.default_place(record), average)
     text = f"differ by at most {100 * early:.0f} % before the losses part, {100 * whole:.0f} % in all"
-    return Part(text, "means over seeds", (early < 0.1, whole < 0.1))
+    return Weighed(text, "means over seeds", (early < 0.1, whole < 0.1))
 
 
-def _double_descent(record: Record, average: int) -> Part:
+def _double_descent(record: Record, average: int) -> Weighed:
     """A rise of a fifth above the first minimum, of which at least half is lost again."""
     found = readings.rise(record, readings.default_place(record), average)
     large = found.value >= RISE
@@ -106,13 +106,13 @@ def _double_descent(record: Record, average: int) -> Part:
         text = f"rises by {100 * found.value:.0f} % after its first minimum, {lost}"
     ends = f"{100 * found.low:.0f} to {100 * found.high:.0f} %".replace("-", "−")
     interval = ends if np.isfinite(found.low) else "one seed"
-    return Part(text, interval, (large, sure, large and found.lost >= LOST))
+    return Weighed(text, interval, (large, sure, large and found.lost >= LOST))
 
 
 # ---------------------------------------------------------------------------------------------- more images
 
 
-def _linear(record: Record, average: int) -> Part:
+def _linear(record: Record, average: int) -> Weighed:
     """At every threshold: the interval holds 1, and is narrow enough to tell 1 from 1/2 and from 3/2."""
     powers = readings.scan(record, average)
     names = ", ".join(f"{100 * share:.0f} %" for share in SHARES)
@@ -121,28 +121,28 @@ def _linear(record: Record, average: int) -> Part:
         return unread
     text = f"power {', '.join(f'{p.value:.2f}' for p in powers)} at thresholds of {names}"
     narrow = all(p.low > 0.5 and p.high < 1.5 for p in powers)
-    return Part(
+    return Weighed(
         text, "; ".join(p.interval for p in powers), tuple(p.low <= 1 <= p.high for p in powers), (narrow,)
     )
 
 
-def _above_linear(record: Record, average: int) -> Part:
+def _above_linear(record: Record, average: int) -> Weighed:
     found = readings.power(record, TENTH, average)
     text = f"power {found.value:.2f} over {found.sizes} sizes"
-    return _unread([found]) or Part(text, found.interval, (found.low > 1,))
+    return _unread([found]) or Weighed(text, found.interval, (found.low > 1,))
 
 
-def _unread(powers: list[Power]) -> Part | None:
+def _unread(powers: list[Power]) -> Weighed | None:
     """What is said where a power has no interval. One seed has none, which proves nothing."""
     if min(found.sizes for found in powers) < 2:
-        return Part("not reached at two sizes", "", (False,))
-    return None if all(found.known for found in powers) else Part("one seed, so no interval")
+        return Weighed("not reached at two sizes", "", (False,))
+    return None if all(found.known for found in powers) else Weighed("one seed, so no interval")
 
 
 # ------------------------------------------------------------------------------------------------- in order
 
 
-def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Part:
+def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Weighed:
     """Do means over seeds fall (or rise) at every step, and from first to last by more than noise?
 
     The second part is Student's 95 % interval of the difference, paired by seed. Values that a seed lacks
@@ -150,11 +150,12 @@ def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Part:
     """
     known = found[~np.isnan(found).any(1)]
     if len(known) < 2:
-        return Part(f"known in all seeds at {len(known)} of {len(found)} values")
+        return Weighed(f"known in all seeds at {len(known)} of {len(found)} values")
     mean = known.mean(1) * (-1 if falls else 1)
     rising = every(mean[1:] > mean[:-1])
     sure, said = _beyond_noise(known[0], known[-1], falls, digits)
-    return Part(_list(np.where(np.isnan(found).any(1), np.nan, found.mean(1)), digits), said, (rising, sure))
+    shown = np.where(np.isnan(found).any(1), np.nan, found.mean(1))
+    return Weighed(_list(shown, digits), said, (rising, sure))
 
 
 def _beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int) -> tuple[bool, str]:
@@ -169,16 +170,16 @@ def _beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int)
     return bool(sure), f"last less first {said[0]}, {said[1]} to {said[2]}"
 
 
-def _slower(record: Record, average: int) -> Part:
+def _slower(record: Record, average: int) -> Weighed:
     return _ordered(_sweep(record).read("rate", average), falls=True)
 
 
-def _fidelity_with_more(record: Record, average: int) -> Part:
+def _fidelity_with_more(record: Record, average: int) -> Weighed:
     """The least distance gets smaller as the factor grows."""
     return _ordered(_sweep(record).read("best", average), falls=True)
 
 
-def _fidelity_with_less(record: Record, average: int) -> Part:
+def _fidelity_with_less(record: Record, average: int) -> Weighed:
     return _ordered(_sweep(record).read("best", average), falls=False)
 
 
@@ -188,7 +189,7 @@ def _raw_fidelity(record: Record) -> Finding:
     return Finding(found.value, found.interval, verdict(*found.core) if found.core else PENDING)
 
 
-def _sooner(record: Record, average: int) -> Part:
+def _sooner(record: Record, average: int) -> Weighed:
     return _ordered(_late(_sweep(record), average), falls=True)
 
 
@@ -198,7 +199,7 @@ def _late(sweep: Swept, average: int) -> np.ndarray:
     return np.where(np.isnan(found), np.inf, found)
 
 
-def _later(record: Record, average: int) -> Part:
+def _later(record: Record, average: int) -> Weighed:
     """Does the onset, times the learning rate, grow with the rate?"""
     sweep = _sweep(record)
     return _ordered(_late(sweep, average) * sweep.value[:, None], falls=False)
@@ -207,7 +208,7 @@ def _later(record: Record, average: int) -> Part:
 # ------------------------------------------------------------------------------------------------ the batch
 
 
-def _inverse_batch(record: Record, average: int) -> Part:
+def _inverse_batch(record: Record, average: int) -> Weighed:
     """Is the onset times B the same at every B that is a small part of the training set?"""
     sweep = _sweep(record)
     seen = (sweep.onset("split", average) * sweep.value[:, None]).mean(1)
@@ -215,19 +216,19 @@ def _inverse_batch(record: Record, average: int) -> Part:
     text = f"images seen at the onset: {_list(seen)}"
     if small.sum() < 2:
         count = "no batch is" if not small.any() else "one batch is"
-        return Part(f"{count} at most N/{SMALL}, so there is nothing to compare; {text}")
+        return Weighed(f"{count} at most N/{SMALL}, so there is nothing to compare; {text}")
     ratio = float(seen[small].max() / seen[small].min())
     known = f"ratio {ratio:.2f} up to N/{SMALL}" if np.isfinite(ratio) else ""
-    return Part(text, known, (ratio < 1.5,))
+    return Weighed(text, known, (ratio < 1.5,))
 
 
-def _same_rate(record: Record, average: int) -> Part:
+def _same_rate(record: Record, average: int) -> Weighed:
     rates = _sweep(record).read("rate", average).mean(1)
     known = rates[np.isfinite(rates)]
     if len(known) < 2:
-        return Part("too few evaluations between 10 and 60 % for a slope")
+        return Weighed("too few evaluations between 10 and 60 % for a slope")
     ratio = float(known.max() / known.min())
-    return Part(_list(rates), f"ratio {ratio:.2f}", (ratio < 1.25,))
+    return Weighed(_list(rates), f"ratio {ratio:.2f}", (ratio < 1.25,))
 
 
 # ------------------------------------------------------------------------------------------ disjoint halves

@@ -129,22 +129,22 @@ def _about_runs(base: Record, rows: Sequence[Sequence[str]], kept: Sequence[int]
     if any(BROKEN in row[0] for row in rows):
         parts.append(
             f"{BROKEN}: the run breaks down in some seeds, so that its losses meet again and count as parted "
-            "only from the last meeting on; median (least to largest seed) in place of the mean."
+            "only from the last meeting on; medians in place of means, and all seeds where the losses part."
         )
     return " ".join(parts)
 
 
 def _run_row(record: Record, place: int) -> tuple[str, ...]:
     broken = bool(readings.breakdowns(record, place))
-    say = _middle if broken else _mean
     split, ten = (readings.onset(record, name)[place] for name in ("split", TENTH))
     rate, best = (record[name][place, :, readings.AVERAGED] for name in ("rate", "best"))
-    share = readings.curve(record, place, "copies")[:, -1]
-    name = named(record.spec["sweep"], record["value"][place])
-    return (
-        f"{name} {BROKEN}" if broken else name,
-        say(split, 0), say(ten, 0), say(rate, 2), say(best, 3), say(share, 2),
-    )  # fmt: skip
+    share = 100 * readings.curve(record, place, "copies")[:, -1]
+    name = named(record.spec["sweep"], record["value"][place]) + (f" {BROKEN}" if broken else "")
+    columns = ((split, 0), (ten, 0), (rate, 2), (best, 3), (share, 0))
+    say = _middle if broken else _mean
+    first, *others, end = (say(values, digits) for values, digits in columns)
+    seeds = f" ({split.min():,.0f}–{split.max():,.0f})" if broken and np.isfinite(split).all() else ""
+    return name.replace(" ", "\u00a0"), first + seeds, *others, f"{end} %"
 
 
 def _mean(values: np.ndarray, digits: int) -> str:
@@ -156,10 +156,8 @@ def _mean(values: np.ndarray, digits: int) -> str:
 
 
 def _middle(values: np.ndarray, digits: int) -> str:
-    if not np.isfinite(values).all():
-        return "–"
-    ends = f"{values.min():,.{digits}f} to {values.max():,.{digits}f}"
-    return f"{np.median(values):,.{digits}f} ({ends})".replace("-", "−")
+    """The median; with all seeds in every column the table would be too wide."""
+    return f"{np.median(values):,.{digits}f}".replace("-", "−") if np.isfinite(values).all() else "–"
 
 
 # ----------------------------------------------------------------------------------------------- deviations
