@@ -37,8 +37,8 @@ class RingSlider:
         self._values = values
         self.caption = Caption(
             shows="Left: where a clean point counts as inside, with its gap as colour and a line where the "
-            "gap is one half; δ/a is the model error over the spacing. Right: the gap of validation points; the "
-            "diamond marks the noise level shown. Drawn from the formulas.",
+            "gap is one half; δ/a is the model error over the spacing. Right: the gap of validation points; "
+            "the diamond marks the noise level shown. Drawn from the formulas.",
             key={"training points": TRAIN, "validation points: full inside, hollow outside": HELD_OUT},
         )
         self._build()
