@@ -1,7 +1,7 @@
 """Sphinx extension: makes the built pages light, and mends what the theme leaves inaccessible.
 
-Pages load no icon font and no script that draws icons (book.css has the few icons), style sheets only where a page
-uses them, and pictures of sliders when they are first shown.
+Pages load no icon font and no script that draws icons (book.css has the few icons), style sheets only where
+they are used, and pictures of sliders when they are first shown. Formulas are set without MathJax's menu.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ import shutil
 from pathlib import Path
 
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
+# MathJax without its menu, which is a third of the package that contains everything.
+MATHJAX = "mathjax/startup.js"
+PARTS = ["input/tex", "output/chtml", "a11y/assistive-mml"]
 FRAME = re.compile(r"data:image/webp;base64,([A-Za-z0-9+/=]+)")
 ICON_SCRIPT = re.compile(
     r"\s*<!-- So that users can add custom icons -->|\s*<script[^>]*fontawesome[^>]*></script>"
@@ -37,6 +41,12 @@ MENDED = [
     # Columns without a name have no heading.
     (re.compile(r"<th([^>]*)></th>"), r"<td\1></td>"),
 ]
+
+
+def choose_mathjax(app: Sphinx, config: Config) -> None:
+    """After all extensions have had their say."""
+    config.mathjax_path = MATHJAX
+    config.mathjax3_config = (config.mathjax3_config or {}) | {"loader": {"load": PARTS}}
 
 
 def slim(app: Sphinx, exception: Exception | None) -> None:
@@ -76,7 +86,7 @@ def put_aside(picture: str, site: Path) -> str:
 
 
 def without_icons(style: str) -> str:
-    """The theme's style sheet without Font Awesome's part of it, which has a banner before each of its files."""
+    """The theme's style sheet without the part of Font Awesome, each file of which has a banner before it."""
     banners = list(BANNER.finditer(style))
     if not banners:
         return style
@@ -86,5 +96,6 @@ def without_icons(style: str) -> str:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("config-inited", choose_mathjax, priority=900)
     app.connect("build-finished", slim)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

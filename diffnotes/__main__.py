@@ -14,8 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from diffnotes import chapters as experiments
-from diffnotes import store
+from diffnotes import chapters, store
 from diffnotes.base.errors import UserError
 from diffnotes.chapters import status as overview
 
@@ -41,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> None:
     """Compute a record and say where it is."""
-    experiment = experiments.find(options.experiment)
+    experiment = chapters.find(options.experiment)
     known = store.request(experiment, options.profile, {}).profile
     settings = dict(_setting(experiment, text) for text in options.set)
     if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process alone writes
@@ -63,7 +62,7 @@ def pin(options: argparse.Namespace) -> None:
             f"No finished record {options.key!r} is in runs/ or results/; "
             "`python -m diffnotes run` prints the key of one."
         )
-    record = store.pin(experiments.find(found[0].parent.parent.name), options.key)
+    record = store.pin(chapters.find(found[0].parent.parent.name), options.key)
     print(f"pinned {record.key} in {record.folder}")
 
 
@@ -89,14 +88,14 @@ def status(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Recompute every twin and compare it with what is pinned."""
-    names = [options.experiment] if options.experiment else list(experiments.names())
+    names = [options.experiment] if options.experiment else list(chapters.names())
     bad = 0
-    for experiment in map(experiments.find, names):
+    for experiment in map(chapters.find, names):
         found = store.verify(experiment)
         bad += found.name != "valid"
         print(f"{found.name:8s} {experiment.name}: {found.reason}", flush=True)
     if options.ship:
-        store.ship(experiments.every())
+        store.ship(chapters.every())
     stale = [row for row in overview.rows(options.experiment) if row.state != "valid"]
     for row in stale:
         print(f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}")
@@ -164,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         return made
 
     made = command(run, "compute a record, in slices if --max-seconds is given; prints its key and folder")
-    made.add_argument("experiment", help=", ".join(experiments.names()))
+    made.add_argument("experiment", help=", ".join(chapters.names()))
     made.add_argument(
         "--profile",
         default="laptop",

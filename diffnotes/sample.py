@@ -2,13 +2,12 @@
 
 With a denoiser D(x; s) = E[x0|x] for x = x0 + s eps, the ODE of x_t = alpha x0 + sigma eps is
 dx/dt = alpha' D + sigma' (x - alpha D)/sigma, with D taken at x/alpha and s = sigma/alpha. For VE it is
-dx/dsigma = (x - D)/sigma (Karras et al. 2022, Eq. 1), for flow matching dx/dt = (x - D)/t. Steps are either
-given (`trajectory`) or found for each sample alone (`adaptive`); `sample` does either from per-sample seeds.
+dx/dsigma = (x - D)/sigma (Karras et al. 2022, Eq. 1), for flow matching dx/dt = (x - D)/t. `trajectory` takes
+given steps; `sample` begins from noise of its own for each sample.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -118,7 +117,7 @@ def trajectory(
     process = VE() if process is None else process
     if solver not in SOLVERS:
         names = ", ".join(SOLVERS)
-        raise UserError(f"There is no solver {solver!r}; choose one of {names} (`sample` has adaptive too).")
+        raise UserError(f"There is no solver {solver!r}; choose one of {names}.")
     _check_times(times, process)
     return _states(denoise, x, times.double().cpu(), process, solver == "heun")
 
@@ -180,13 +179,10 @@ def sample(
     dtype: torch.dtype = torch.float32,
     labels: Int[Tensor, "b"] | None = None,
     guidance: float = 0.0,
-    tolerance: float = 1e-3,
 ) -> Float[Tensor, "b ..."]:
     """`count` samples [count, *shape] on the CPU, x at the last of the times; sample i depends on (seed, i).
 
-    Each starts at sigma(times[0]) times its own noise. `batch` is how many are solved at once. The solver
-    "adaptive" (see `adaptive`, rtol = atol = tolerance) heeds the first and the last of the times only, and
-    the one before the last if that is 0, from where it goes to E[x0|x] as EDM's last step does. With labels
+    Each starts at sigma(times[0]) times its own noise. `batch` is how many are solved at once. With labels
     [count], sample i is of class labels[i] and depends on it too: `denoise` then takes (x, sigma, labels) and
     is guided with the weight `guidance`; see `conditioned`.
     Raises UserError as `trajectory` does, for a count or batch below 1, and for labels that do not fit.
@@ -201,33 +197,10 @@ def sample(
         noise = initial_noise(range(part.start, part.stop), shape, seed, dtype=dtype).to(device)
         start = process.sigma(times[0]) * noise
         chosen = None if labels is None else labels[part]
-        if solver == "adaptive":
-            end = _adaptive_end(denoise, start, times, process, tolerance, chosen, guidance)
-        else:
-            model = denoise if chosen is None else conditioned(denoise, chosen, guidance)
-            *_, last = trajectory(model, start, times, process, solver)
-            end = last.x
-        done.append(end.cpu())
+        model = denoise if chosen is None else conditioned(denoise, chosen, guidance)
+        *_, last = trajectory(model, start, times, process, solver)
+        done.append(last.x.cpu())
     return torch.cat(done)
-
-
-def _adaptive_end(
-    denoise: Denoiser,
-    start: Tensor,
-    times: Tensor,
-    process: Process,
-    tolerance: float,
-    labels: Tensor | None,
-    guidance: float,
-) -> Tensor:
-    _check_times(times, process)
-    x, high = process.to_ve(start, times[0])
-    t = times[-2:][0] if times[-1] == 0 else times[-1]
-    low = float(process.noise_ratio(t))
-    reached = adaptive(
-        denoise, x, float(high), low, rtol=tolerance, atol=tolerance, labels=labels, guidance=guidance
-    )
-    return reached.denoised if times[-1] == 0 else process.alpha(t) * reached.x
 
 
 def _check_labels(labels: Tensor | None, count: int, guidance: float) -> None:
@@ -235,123 +208,3 @@ def _check_labels(labels: Tensor | None, count: int, guidance: float) -> None:
         raise UserError(f"There are {len(labels)} labels for {count} samples; give one each.")
     if labels is None and guidance != 0:
         raise UserError("Guidance pushes samples towards their class; give labels too.")
-
-
-# --------------------------------------------------------------------------------- steps of each sample's own
-
-# Dormand and Prince (1980), 5(4): stages, the weights of earlier slopes in each, fifth minus fourth order.
-# The last stage lies where the step ends, so its slope is the first of the next step.
-_NODES = (1 / 5, 3 / 10, 4 / 5, 8 / 9, 1.0, 1.0)
-_WEIGHTS = (
-    (1 / 5,),
-    (3 / 40, 9 / 40),
-    (44 / 45, -56 / 15, 32 / 9),
-    (19372 / 6561, -25360 / 2187, 64448 / 6561, -212 / 729),
-    (9017 / 3168, -355 / 33, 46732 / 5247, 49 / 176, -5103 / 18656),
-    (35 / 384, 0.0, 500 / 1113, 125 / 192, -2187 / 6784, 11 / 84),
-)
-_ERROR = (71 / 57600, 0.0, -71 / 16695, 71 / 1920, -17253 / 339200, 22 / 525, -1 / 40)
-Slope = Callable[[Tensor, Tensor, Tensor], Tensor]  # (x [m, ...], ln s [m], rows [m]) -> x - D [m, ...]
-
-
-@dataclass(frozen=True)
-class Adaptive:
-    """Where `adaptive` ended: x = x0 + s eps at s = low, E[x0|x] there, and each sample's evaluations [b]."""
-
-    x: Float[Tensor, "b ..."]
-    denoised: Float[Tensor, "b ..."]
-    evaluations: Int[Tensor, "b"]
-
-
-def adaptive(
-    denoise: Denoiser,
-    x: Float[Tensor, "b ..."],
-    high: float,
-    low: float,
-    *,
-    rtol: float = 1e-3,
-    atol: float = 1e-3,
-    max_evaluations: int = 1000,
-    labels: Int[Tensor, "b"] | None = None,
-    guidance: float = 0.0,
-) -> Adaptive:
-    """Solve dx/d ln s = x - D(x; s), in the frame x0 + s eps, from s = high to low with error control.
-
-    Every sample has its own place and step, and none is evaluated once it has arrived, so a sample does not
-    depend on the others beyond rounding. A step is kept if the root mean square over x of
-    (fifth - fourth order)/(atol + rtol max|x|) is at most 1, with max|x| the larger of before and after. In
-    ln s the equation has slopes of about 1 all the way; s = 0 is out of reach, and `denoised` stands for it.
-    `denoise` is given s as float64 [m]; for labels and guidance see `sample`.
-
-    Raises UserError for settings out of range, and when a sample would need more than `max_evaluations`.
-    """
-    _check_adaptive(high, low, rtol, atol)
-    ask = _slope(denoise, labels, guidance)
-    x, end = x.clone(), math.log(low)
-    place = torch.full((len(x),), math.log(high), dtype=torch.float64, device=x.device)
-    rows = torch.arange(len(x), device=x.device)
-    step, evaluations, slope = torch.full_like(place, rtol**0.2), torch.ones_like(rows), ask(x, place, rows)
-    while len(rows := rows[place[rows] > end]):
-        _check_budget(evaluations[rows], rows, place[rows], max_evaluations)
-        left = place[rows] - end
-        size = torch.minimum(step[rows], left)
-        ahead, after, gap = _attempt(ask, x[rows], slope[rows], place[rows], size, rows)
-        scale = atol + rtol * torch.maximum(x[rows].abs(), ahead.abs())
-        error = (gap / scale).flatten(1).double().square().mean(1).sqrt()
-        evaluations[rows] += len(_NODES)
-        step[rows] = size * _growth(error)
-        good = error <= 1
-        kept = rows[good]
-        x[kept], slope[kept] = ahead[good], after[good]
-        place[kept] = torch.where(size < left, place[rows] - size, end)[good]
-    return Adaptive(x, x - slope, evaluations)
-
-
-def _slope(denoise: Denoiser, labels: Tensor | None, guidance: float) -> Slope:
-    """x - D of some of the samples; a label goes with its sample."""
-
-    def ask(x: Tensor, place: Tensor, rows: Tensor) -> Tensor:
-        if labels is None:
-            return x - denoise(x, place.exp())
-        return x - conditioned(denoise, labels.to(rows.device)[rows], guidance)(x, place.exp())
-
-    return ask
-
-
-def _attempt(
-    ask: Slope, x: Tensor, slope: Tensor, place: Tensor, size: Tensor, rows: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step down by `size` [m]: x there, the slope there, and fifth minus fourth order, each [m, ...]."""
-    slopes, length = [slope], -size.to(x.dtype).view(-1, *(1,) * (x.ndim - 1))
-    for node, weights in zip(_NODES, _WEIGHTS, strict=True):
-        ahead = x + length * _combined(weights, slopes)
-        slopes.append(ask(ahead, place - node * size, rows))
-    return ahead, slopes[-1], length * _combined(_ERROR, slopes)
-
-
-def _combined(weights: Sequence[float], slopes: Sequence[Tensor]) -> Tensor:
-    parts = (weight * slope for weight, slope in zip(weights, slopes, strict=True) if weight)
-    return functools.reduce(torch.add, parts)
-
-
-def _growth(error: Tensor) -> Tensor:
-    """By which factor the step changes, so that a fifth-order error would come out at 0.9^5 of the limit."""
-    if not bool(torch.isfinite(error).all()):
-        raise UserError("The denoiser returned numbers that are not finite; look at it before sampling.")
-    return (0.9 * error.clamp(min=1e-9) ** -0.2).clamp(0.2, 5.0)
-
-
-def _check_adaptive(high: float, low: float, rtol: float, atol: float) -> None:
-    if not 0 < low <= high < math.inf:
-        raise UserError(f"An adaptive solution needs 0 < low <= high, not {low} and {high}.")
-    if not (0 < rtol < math.inf and 0 < atol < math.inf):
-        raise UserError(f"rtol and atol must be positive numbers, not {rtol} and {atol}.")
-
-
-def _check_budget(evaluations: Tensor, rows: Tensor, place: Tensor, most: int) -> None:
-    if bool((over := evaluations + len(_NODES) > most).any()):
-        which = int(torch.nonzero(over)[0])
-        raise UserError(
-            f"Sample {int(rows[which])} is still at noise level {math.exp(float(place[which])):.3g} after "
-            f"{int(evaluations[which])} evaluations; raise max_evaluations (now {most}), or rtol and atol."
-        )

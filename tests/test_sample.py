@@ -8,7 +8,6 @@ import torch
 from diffnotes.base.errors import UserError
 from diffnotes.process import VE, VP, FlowMatching
 from diffnotes.sample import (
-    adaptive,
     conditioned,
     edm_sigmas,
     flow_times,
@@ -99,7 +98,7 @@ def test_heun_by_hand_ends_with_an_euler_step() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 3, 8])
-@pytest.mark.parametrize("solver", ["euler", "heun", "adaptive"])
+@pytest.mark.parametrize("solver", ["euler", "heun"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_batches_do_not_change_a_sample(solver: str, batch: int, dtype: torch.dtype) -> None:
     options = {"solver": solver, "dtype": dtype}
@@ -110,7 +109,7 @@ def test_batches_do_not_change_a_sample(solver: str, batch: int, dtype: torch.dt
             part = sample(denoise, (3,), count, edm_sigmas(6), batch=batch, **options)
             rounding = 1e-10 if dtype == torch.float64 else 2e-5
             torch.testing.assert_close(part, whole[:count], rtol=rounding, atol=rounding)
-            if denoise is wiener and solver != "adaptive":  # element by element: nothing can differ
+            if denoise is wiener:  # element by element: nothing can differ
                 assert torch.equal(part, whole[:count])
 
 
@@ -161,74 +160,6 @@ def test_autoguidance_by_hand() -> None:
     torch.testing.assert_close(unlabelled(x, 1.0), wiener(x, 1.0) + 0.5)
 
 
-# --- adaptive steps ---
-
-
-@pytest.mark.parametrize("tolerance", [1e-3, 1e-5, 1e-7])
-def test_adaptive_errors_follow_the_tolerance(tolerance: float) -> None:
-    x = 80 * noise(20)
-    got = adaptive(wiener, x, 80.0, 0.05, rtol=tolerance, atol=tolerance)
-    error = (got.x - exact(x, 80.0, 0.05)).square().mean(1).sqrt()
-    assert 0.01 * tolerance < float(error.median()) < float(error.max()) < 20 * tolerance
-    torch.testing.assert_close(got.denoised, wiener(got.x, 0.05))
-
-
-def test_a_tenth_of_the_tolerance_costs_less_than_twice_the_evaluations() -> None:
-    cost = [
-        float(adaptive(wiener, 80 * noise(8), 80.0, 0.002, rtol=t, atol=t).evaluations.double().mean())
-        for t in (1e-4, 1e-6, 1e-8)
-    ]
-    assert cost[0] < 150  # fifth order: 10^(2/5) = 2.5 for a hundredth of the tolerance
-    assert [cost[1] / cost[0], cost[2] / cost[1]] == pytest.approx([2.4, 2.5], rel=0.15)
-
-
-def test_every_sample_is_evaluated_as_often_as_it_says() -> None:
-    """A wide normal is solved in fewer steps than a narrow one, and costs nothing once it has arrived."""
-    width = torch.tensor([[100.0], [0.01]], dtype=torch.float64)
-    rows: list[int] = []
-
-    def denoise(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        assert sigma.shape == (len(x),)
-        rows.extend(labels.tolist())
-        return x * width[labels] ** 2 / (width[labels] ** 2 + sigma[:, None] ** 2)
-
-    both = torch.tensor([0, 1])
-    got = adaptive(denoise, 80 * noise(2), 80.0, 0.002, labels=both)
-    assert [rows.count(0), rows.count(1)] == got.evaluations.tolist()
-    assert got.evaluations[0] < got.evaluations[1] < 100
-
-
-@pytest.mark.parametrize("process", [VE(), FlowMatching(), VP()], ids=["ve", "flow", "vp"])
-@pytest.mark.parametrize("low", [0.0, 0.3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_adaptive_samples_follow_the_exact_map(
-    process: VE | FlowMatching | VP, low: float, dtype: torch.dtype
-) -> None:
-    levels = torch.tensor([80.0, 0.002, 0.0] if low == 0 else [80.0, low], dtype=torch.float64)
-    times = process.time(levels)
-    got = sample(wiener, (3,), 9, times, process=process, solver="adaptive", tolerance=1e-4, dtype=dtype)
-    start = process.noise_ratio(times[0]) * noise(9)
-    want = process.alpha(times[-1]) * exact(start, 80.0, low)
-    torch.testing.assert_close(got.double(), want, rtol=0, atol=2e-3)
-
-
-def test_adaptive_samples_heed_labels() -> None:
-    labels = torch.tensor([0, 2, 1, -1, 0])
-    options = {"solver": "adaptive", "labels": labels, "guidance": 1.0, "dtype": torch.float64}
-    got = sample(of_class, (3,), 5, edm_sigmas(6), **options)
-    means = (2 * CLASS_MEANS[labels] - CLASS_MEANS[-1])[:, None]
-    torch.testing.assert_close(got, means + (80 * noise(5) - means) / (1 + 80**2) ** 0.5, rtol=0, atol=1e-2)
-    torch.testing.assert_close(sample(of_class, (3,), 5, edm_sigmas(6), batch=2, **options), got)
-
-
-def test_nowhere_to_go_costs_one_evaluation() -> None:
-    got = adaptive(wiener, noise(), 2.0, 2.0, max_evaluations=1)
-    assert torch.equal(got.x, noise())
-    assert got.evaluations.tolist() == [1] * 4
-    once = sample(wiener, (3,), 4, torch.tensor([2.0, 0.0]), solver="adaptive", dtype=torch.float64)
-    torch.testing.assert_close(once, wiener(2 * noise(), 2.0))
-
-
 def test_noise_depends_on_seed_stream_and_index_alone() -> None:
     first = initial_noise(range(5), (2, 3))
     assert torch.equal(initial_noise([4, 1], (2, 3)), first[[4, 1]])
@@ -257,16 +188,7 @@ def test_stopping_early_asks_for_nothing_more() -> None:
         (lambda: flow_times(0), "steps must"),
         (lambda: flow_times(3, -1.0), "noise ratio must be positive"),
         (lambda: trajectory(wiener, noise(), edm_sigmas(4), solver="rk4"), "choose one of euler, heun"),
-        (lambda: sample(wiener, (3,), 2, edm_sigmas(4), solver="rk4"), "euler, heun.*adaptive"),
-        (lambda: adaptive(wiener, noise(), 1.0, 2.0), "0 < low <= high"),
-        (lambda: adaptive(wiener, noise(), 1.0, 0.0), "0 < low <= high"),
-        (lambda: adaptive(wiener, noise(), 2.0, 1.0, rtol=0.0), "rtol and atol must be positive"),
-        (
-            lambda: adaptive(wiener, noise(), 80.0, 0.01, max_evaluations=20),
-            r"Sample 0 is still at noise level .* after 19 evaluations; raise max_evaluations \(now 20\)",
-        ),
-        (lambda: adaptive(lambda x, s: x / 0, noise(), 2.0, 1.0), "not finite"),
-        (lambda: sample(wiener, (3,), 2, torch.zeros(1), solver="adaptive"), "0 < low"),
+        (lambda: sample(wiener, (3,), 2, edm_sigmas(4), solver="rk4"), "choose one of euler, heun"),
         (lambda: trajectory(wiener, noise(), edm_sigmas(4).flip(0)), "falling"),
         (lambda: trajectory(wiener, noise(), torch.tensor([1.0, -1.0])), "falling"),
         (

@@ -117,9 +117,11 @@ def numbers() -> dict[str, str]:
 def module(found: dict[str, str]) -> str:
     """The text of numbers.py."""
     lines = "".join(f'    "{anchor}": "{number}",\n' for anchor, number in found.items())
+    pages = "".join(f'    "{int(path.name[:2])}": "{path.stem}",\n' for path in chapters())
     return (
         '"""Numbers of figures and tables by anchor. Written by tools/number_figures.py; do not edit."""\n\n'
         f"NUMBERS: dict[str, str] = {{\n{lines}}}\n"
+        f"PAGES: dict[str, str] = {{\n{pages}}}\n"
     )
 
 

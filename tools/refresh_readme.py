@@ -24,4 +24,5 @@ def with_claims(text: str) -> str:
 if __name__ == "__main__":
     files.write_atomic(README, with_claims(README.read_text(encoding="utf-8")).encode())
     files.write_atomic(hero.PATH, hero.svg().encode())
+    files.write_atomic(hero.ON_PAGE, hero.panels().encode())
     print(f"{README.name} and {hero.PATH.relative_to(README.parent)} now show the pinned records.")

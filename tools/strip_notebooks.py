@@ -1,10 +1,11 @@
-"""Remove outputs and execution counts from the notebooks, as git keeps them."""
+"""Remove outputs and execution counts from the notebooks, as git keeps them; number their figures anew."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import nbformat
+import number_figures
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = {"kernelspec", "language_info"}
@@ -29,7 +30,11 @@ def main() -> None:
         if new != old:
             path.write_text(new, encoding="utf-8")
             print(f"stripped {path.relative_to(ROOT)}")
+    number_figures.main()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except number_figures.Misnumbered as error:
+        raise SystemExit(f"Error: {error}") from None

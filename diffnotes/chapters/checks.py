@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Claim:
     settings: Mapping[str, Any] = field(default_factory=dict)
     verdict: str = ""
     fixed: str = "before"
+    room: str = ""  # what the room says of itself; filled in by `claims`
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Checked:
 
     def as_dict(self) -> dict[str, str]:
         """Plain text fields, for `claims --json` and for tables. The statement says where it was tried."""
-        names = ("id", "paper", "paper_value", "rule", "core", "scale", "fixed", "page", "figure")
+        names = ("id", "paper", "paper_value", "rule", "core", "scale", "fixed", "room", "page", "figure")
         given = {name: getattr(self.claim, name) for name in names}
         given["statement"] = self.claim.statement + (f" ({self.claim.scale})" if self.claim.scale else "")
         given["small"] = "in our small case" if self.claim.small else ""
@@ -218,7 +220,7 @@ def claims() -> list[Claim]:
     Raises UserError for a file that cannot be read, an unknown or missing field, an id that stands twice, and
     for a claim that has no check and no verdict that needs none, or both.
     """
-    found = [claim for room in chapters.rooms() for claim in _written(Path(str(room.__file__)).parent)]
+    found = [claim for room in chapters.rooms() for claim in _written(room)]
     known = set(checks())
     for place, claim in enumerate(found):
         if fault := _fault(claim, {other.id for other in found[:place]}, known):
@@ -226,15 +228,19 @@ def claims() -> list[Claim]:
     return found
 
 
-def _written(room: Path) -> list[Claim]:
+def _written(room: ModuleType) -> list[Claim]:
     """The claims of one room, which may have none."""
-    path = room / "claims.toml"
+    path = Path(str(room.__file__)).with_name("claims.toml")
     if not path.exists():
         return []
+    title = str(room.__doc__).partition("\n")[0].rstrip(".")
     try:
-        return [Claim(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["claim"]]
+        written = tomllib.loads(path.read_text(encoding="utf-8"))["claim"]
+        return [Claim(**entry, room=title) for entry in written]
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{room.name}/claims.toml cannot be read ({error}); mend that line.") from error
+        raise UserError(
+            f"{path.parent.name}/claims.toml cannot be read ({error}); mend that line."
+        ) from error
 
 
 def _fault(claim: Claim, before: set[str], known: set[str]) -> str:

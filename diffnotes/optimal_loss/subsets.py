@@ -99,7 +99,7 @@ def scan_subsets(
     if len(lists) == len(others) and not near:
         members = torch.cat([source, *(one.flatten() for one in lists)]).unique()
         prepared, source = prepared.part(members), torch.searchsorted(members, source)
-        others = [torch.searchsorted(members, one) for one in lists]
+        others = [torch.searchsorted(members, one.contiguous()) for one in lists]
     drawn = draws_of(prepared, source, noise)
     counts = [_all_but(source, drawn) if one is None else _only(one, drawn) for one in others]
     levels = []

@@ -29,7 +29,7 @@ ON_PAGES = {
     ORANGE: ("orange", "#c44b0d", "#f5701f"),
     GREEN: ("green", "#25a083", "#5fd39b"),
     PURPLE: ("purple", "#6d43b4", "#b795f0"),
-    TEAL: ("teal", "#0d5f78", "#3f9db8"),
+    TEAL: ("teal", "#0d5f78", "#2f93a0"),
     PINK: ("pink", "#a83273", "#ee8fc4"),
     OCHRE: ("ochre", "#86700a", "#cdb75a"),
 }

@@ -87,13 +87,12 @@ def page_figure(
     records: Sequence[Record],
     name: str = "",
     caption: Caption = Caption(),
-    note: str = "",
     above: bool = False,
 ) -> str:
-    """`content` with its number and caption below or `above`, warnings and a note before it, and the records
+    """`content` with its number and caption below or `above`, warnings before it, and the records
     behind a fold.
     """
-    words, told, made = caption.html(name), banner(records) + note, record_fold(records)
+    words, told, made = caption.html(name), banner(records), record_fold(records)
     parts = _said(words) + told + content + made if above else told + content + _said(words + made)
     anchor = f' id="{name}"' if name else ""
     return f'<figure class="dn-figure"{anchor}>{parts}</figure>'

@@ -30,12 +30,15 @@ from diffnotes.show.colours import (
     GREY,
     HELD_OUT,
     INK,
+    OCHRE,
     OPTIMUM,
     ORANGE,
     PALETTE,
+    PINK,
     PURPLE,
     RAMP,
     SAMPLER,
+    TEAL,
     TRAIN,
     Role,
     ramp,
@@ -45,9 +48,10 @@ from diffnotes.store import Record
 
 # What chapters import from here.
 __all__ = [
-    "BLUE", "FADE", "GREEN", "GREY", "HELD_OUT", "INK", "OPTIMUM", "ORANGE", "PALETTE", "PURPLE", "RAMP",
-    "SAMPLER", "STYLE", "TRAIN", "BookFigure", "BookTable", "Caption", "Finding", "Markup", "Role", "banner",
-    "book_figure", "book_frame", "log_ticks", "picture", "plus_minus", "power_of_ten", "ramp", "together",
+    "BLUE", "FADE", "GREEN", "GREY", "HELD_OUT", "INK", "OCHRE", "OPTIMUM", "ORANGE", "PALETTE", "PINK",
+    "PURPLE", "RAMP", "SAMPLER", "STYLE", "TEAL", "TRAIN", "BookFigure", "BookTable", "Caption",
+    "Finding", "Markup", "Role", "banner", "book_figure", "book_frame", "log_ticks", "picture",
+    "plus_minus", "power_of_ten", "ramp", "together",
 ]  # fmt: skip
 
 STYLE: Any = {
@@ -148,7 +152,7 @@ class BookTable:
     ) -> None:
         _check_profiles(records)
         self.records, self.header, self.rows, self.note, self.name = records, header, rows, note, ""
-        self.caption = Caption(finding, shows)
+        self.caption = Caption(finding, " ".join(filter(None, [shows, note])))
 
     def _repr_html_(self) -> str:
         first = self.rows[0] if self.rows else self.header
@@ -156,12 +160,11 @@ class BookTable:
         head = "".join(map(_heading, self.header, sides))
         body = "".join(f"<tr>{''.join(map(_cell, self.header, row, sides))}</tr>" for row in self.rows)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        note = f'<p class="dn-note">{html.escape(self.note)}</p>' if self.note else ""
         look = "dn-table dn-words" if isinstance(first[0], Markup) else "dn-table"
-        label = html.escape(self.caption.finding or self.note or ", ".join(self.header))
+        label = html.escape(self.caption.finding or self.caption.shows or ", ".join(self.header))
         box = f'role="group" tabindex="0" aria-label="{label}" style="overflow-x:auto"'
         content = f'<div class="{look}" {box}>{table}</div>'
-        return page_figure(content, self.records, self.name, self.caption, note, above=True)
+        return page_figure(content, self.records, self.name, self.caption, above=True)
 
 
 def _heading(name: str, side: str) -> str:

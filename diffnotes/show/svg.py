@@ -23,6 +23,7 @@ LEAST_TEXT = 8  # pixels on the narrowest page
 NARROW, PHONE = 100, 262  # points: less is no piece of its own; what a phone shows without scrolling
 FINE = 40  # points of a path above which a tenth of a point is fine enough for each
 HUNDREDTHS = re.compile(r"(\.\d\d)\d+")
+CLIP = "clip-path"
 NAMESPACES = re.compile(r"\{[^}]*\}")
 
 
@@ -133,6 +134,8 @@ def _tidy(root: Element) -> None:
         parent.tag = NAMESPACES.sub("", parent.tag)
         parent.attrib = dict(_attributes(parent, used))
     _unwrap(root)
+    for parent in list(root.iter()):
+        _gather(parent)
 
 
 def _attributes(element: Element, used: set[str]) -> Iterator[tuple[str, str]]:
@@ -163,8 +166,37 @@ def _unwrap(element: Element) -> None:
         _unwrap(child)
         if child.tag in ("metadata", "style") or (child.tag in ("g", "defs") and not len(child)):
             continue
-        children.extend(child if child.tag == "g" and not child.attrib else [child])
+        if (
+            children
+            and child.tag == "g"
+            and child.attrib == children[-1].attrib
+            and set(child.attrib) == {CLIP}
+        ):
+            children[-1].extend(child)  # one frame around many marks
+        else:
+            children.extend(child if child.tag == "g" and not child.attrib else [child])
     element[:] = children
+
+
+def _gather(parent: Element) -> None:
+    """Marks side by side that look alike say so once."""
+    children: list[Element] = []
+    for style, run in itertools.groupby(parent, key=_look):
+        marks = list(run)
+        if style and len(marks) > 1:
+            group = Element("g", {"style": style})
+            group.extend(marks)
+            for mark in marks:
+                del mark.attrib["style"]
+            marks = [group]
+        children += marks
+    parent[:] = children
+
+
+def _look(mark: Element) -> str:
+    """The style of a mark that a group could give it; "" for all else."""
+    style = mark.attrib.get("style", "")
+    return style if mark.tag == "use" and not re.search(r"(^|;)opacity", style) else ""
 
 
 def _rename(root: Element, name: str) -> None:
@@ -178,7 +210,7 @@ def _rename(root: Element, name: str) -> None:
         for key, value in element.attrib.items():
             if key == "id":
                 element.attrib[key] = names[value]
-            elif "#" in value and key in ("href", "clip-path", "mask", "fill", "style"):
+            elif "#" in value and key in ("href", CLIP, "mask", "fill", "style"):
                 element.attrib[key] = re.sub(
                     r"(^|url\()#([\w.-]+)", lambda found: f"{found[1]}#{names.get(found[2], found[2])}", value
                 )

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from diffnotes.show.numbers import NUMBERS
+from diffnotes.show.page import row_anchor
 from diffnotes.show.style import BookTable, Markup
 from diffnotes.store import Record
 
@@ -22,56 +24,34 @@ PAPERS = {
 VERDICTS = ("reproduced", "partly", "not reproduced", "only on paper", "pending")
 
 
-def claims_table(claims: Iterable[Mapping[str, str]], papers: Sequence[str]) -> BookTable:
-    """The claims of some papers, with the rule of each behind a fold that says when it
-    came after a first look, as `Checked.as_dict` gives them."""
-    rows = [_claim_row(claim) for claim in claims if claim["paper"] in papers]
-    return BookTable(header=("claim", "paper", "ours", "verdict"), rows=rows)
-
-
-def _claim_row(claim: Mapping[str, str]) -> list[Markup]:
-    text = {name: html.escape(value) for name, value in claim.items()}
-    target = f"{text['page']}.html#{text['figure']}"
-    link = f' <a href="{target}">figure</a>' if text["page"] else ""
-    key = f"<br>record <code>{text['record']}</code>" if text["record"] else ""
-    name = "rule" if claim["fixed"] == "before" else "rule, after a first look"
-    rule = f"<details><summary>{name}</summary>{text['rule']}{key}</details>"
-    interval = f'<br><span class="dn-small">{text["interval"]}</span>' if text["interval"] else ""
-    statement = f'<span id="{text["id"]}">{text["statement"]}</span>{link}{rule}'
-    cells = (statement, text["paper_value"], text["our_value"] + interval, badge(claim["verdict"]))
-    return list(map(Markup, cells))
-
-
 def badge(word: str, reason: str = "") -> Markup:
     """A verdict or a state: a word with a tint, and what stands behind it."""
     below = f"<br>{html.escape(reason)}" if reason else ""
     return Markup(f'<span class="dn-verdict dn-{word.replace(" ", "-")}">{word}</span>{below}')
 
 
-def verdicts(claims: Iterable[Mapping[str, str]]) -> tuple[tuple[str, ...], list[list[str]]]:
-    """How many claims of each paper met each verdict: header and rows."""
+def badge_of(claim: Mapping[str, str]) -> Markup:
+    """The verdict of a claim, with a word on its scale where the paper's is much larger."""
+    small = f' <span class="dn-small">{claim["small"]}</span>' if claim["small"] else ""
+    return Markup(badge(claim["verdict"]) + small)
+
+
+def counted(claims: Iterable[Mapping[str, str]]) -> dict[str, Counter[str]]:
+    """Paper -> how many of its claims met each verdict."""
     counts: dict[str, Counter[str]] = {}
     for claim in claims:
-        counts.setdefault(claim["paper"], Counter())[claim["verdict"]] += 1
-    rows = [
-        [PAPERS[paper], *(str(found[verdict] or "–") for verdict in VERDICTS)]
-        for paper, found in counts.items()
-    ]
-    return ("claims of", *VERDICTS), rows
-
-
-def verdicts_table(claims: Iterable[Mapping[str, str]]) -> BookTable:
-    """How many claims of each paper met each verdict."""
-    header, rows = verdicts(claims)
-    return BookTable(header=header, rows=rows)
+        counts.setdefault(PAPERS[claim["paper"]], Counter())[claim["verdict"]] += 1
+    return counts
 
 
 def claims_in_short(claims: Sequence[Mapping[str, str]]) -> str:
     """How many claims of each paper met each verdict, in Markdown for the README; and how many have none
     because a record does not hold.
     """
-    header, rows = verdicts(claims)
-    lines = [header, ["---", *["---:"] * len(VERDICTS)], *rows]
+    counts = counted(claims)
+    counts["**all**"] = Counter(claim["verdict"] for claim in claims)
+    rows = [[name, *(str(found[word] or "–") for word in VERDICTS)] for name, found in counts.items()]
+    lines = [("claims of", *VERDICTS), ["---", *["---:"] * len(VERDICTS)], *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     without = sum(claim["state"] not in ("", "valid") for claim in claims)
     return f"{table}\n\n{without} of these are pending because a record does not hold." if without else table
@@ -92,7 +72,8 @@ def _record_row(record: Record) -> list[str]:
     commit = (meta["commit"] or "no commit")[:10] + (", with changes" if meta["dirty"] else "")
     made = f"{html.escape(meta['device'])}<br>{meta['created'][:10]}, commit <code>{commit}</code>"
     state = badge(record.state, record.reason)
-    return [Markup(title + fold), state, Markup(made), f"{meta['seconds']:.1f}"]
+    row = f'<span id="{row_anchor(record)}">{title}</span>{fold}'
+    return [Markup(row), state, Markup(made), f"{meta['seconds']:.1f}"]
 
 
 def status_table(rows: Iterable[Any]) -> BookTable:
@@ -105,7 +86,8 @@ def _figure_link(place: str) -> str:
     """A link to "page#figure"; a slider, which goes by its class, has the page alone."""
     page, _, name = place.partition("#")
     anchor = "" if name[:1].isupper() else f"#{name}"
-    return f'<a href="{html.escape(page)}.html{html.escape(anchor)}">{html.escape(name)}</a>'
+    word = html.escape(NUMBERS.get(name, name))
+    return f'<a href="{html.escape(page)}.html{html.escape(anchor)}">{word}</a>'
 
 
 def _status_row(row: Any) -> list[Markup]:

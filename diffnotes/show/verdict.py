@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 
 from diffnotes.base.errors import UserError
 from diffnotes.show.style import BookTable, Finding, Markup
-from diffnotes.show.tables import VERDICTS, badge
+from diffnotes.show.tables import VERDICTS, badge, badge_of
 
 # The one definition of each verdict. The introduction and the README repeat the last two word for word.
 MEANINGS = {
     "reproduced": "every part of the claim holds by its rule",
-    "partly": "some parts hold",
-    "not reproduced": "no part holds",
+    "partly": "some core part holds, that is of what the claim says, but not every part",
+    "not reproduced": "no core part holds, whatever else does",
     "only on paper": "it needs models, data or a scale of training that we do not have",
     "pending": "not tried yet, not to be read off, or resting on a record that does not hold",
 }
@@ -38,7 +38,7 @@ class Verdicts:
 
 def _item(claim: Mapping[str, str]) -> str:
     statement = f'<a href="claims.html#{claim["id"]}">{html.escape(claim["statement"])}</a>'
-    return f"<li>{badge(claim['verdict'])} {statement} Ours: {html.escape(_ours(claim))}</li>"
+    return f"<li>{badge_of(claim)} {statement} Ours: {html.escape(_ours(claim))}</li>"
 
 
 def _ours(claim: Mapping[str, str]) -> str:
@@ -90,9 +90,9 @@ def _row(claim: Mapping[str, str]) -> list[Markup]:
     text = {name: html.escape(value) for name, value in claim.items()}
     small = f'<br><span class="dn-small">{text["interval"]}</span>' if text["interval"] else ""
     statement = f'<a href="claims.html#{claim["id"]}">{text["statement"]}</a>'
-    reason = claim["rule"] if claim["our_value"] == "–" else ""
+    reason = f"<br>{text['rule']}" if claim["our_value"] == "–" else ""
     ours = text["our_value"] + small
-    return [Markup(statement), Markup(text["paper_value"]), Markup(ours), badge(claim["verdict"], reason)]
+    return [Markup(statement), Markup(text["paper_value"]), Markup(ours), Markup(badge_of(claim) + reason)]
 
 
 def meanings() -> BookTable:

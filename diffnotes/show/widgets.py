@@ -51,9 +51,9 @@ def explore(
 
     Raises UserError when a list is empty or not ascending, or when they make more than 400 pictures.
     """
-    for name, options in values.items():
+    for key, options in values.items():
         if not options or sorted(set(options)) != list(options):
-            raise UserError(f"{name} is {list(options)}; give its values in ascending order, at least one.")
+            raise UserError(f"{key} is {list(options)}; give its values in ascending order, at least one.")
     count = math.prod(map(len, values.values())) if values else 0
     if not 1 <= count <= MOST_FRAMES:
         raise UserError(f"explore has {count} pictures to draw; give values that make 1 to {MOST_FRAMES}.")
@@ -105,14 +105,13 @@ class Explore:
     def _panels(self, frame: str) -> str:
         """The same picture once per panel, each time with another part of it in view."""
         width, height = page_size(self.draw(**self.start))
+        part = width / self.panels
+        sizes = {"part": round(part), "least": round(0.75 * part), "wide": 100 * self.panels}
         parts = "".join(
-            PANEL.format(
-                part=round(width / self.panels), wide=100 * self.panels, shift=100 * place, width=width,
-                height=height, first=frame,
-            )
+            PANEL.format(shift=100 * place, width=width, height=height, first=frame, **sizes)
             for place in range(self.panels)
-        )  # fmt: skip
-        label = html.escape(f"{self._about()}. {self.caption.finding}".removesuffix(" "))
+        )
+        label = html.escape(f"{self._about()} {self.caption.finding}".strip())
         return PANELS.format(label=label, parts=parts)
 
     def _choices(self) -> Iterator[dict[str, float]]:
@@ -233,7 +232,7 @@ style="flex:1 1 14rem;max-width:24rem;height:28px;margin:0"></label>"""
 PANELS = """<div class="dn-panels" role="img" aria-label="{label}" \
 style="display:flex;flex-wrap:wrap">{parts}</div>"""
 
-PANEL = """<span style="flex:0 1 {part}px;min-width:min(100%,{part}px);overflow:hidden">\
+PANEL = """<span style="flex:1 1 {least}px;max-width:{part}px;overflow:hidden">\
 <img alt="" width="{width}" height="{height}" style="display:block;max-width:none;width:{wide}%;height:auto;\
 margin-left:-{shift}%" src="{first}"></span>"""
 

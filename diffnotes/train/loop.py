@@ -152,16 +152,14 @@ def train(
     folder: Path,
     report: Report | None = None,
     *,
-    micro: int = 0,
     save_seconds: float = SAVE_SECONDS,
 ) -> Iterator[Snapshot]:
     """Train `model` in place and yield a Snapshot after each of `stops` steps.
 
     The state is saved in `folder` before each stop, every `save_seconds`, and when `report` raises; the same
     call continues from there, and yields the stop at which it was interrupted once more. The loss of a step
-    is the mean over its batch; `micro` rows (0: all) go through the model at once and their gradients add,
-    and so do those of the processes under torchrun. The model must be a function of weights and inputs:
-    no dropout, no batch statistics.
+    is the mean over its batch, which the processes under torchrun share. The model must be a function of
+    weights and inputs: no dropout, no batch statistics.
 
     A checkpoint is of this run if plan, precision, the network with its initial weights, the objective and
     its data are the same. So `model` comes as it was at the start, and `objective` is a frozen dataclass.
@@ -172,7 +170,7 @@ def train(
     """
     if sorted(set(stops)) != list(stops) or not stops or not 0 <= stops[0] <= stops[-1] <= plan.steps:
         raise UserError(f"stops must rise within 0 to {plan.steps} (the plan's steps), not {list(stops)}.")
-    return _snapshots(_Run(model, objective, plan, folder, micro, save_seconds), list(stops), report)
+    return _snapshots(_Run(model, objective, plan, folder, save_seconds), list(stops), report)
 
 
 def _snapshots(run: _Run, stops: Sequence[int], report: Report | None) -> Iterator[Snapshot]:
@@ -195,7 +193,6 @@ class _Run:
         objective: Objective,
         plan: Plan,
         folder: Path,
-        micro: int,
         save_seconds: float,
     ) -> None:
         runtime.keep_memory()
@@ -212,7 +209,7 @@ class _Run:
             self.weights, lr=plan.rate, weight_decay=plan.decay, fused=True, betas=(0.9, 0.999)
         )
         self.averages = {h: [w.detach().clone() for w in self.weights] for h in plan.horizons}
-        self.micro, self.save_seconds = micro, save_seconds
+        self.save_seconds = save_seconds
         self.checkpoints = Checkpoints(folder, _identity(model, objective, plan, self.half))
         self.step = self.saved = self.counted = 0
         self.total = self.busy = 0.0
@@ -239,13 +236,11 @@ class _Run:
         """Set every .grad to that of the mean loss over the batch; return that loss."""
         self.optimizer.zero_grad(set_to_none=True)
         first, last = (self.plan.batch * r // self.group.size for r in (self.group.rank, self.group.rank + 1))
-        loss = torch.zeros((), device=self.where)
-        for part in runtime.blocks(last - first, self.micro or last - first):
-            batch = self.plan.batch_at(self.step, range(first + part.start, first + part.stop))
-            with torch.autocast(self.where.type, torch.bfloat16, enabled=self.half):
-                share = self.objective(self.forward, batch).float().sum() / self.plan.batch
-            share.backward()
-            loss += share.detach()
+        batch = self.plan.batch_at(self.step, range(first, last))
+        with torch.autocast(self.where.type, torch.bfloat16, enabled=self.half):
+            share = self.objective(self.forward, batch).float().sum() / self.plan.batch
+        share.backward()
+        loss = share.detach()
         self.group.add([loss, *(w.grad for w in self.weights if w.grad is not None)])
         return loss
 

@@ -132,6 +132,40 @@ def ending_faults(notebook: NotebookNode) -> Iterator[str]:
         yield f'"{ENDING}" is empty'
 
 
+# --- rules for the chapters of the book ---
+
+HIDDEN = {"parameters", "remove-input", "hide-input", "remove-cell", "hide-cell"}
+CHECKED = re.compile(r"\bassert\b|\b(?:all|is)close\(")
+
+
+def shown(notebook: NotebookNode) -> list[NotebookNode]:
+    """The code cells whose code a reader sees."""
+    return [cell for cell in code_cells(notebook) if not HIDDEN & set(cell.metadata.get("tags", []))]
+
+
+def science_faults(notebook: NotebookNode) -> Iterator[str]:
+    """At least three visible cells do a formula by hand and compare it with the engine."""
+    found = sum(bool(CHECKED.search(cell.source)) for cell in shown(notebook))
+    if found < 3:
+        yield f"{found} visible cells compare a formula with the engine, of at least 3"
+
+
+def exercise_faults(notebook: NotebookNode) -> Iterator[str]:
+    """At least two visible cells end with a function that checks the reader's answer."""
+    names = {name.split(".")[-1] for name in imported(notebook) if ".exercises" in name}
+    ends = [cell.source.strip().splitlines()[-1] for cell in shown(notebook) if cell.source.strip()]
+    found = sum(re.split(r"[.(]", end)[0] in names for end in ends)
+    if found < 2:
+        yield f"{found} exercises with a checking function, of at least 2"
+
+
+def shown_faults(notebook: NotebookNode) -> Iterator[str]:
+    """A cell of one statement, such as the call of a figure, is hidden by its tag."""
+    for cell in shown(notebook):
+        if len(ast.parse(plain(cell.source)).body) <= 1:
+            yield f"visible, though one statement: {cell.source.splitlines()[0]}"
+
+
 # --- rules for every notebook ---
 
 
@@ -211,6 +245,7 @@ RULES: list[Rule] = [
     layer_faults,
 ]
 CHAPTER_RULES: list[Rule] = [parameter_faults, ending_faults]
+BOOK_RULES: list[Rule] = [science_faults, exercise_faults, shown_faults]
 
 
 def faults(notebook: NotebookNode, rules: list[Rule]) -> list[str]:
@@ -220,7 +255,7 @@ def faults(notebook: NotebookNode, rules: list[Rule]) -> list[str]:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook(path: Path) -> None:
-    rules = RULES + (CHAPTER_RULES if path in CHAPTERS else [])
+    rules = RULES + (CHAPTER_RULES + BOOK_RULES if path in CHAPTERS else [])
     notebook = nbformat.v4.reads_json(path.read_text(encoding="utf-8"))  # `read` would repair it
     assert faults(notebook, rules) == []
 
@@ -278,6 +313,28 @@ def test_good_chapter_has_no_faults() -> None:
 )
 def test_bad_code_is_found(code: str, fault: str) -> None:
     assert faults(chapter(code), RULES) == [fault]
+
+
+def test_a_chapter_without_science_and_exercises_is_found() -> None:
+    bare = chapter("figures.growth(record)")
+    visible = ["1", "figures.growth(record)"]
+    bare.cells[2].source = "1"
+    assert faults(bare, BOOK_RULES) == [
+        "0 visible cells compare a formula with the engine, of at least 3",
+        "0 exercises with a checking function, of at least 2",
+        *(f"visible, though one statement: {line}" for line in visible),
+    ]
+
+
+def test_a_chapter_with_science_and_exercises_has_no_faults() -> None:
+    good = chapter(
+        "from diffnotes.chapters.toy import exercises\nfrom diffnotes.chapters.toy.exercises import b"
+    )
+    science = [new_code_cell("x = 1\nassert torch.allclose(x, y)") for _ in range(3)]
+    asked = [new_code_cell(f"def f(x):\n    return None\n\n\n{end}(f)") for end in ("exercises.a", "b")]
+    hidden = new_code_cell("figures.growth(record)", metadata={"tags": ["remove-input"]})
+    good.cells[4:4] = [*science, *asked, hidden]
+    assert faults(good, RULES + CHAPTER_RULES + BOOK_RULES) == []
 
 
 @pytest.mark.parametrize("link", ["[x](/data/x.png)", "<img src='file:///x.png'>"])

@@ -109,11 +109,17 @@ def parameters(notebook: Path) -> set[str]:
 
 
 def dead_imports(text: str) -> list[str]:
-    """Names that Python blocks import from the package and that are not there; the blocks must parse."""
+    """Names that Python blocks import from the package and that are not there; the blocks must parse. A file
+    that the page itself prints is there.
+    """
     trees = [ast.parse(body) for kind, body in BLOCK.findall(text) if kind == "python"]
     found = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     own = [node for node in found if node.module and node.module.split(".")[0] == "diffnotes"]
+    printed = {
+        name.replace("/", ".") for name in re.findall(r"^`(diffnotes/[\w/]+)\.py`", text, re.MULTILINE)
+    }
     pairs = [(str(node.module), alias.name) for node in own for alias in node.names]
+    pairs = [pair for pair in pairs if not {pair[0], ".".join(pair)} & printed]
     return [f"{module}.{name}" for module, name in pairs if not exists(module, name)]
 
 
@@ -178,6 +184,23 @@ def test_dead_import_is_found() -> None:
     assert dead_imports(text) == ["diffnotes.dinner"]
 
 
+def test_import_of_a_printed_file_is_alive() -> None:
+    text = "`diffnotes/new/room.py` does it:\n\n```python\nfrom diffnotes.new.room import a, b\n```\n"
+    assert dead_imports(text) == []
+    assert dead_imports(text.replace("`diffnotes/new", "`diffnotes/old")) == [
+        "diffnotes.new.room.a",
+        "diffnotes.new.room.b",
+    ]
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "book" / "intro.md"], ids=lambda page: page.name)
+def test_every_chapter_of_the_book_is_linked(page: Path) -> None:
+    inside = set(re.findall(r"notebooks/(\d\d_\w+)", (ROOT / "_toc.yml").read_text(encoding="utf-8")))
+    files = {path.stem for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")}
+    linked = set(re.findall(r"\]\((?:\.\./)?notebooks/(\d\d_\w+)\.ipynb\)", page.read_text(encoding="utf-8")))
+    assert inside == files == linked
+
+
 def test_dead_link_is_found(tmp_path: Path) -> None:
     (tmp_path / "here.md").write_text("x")
     text = "[a](here.md#part) ![b](gone.svg) [c](https://arxiv.org)"
@@ -207,6 +230,7 @@ def test_table_of_claims_is_replaced_and_the_rest_kept() -> None:
 
 def test_picture_shows_the_pinned_records() -> None:
     assert hero.PATH.read_text(encoding="utf-8") == hero.svg(), "run `make readme`"
+    assert hero.ON_PAGE.read_text(encoding="utf-8") == hero.panels(), "run `make readme`"
 
 
 def test_picture_follows_light_and_dark_and_asks_nobody() -> None:

@@ -39,12 +39,12 @@ def table(name: str) -> list[tuple[str, Callable[[], Record]]]:
     return [entry for module in CASES.values() for entry in getattr(module, name).items()]
 
 
-@pytest.mark.parametrize(("name", "make"), table("HOLDS"))
+@pytest.mark.parametrize(("name", "make"), list(table("HOLDS")))
 def test_a_claim_can_hold(name, make):
     assert checks.checks()[name](make()).verdict == checks.REPRODUCED, checks.checks()[name](make())
 
 
-@pytest.mark.parametrize(("name", "make"), table("FAILS"))
+@pytest.mark.parametrize(("name", "make"), list(table("FAILS")))
 def test_a_claim_can_fail(name, make):
     assert checks.checks()[name](make()).verdict == checks.FAILED, checks.checks()[name](make())
 

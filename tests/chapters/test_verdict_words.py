@@ -180,7 +180,7 @@ def claim(name: str, verdict: str, **more: str) -> dict[str, str]:
     base = {
         "id": name, "paper": "p", "statement": f"S & {name}.", "paper_value": "1", "rule": "R.",
         "fixed": "before", "page": "01_x", "figure": "f", "our_value": "2", "interval": "", "record": "",
-        "verdict": verdict,
+        "verdict": verdict, "small": "",
     }  # fmt: skip
     return base | more
 

@@ -144,7 +144,7 @@ def test_settings_are_those_of_the_record(pinned):
 
 
 def test_slider_shows_the_nearest_evaluation(record):
-    shown = slider.GapSlider(record)
+    shown = slider.TrainingSlider(record)
     assert shown.steps == [10, 24, 60]
     titles = [shown(step=step).subfigs[0].axes[0].get_title() for step in (10, 50)]
     assert "320" in titles[0]
@@ -155,7 +155,7 @@ def test_slider_shows_the_nearest_evaluation(record):
 def test_slider_has_room_for_the_largest_gap(record, height):
     tall = record["gap"] / record["gap"].max() * height
     record = fake({}, **(record.arrays | {"gap": tall}))
-    axes = slider.GapSlider(record)(step=60).subfigs[0].axes[0]
+    axes = slider.TrainingSlider(record)(step=60).subfigs[0].axes[0]
     assert height <= axes.get_ylim()[1] * record["gap"].max() / tall.mean(0).max()
     assert axes.get_ylim()[1] < 3 * height
 

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fakes import record
 
 from diffnotes import store
 from diffnotes.base.runtime import normals
 from diffnotes.chapters import checks as base
-from diffnotes.chapters.loss_floor import claims as xu2025
 from diffnotes.chapters.loss_floor import (
-    conversions as loss_conversions,
-)
-from diffnotes.chapters.loss_floor import (
-    curve as loss_curve,
-)
-from diffnotes.chapters.loss_floor import estimator_figures as estimators
-from diffnotes.chapters.loss_floor import (
-    estimators as loss_estimators,
-)
-from diffnotes.chapters.loss_floor import figures as curves
-from diffnotes.chapters.loss_floor import (
+    claims,
+    estimator_figures,
+    estimator_readings,
+    exercises,
+    figures,
+    findings,
     noisy_image,
+    readings,
+    tables,
 )
-from diffnotes.chapters.loss_floor import (
-    sizes as loss_sizes,
-)
-from diffnotes.chapters.loss_floor.slider import Explorer, found
+from diffnotes.chapters.loss_floor import conversions as loss_conversions
+from diffnotes.chapters.loss_floor import curve as loss_curve
+from diffnotes.chapters.loss_floor import estimators as loss_estimators
+from diffnotes.chapters.loss_floor import sizes as loss_sizes
+from diffnotes.chapters.loss_floor.estimator_readings import Study
+from diffnotes.chapters.loss_floor.slider import PosteriorSlider
 from diffnotes.data import sets as data
+from diffnotes.optimal_loss import area
 from diffnotes.posterior import posterior
+from diffnotes.show import labels
 from diffnotes.show.widgets import webp
-from diffnotes.store.records import Record
+
+spec = importlib.util.spec_from_file_location("loss_floor_cases", Path(__file__).with_name("cases.py"))
+cases = importlib.util.module_from_spec(spec)  # other rooms have cases too
+spec.loader.exec_module(cases)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,8 +68,8 @@ def noisy(root):
 
 
 def test_each_part_obeys_the_sum_rule_and_more_images_have_a_smaller_critical_noise(sizes):
-    for size, area, error in zip(sizes["size"], sizes["area"], sizes["area_stderr"], strict=True):
-        assert abs(area - math.log(size)) < max(4 * error, 0.02 * math.log(size))
+    for one in readings.parts(sizes):
+        assert abs(one.area - one.entropy) < max(4 * one.area_stderr, 0.02 * one.entropy)
     assert (np.diff(sizes["critical"][:, 0]) < 0).all()
     assert (np.diff(sizes["gaussian_sigma"]) < 0).all()
 
@@ -81,7 +86,7 @@ def test_parts_in_slices_are_the_same(sizes):
 
 def test_imagenet64_means_the_validation_images(monkeypatch):
     asked = {}
-    monkeypatch.setattr(data, "load", lambda name, **how: asked.update({name: how}))
+    monkeypatch.setattr(loss_curve.data, "load", lambda name, **how: asked.update({name: how}))
     loss_curve.images_of("imagenet64", 0, 0)
     loss_curve.images_of("cifar10", 5, 0)
     assert (asked["imagenet64"]["split"], asked["cifar10"]["split"]) == ("validation", "train")
@@ -104,18 +109,22 @@ def test_the_noisy_image_has_the_posterior_of_its_noise(noisy):
     np.testing.assert_allclose(noisy["noise"], noise.half().numpy())
 
 
-def test_the_explorer_draws_every_image_and_level(noisy):
-    explorer = Explorer(noisy)
+def test_the_slider_draws_every_image_and_level(noisy):
+    explorer = PosteriorSlider(noisy, store.run(loss_curve.EXPERIMENT, "smoke"))
     pictures = {webp(explorer(sigma, image)) for sigma in explorer.sigmas for image in explorer.images}
     assert len(pictures) == 10
     assert webp(explorer(1.01 * explorer.sigmas[1], 1)) == webp(explorer(explorer.sigmas[1], 1))
     assert explorer.__doc__
+    assert set(explorer.shown) <= set(explorer.sigmas)
+    assert explorer.shown
 
 
 def test_the_sentence_on_noisy_images_needs_levels_that_it_names(noisy):
     wide = store.run(noisy_image.EXPERIMENT, "smoke", sigma_max=20.0)
-    assert "passes 100" in str(found(wide))
-    assert "still below 100" in str(found(store.run(noisy_image.EXPERIMENT, "smoke", sigma_max=1.0)))
+    assert "passes 100" in str(findings.noisy_found(wide))
+    assert "still below 100" in str(
+        findings.noisy_found(store.run(noisy_image.EXPERIMENT, "smoke", sigma_max=1.0))
+    )
 
 
 # --- conversions ---
@@ -128,7 +137,7 @@ def test_every_conversion_is_measured_to_rounding(root):
     assert (record["loss"] > 0).all()
     pairs = set(zip(record["process"].tolist(), record["target"].tolist(), strict=True))
     assert {("FM", "velocity"), ("VP", "v"), ("VE", "F"), ("VP", "score"), ("FM", "eps")} <= pairs
-    assert "1/t²" in estimators.conversions(record)._repr_html_()
+    assert "1/t²" in tables.conversions(record)._repr_html_()
 
 
 def test_a_wrong_factor_would_be_seen():
@@ -136,95 +145,169 @@ def test_a_wrong_factor_would_be_seen():
     assert float(loss_conversions._eps(process, t)) != pytest.approx(float(loss_conversions._v(process, t)))
 
 
-# --- figures ---
+# --- readings ---
+
+
+def test_what_is_told_adds_up_to_the_area():
+    found = readings.curve(cases.curve())
+    told = found.told()
+    expected = area(found.sigma, found.mean, found.variance)
+    assert told[0] == pytest.approx(float(expected))
+    assert (np.diff(told) <= 0).all()
+    gaussian = found.told_by_gaussian()
+    assert gaussian[-1] == pytest.approx(found.variance / (2 * found.sigma[-1] ** 2), rel=1e-3)
+
+
+def test_a_smooth_curve_goes_through_its_points():
+    x = np.linspace(0, 3, 13)
+    fine, found = readings.smooth(x, np.sin(x))
+    assert len(fine) > 8 * len(x)
+    np.testing.assert_allclose(np.interp(x, fine, found), np.sin(x), atol=1e-12)
+    np.testing.assert_allclose(found, np.sin(fine), atol=0.01)
+
+
+def test_parts_are_read_by_their_size():
+    record = cases.parts((3.0, 2.0), (50, 100))
+    assert [one.n for one in readings.parts(record)] == [50, 100]
+    assert readings.part_of(record, 100).critical[0] == 2.0
+    assert readings.part_of(record, 70) is None
+    power = readings.power_of_n(readings.parts(record), lambda one: one.critical[0])
+    assert power == pytest.approx(np.log(2 / 3) / np.log(2))
+
+
+def test_the_best_correction_is_found_by_three_measures():
+    for best in Study(cases.best(2.0, 4.0, 64.0)).criteria():
+        np.testing.assert_allclose(best.value, [2.0, 4.0, 64.0], rtol=0.05)
+        assert not best.capped.any()
+        assert best.within().tolist() == [False, True, False] or best.value[0] > 2.0
+    beyond = Study(cases.best(2.0, 4.0, 1e6)).crossing()
+    assert beyond.capped.tolist() == [False, False, True]
+    assert beyond.texts()[-1] == "≥ 1,024"
+
+
+def test_a_bias_that_is_never_zero_has_a_bound_on_its_side():
+    below = Study(cases.best(1e-3, 4.0, 4.0)).crossing()
+    assert (below.value[0], bool(below.capped[0])) == (cases.MULTIPLES[1], False)
+
+
+def test_a_growth_with_a_capped_best_is_a_lower_bound():
+    assert Study(cases.best(2.0, 4.0, 8.0)).power() == "2.00"
+    assert Study(cases.best(4.0, 4.0, 1024.0)).power().startswith("at least ")
+
+
+def test_growth_of_the_scatter_needs_to_be_sure():
+    for factor, sure in ((3.0, True), (0.5, False)):
+        assert all((low > 1) is sure for _, low in Study(cases.scatter(factor)).wider())
+    rng = np.random.default_rng(1)
+    assert estimator_readings._growth(rng.standard_normal((40, 2)))[1] < 1
+
+
+def test_labels_are_the_same_everywhere():
+    assert readings.curve(cases.curve("imagenet64")).name == "Tiny ImageNet, N = 100"
+    assert labels.dataset(record({}, spec={"dataset": "pictures/cats"})) == "cats"
+    assert labels.bounds(0.2, 0.4, 0, " %") == "0 %"
+    assert labels.bounds(-1, 5, 0, " %") == "−1 to 5 %"
+
+
+# --- claims ---
+
+
+def test_half_a_claim_is_partly_reproduced():
+    assert claims.CHECKS["xu-order"](cases.order(1.5)).verdict == base.PARTLY
+    assert claims.CHECKS["xu-correction"](cases.best(4.0, 20.0, 4.0)).verdict == base.PARTLY
+    fast = cases.best(1.0, 2.0, 4.0)  # the right power with too small a factor
+    assert claims.CHECKS["ours-correction"](fast).verdict == base.PARTLY
+
+
+def test_a_lower_bound_cannot_show_the_square_law():
+    found = claims.CHECKS["ours-correction"](cases.best(64.0, 256.0, 1024.0))
+    assert found.verdict == base.FAILED
+    assert "at least" in found.our_value
+
+
+def test_the_order_needs_as_many_images():
+    beside = {
+        ("loss_curve", "dataset=cifar10"): cases.curve("cifar10"),
+        ("loss_sizes", "dataset=cifar10"): cases.parts((3.0, 2.0), (50, 70)),
+    }
+    with pytest.raises(base.Unfit, match="CIFAR-10 curve of 100 images"):
+        claims.CHECKS["xu-order"](cases.curve("imagenet64", beside=beside))
+
+
+# --- figures, tables, findings ---
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["bias_curves", "correction", "best_corrections", "accuracy", "spread", "dol_identity", "area_table"],
-)
-def test_figures_of_two_studies(study, name):
-    drawn = getattr(estimators, name)(study, study)
+    "draw",
+    [
+        *(getattr(estimator_figures, name) for name in (
+            "bias_curves", "correction", "best_corrections", "spread", "dol_identity",
+        )),
+        tables.accuracy, tables.area_table,
+    ],
+)  # fmt: skip
+def test_figures_of_two_studies(study, draw):
+    drawn = draw(study, study)
     page = drawn._repr_html_()
-    assert drawn.name == name
+    assert drawn.name == draw.__name__
+    assert drawn.caption.finding.endswith(".")
+    assert "nan" not in drawn.caption.finding
     if hasattr(drawn, "rows"):
         assert "nan" not in " ".join(cell for row in drawn.rows for cell in row)
     else:
         assert "<svg" in page
+        assert drawn.get_size_inches()[0] <= 6.9
         assert all(np.isfinite(line.get_ydata()).all() for axes in drawn.axes for line in axes.lines)
 
 
 def test_tables_and_sentences_of_a_study(study):
-    assert len(estimators.readouts(study).rows) == 9
-    assert "DOL" in str(estimators.bias_finding(study))
-    assert "best C" in str(estimators.law_finding(study))
+    assert len(tables.readouts(study).rows) == 9
+    assert "by zero bias at σ" in str(findings.law_found(study))
+    whole = store.run(loss_curve.EXPERIMENT, "smoke")
+    assert "is off least" in str(findings.answer(study, whole))
 
 
 def test_sizes_are_shown_beside_the_whole(sizes):
     whole = store.run(loss_curve.EXPERIMENT, "smoke")
-    assert "<svg" in curves.size_curves(sizes, whole)._repr_html_()
-    assert [row[0] for row in curves.size_table(sizes, whole).rows] == ["40", "300", "300"]
-    assert "critical σ is" in str(curves.order_found(sizes, whole))
+    assert "<svg" in figures.size_curves(sizes, whole)._repr_html_()
+    assert [row[0] for row in tables.size_table(sizes, whole).rows] == ["40", "300", "300"]
+    assert "critical σ is" in str(findings.order_found(sizes, whole))
 
 
-# --- checks of claims ---
+def test_the_sum_rule_is_written_into_its_areas():
+    whole = store.run(loss_curve.EXPERIMENT, "smoke")
+    drawn = figures.area(whole)
+    assert [text.get_text() for text in drawn.axes[0].texts] == [f"ln N =\n{math.log(300):.2f}"]
+    assert "sum rule" in str(figures.area.__doc__)
 
 
-class Fake(Record):
-    """A record made of given arrays."""
-
-    def __init__(self, **arrays):
-        super().__init__(Path(), {"experiment": "any", "profile": "laptop"})
-        self.__dict__["arrays"] = {name: np.asarray(value) for name, value in arrays.items()}
+# --- exercises ---
 
 
-def best(values):
-    values = np.asarray(values)
-    ratios = np.array([2, 4, 8])
-    return Fake(
-        best=values, best_low=values / 2, best_high=values * 2, ratios=ratios, multiples=[0, 1, 1e4, np.inf]
-    )
+def test_unsolved_exercises_say_so():
+    for check in (exercises.class_optimum, exercises.half_told):
+        assert str(check(lambda *_: None)) == "Not solved yet."
 
 
-def test_the_two_laws_are_told_apart():
-    assert xu2025._plain_correction(best([4.0, 5.0, 3.0])).verdict == base.REPRODUCED
-    assert xu2025._plain_correction(best([2.0, 4.0, 9.0])).verdict == base.PARTLY
-    assert xu2025._square_law(best([2.0, 4.0, 8.0])).verdict == base.REPRODUCED
-    assert xu2025._square_law(best([4.0, 4.0, 4.0])).verdict == base.FAILED
+def by_class(x, labels, noisy, own, sigma):
+    logits = -(torch.cdist(noisy, x) ** 2) / (2 * sigma**2)
+    return torch.softmax(logits.masked_fill(own[:, None] != labels, -math.inf), 1) @ x
 
 
-def bias_of(dol, cdol, snis):
-    rng = np.random.default_rng(0)
-    noise = 0.01 * rng.standard_normal((16, 1, 4, 3))
-    bias = np.array([dol, cdol, snis + 1, snis])[None, None, :, None] + noise
-    return Fake(bias_repeats=bias, multiples=[0.0, 4.0, 16.0, np.inf], variance=1.0, ratios=[4])
+def test_the_class_exercise_knows_the_answer_and_its_near_miss():
+    assert str(exercises.class_optimum(by_class)).startswith("Right.")
+    without = lambda x, labels, noisy, own, sigma: posterior(noisy, sigma, x).mean  # noqa: E731
+    assert "without classes" in str(exercises.class_optimum(without))
+    assert "off by up to" in str(exercises.class_optimum(lambda x, *_: torch.zeros(50, 64)))
+    assert "shape [50, 64]" in str(exercises.class_optimum(lambda x, *_: x))
 
 
-def test_cdol_must_beat_both():
-    assert xu2025._cdol(bias_of(-0.5, 0.1, 0.4)).verdict == base.REPRODUCED
-    assert xu2025._cdol(bias_of(-0.5, 0.1, 0.08)).verdict == base.FAILED
-    assert xu2025._cdol(bias_of(-0.1, 0.1, 0.8)).verdict == base.FAILED
+def test_the_half_exercise_knows_the_answer():
+    def solved(sigma, loss, variance):
+        steps = ((loss / sigma**2)[1:] + (loss / sigma**2)[:-1]) / 2 * sigma.log().diff()
+        told = steps.flip(0).cumsum(0).flip(0)
+        return sigma[int((told > told[0] / 2).sum())]
 
-
-def test_the_area_of_dol_can_fail():
-    arrays = {"readings": ["PV"], "ratios": [16], "shared_ratios": [16], "sizes": [100]}
-    for area, expected in ((math.log(100), base.REPRODUCED), (math.log(100) + 0.2, base.FAILED)):
-        record = Fake(**arrays, area_mean=[[[area]]], area_stderr=[[[0.03]]])
-        assert xu2025._dol_area(record).verdict == expected
-
-
-def test_growth_of_the_scatter_needs_to_be_sure():
-    rng = np.random.default_rng(1)
-    one = rng.standard_normal(40)
-    sure = np.stack([one, 3 * one + 0.3 * rng.standard_normal(40)], 1)
-    assert xu2025._growth(sure)[1] > 1
-    assert xu2025._growth(sure[:, ::-1])[1] < 1
-    assert xu2025._growth(rng.standard_normal((40, 2)))[1] < 1
-
-
-def test_the_order_is_partly_right_at_best(monkeypatch):
-    other = Fake(size=[100], critical=[[2.0]])
-    monkeypatch.setattr(store, "best", lambda name, settings, profile: other if profile == "laptop" else None)
-    assert xu2025._order(Fake(n=100, critical=[3.0])).verdict == base.PARTLY
-    assert xu2025._order(Fake(n=100, critical=[1.0])).verdict == base.FAILED
-    assert xu2025._order(Fake(n=99, critical=[1.0])).verdict == base.PENDING
+    assert str(exercises.half_told(solved)).startswith("Right:")
+    assert "too large" in str(exercises.half_told(lambda *_: 20.0))
+    assert "too small" in str(exercises.half_told(lambda *_: 0.1))

@@ -10,8 +10,9 @@ import torch
 
 from diffnotes import store
 from diffnotes.chapters.loss_floor import curve as loss_curve
-from diffnotes.chapters.loss_floor import figures
+from diffnotes.chapters.loss_floor import figures, findings, tables
 from diffnotes.data import sets as data
+from diffnotes.posterior import gaussian_optimal_loss
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +64,7 @@ def test_the_spectrum_of_few_points_is_the_same():
 
 def test_the_gaussian_curve_has_the_right_limits_and_area():
     eigenvalues, sigmas = np.array([4.0, 1.0, 0.0]), np.geomspace(1e-3, 1e4, 20_001)
-    curve = loss_curve.gaussian_loss(sigmas, eigenvalues)
+    curve = gaussian_optimal_loss(torch.from_numpy(sigmas), torch.from_numpy(eigenvalues)).numpy()
     np.testing.assert_allclose(curve[[0, -1]], [2 * 1e-6, 5.0], rtol=1e-3)
     sigma = loss_curve.gaussian_sigma(eigenvalues, 50)
     told = np.trapezoid((curve / sigmas**2)[sigmas >= sigma], np.log(sigmas[sigmas >= sigma]))
@@ -71,10 +72,10 @@ def test_the_gaussian_curve_has_the_right_limits_and_area():
 
 
 def test_pages_show_the_record(record):
-    for shown in (figures.loss_curves, figures.area, figures.sum_rule, figures.critical, figures.found):
+    for shown in (figures.loss_curves, figures.area, tables.sum_rule, tables.critical, findings.found):
         page = shown(record)._repr_html_()
         assert "digits" in page or "<svg" in page
-    assert "N = 300" in str(figures.found(record))
+    assert "N = 300" in str(findings.found(record))
 
 
 @pytest.mark.parametrize(

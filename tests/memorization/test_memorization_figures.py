@@ -143,15 +143,15 @@ def test_figures_say_what_they_show_and_texts_lie_apart(name: str, every: dict[s
 @pytest.mark.parametrize("name", FIGURES)
 def test_figures_are_inline_svg_with_their_provenance(name: str, every: dict[str, BookFigure]) -> None:
     figure = every[name]
-    page = figure._repr_html_()
-    svg = page[page.index("<svg") : page.index("</svg>") + 6]
+    page, svg = figure._repr_html_(), figure.svg()
     root = ElementTree.fromstring(svg)
     assert root.get("aria-label") == figure.alt
     assert float(root.get("width") or 0) <= 700
     assert "currentColor" in svg
     assert style.INK not in svg
     assert all(record.key in page for record in figure.records)
-    assert f'<figure class="dn-figure" id="{name}">' in page
+    assert figure.name.split("-")[0] == name
+    assert f'<figure class="dn-figure" id="{figure.name}">' in page
     assert figure.caption.finding
     assert figure.caption.shows
     assert "nan" not in figure.caption.finding
@@ -312,6 +312,8 @@ def test_scrubber_is_a_slider_with_few_frames(records: dict[str, Record]) -> Non
     scrubber = slider.Scrubber(records["n"])
     explorer = widgets.explore(scrubber, panels=2, step=scrubber.steps)
     assert explorer.values == {"step": [5, 10, 20]}
+    assert scrubber.records == (records["n"],)
+    assert scrubber.caption.finding.startswith("digits, N = 16: from step 5 to 20, the memorized share ")
     page = explorer.html()
     assert page.count('type="range"') == 1
     assert "training step τ = 10" in page

@@ -15,8 +15,9 @@ from diffnotes.show.colours import FADE, INK, INKS, ON_PAGES, PALETTE, RAMP, ROL
 
 GROUNDS = {"light": "#ffffff", "dark": "#121212"}
 MODES = [(mode, place) for place, mode in enumerate(GROUNDS)]
-# CIEDE2000: 1 is just seen between large patches side by side. Thin lines and small marks far apart need
-# several times that (Szafir 2018, IEEE TVCG 24: about 6 for lines of 1.5 pixels); 15 is twice as much again.
+# CIEDE2000: 1 is just seen between large patches side by side; thin lines and small marks, which lie apart,
+# need several times that. 15 between roles keeps a wide margin; 10 between neighbours of the palette, which
+# always come with a second cue, a smaller one.
 APART, NEIGHBOURS = 15, 10
 # Of L*, out of 100: a step that a photocopy keeps.
 GREY_STEP = 8

@@ -81,7 +81,7 @@ def test_claims_take_companions_of_the_profile_they_judge(book):
     assert len(before) + 1 == len(store.index())
     found = {checked.claim.id: checked for checked in claims.check_all(valid)}
     laptop = {e.key for e in store.index() if e.profile == "laptop"}
-    for factor in ("width-onset", "batch-onset", "rate-fidelity"):
+    for factor in ("width-onset", "batch-fidelity", "rate-fidelity"):
         checked = found[f"marion-{factor}-cifar"]
         assert checked.record in laptop
         assert checked.verdict != base.PENDING

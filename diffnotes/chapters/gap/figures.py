@@ -95,12 +95,12 @@ def _gap_key(*records: Record) -> dict[str, str]:
     """What the colours of `_gap_lines` mean."""
     seen = records[0]["images_seen"]
     ends = {f"{seen[place]:,} images seen": ramp(place, len(seen)) for place in (0, len(seen) - 1)}
-    return ends | _turn_key(*records)
+    return ends | _turn_key(any(readings.turned(record).any() for record in records))
 
 
-def _turn_key(*records: Record) -> dict[str, str]:
-    """The black line, where there is one."""
-    return {TURN: INK} if any(readings.turned(record).any() for record in records) else {}
+def _turn_key(shown: bool) -> dict[str, str]:
+    """What the black line means, where there is one."""
+    return {TURN: INK} if shown else {}
 
 
 def _kinds(axes: Axes, record: Record, name: str) -> None:
@@ -132,8 +132,9 @@ def error_curves(*records: Record) -> BookFigure:
     """Training and held-out error against images seen, at one noise level for all: that of the first record's
     largest final gap. The paper's figure 1."""
     level = readings.peak_level(records[0])
+    key = _turn_key(any(readings.turned(record)[level] for record in records))
     figure = BookFigure(
-        *records, size=(6.9, 3.1), key=_turn_key(*records),
+        *records, size=(6.9, 3.1), key=key,
         finding=findings.joined(findings.overfit_text(record, level) for record in records),
         shows=f"Error per pixel at one noise level, σ = {records[0]['sigma'][level]:.2g}, on training and on "
         f"held-out images. {BANDS}",

@@ -32,7 +32,8 @@ def growth_text(*records: Record) -> str:
 
 def _growth(top: np.ndarray) -> str:
     """'from 0.025 to 2.92'."""
-    return f"from {top[0]:.3f} to {top[-1]:.{3 if top[-1] < 1 else 2 if top[-1] < 10 else 1}f}"
+    digits = 3 if top[-1] < 1 else 2 if top[-1] < 10 else 1
+    return f"from {top[0]:.3f} to {top[-1]:.{digits}f}".replace("-", "−")
 
 
 def overfit_text(record: Record, level: int) -> str:
@@ -180,11 +181,13 @@ def samples_finding(record: Record) -> Finding:
 def place_finding(record: Record) -> Finding:
     """Where the peak is, over seeds; for CIFAR-10 beside the paper's: averaging k × k pixels divides their
     noise by k."""
-    top = readings.peak_sigma(record)
+    top, height = readings.peak_sigma(record), readings.peak_interval(record)
     turned = readings.turned(record)[readings.peak_level(record)]
     return Finding(record, text=(
         f"{title(record)}: the peak is at σ {top.min():.2g} to {top.max():.2g} over seeds.{_theirs(record)} "
-        f"At the largest gap, the held-out error {'has turned' if turned else 'has not turned yet'}."
+        f"Its height is {height[0]:.2f} ({height[1]:.2f} to {height[2]:.2f} at 95 %, with the error over "
+        "held-out images, which all seeds share). "
+        f"There, the held-out error {'has turned' if turned else 'has not turned yet'}."
     ))  # fmt: skip
 
 

@@ -17,7 +17,7 @@ SIZE, DPI = (6.7, 3.2), 144
 COLUMNS = 4
 
 
-class GapSlider:
+class TrainingSlider:
     """Gap over noise levels, and samples above their nearest training images, after so many steps."""
 
     def __init__(self, record: Record) -> None:

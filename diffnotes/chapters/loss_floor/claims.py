@@ -9,7 +9,7 @@ import numpy as np
 from diffnotes.chapters.checks import Finding, Unfit, companion, every, verdict
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.estimator_readings import Study
-from diffnotes.show.labels import bounds
+from diffnotes.show.labels import bounds, minus
 from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
 
@@ -32,15 +32,17 @@ def _area(record: Record) -> Finding:
     """The area under J*/sigma^2 over ln sigma is the entropy of the training set, ln N."""
     curve = readings.curve(record)
     precise = curve.area_stderr < 0.03 * curve.entropy
-    text = f"{curve.area:.3f}, ln N = {curve.entropy:.3f} ({100 * (curve.area / curve.entropy - 1):+.2f} %)"
+    off = minus(f"{100 * (curve.area / curve.entropy - 1):+.2f} %")
+    text = f"{curve.area:.3f}, ln N = {curve.entropy:.3f} ({off})"
     return Finding(text, f"± {curve.area_stderr:.3f}", verdict(curve.precise, also=[precise]))
 
 
 def _order(record: Record) -> Finding:
     """sigma* of CIFAR-10 below that of 64 x 64 images: of the sets as they are, and of as many images."""
-    large = readings.curve(record)
-    whole = readings.curve(companion(record, "loss_curve", {"dataset": "cifar10"}))
-    part = readings.part_of(companion(record, "loss_sizes", {"dataset": "cifar10"}), large.n)
+    others = companion(record, "loss_curve", {"dataset": "cifar10"})
+    sizes = companion(record, "loss_sizes", {"dataset": "cifar10"})
+    large, whole = map(readings.curve, (record, others))
+    part = readings.part_of(sizes, large.n)
     if part is None:
         raise Unfit(f"no {record.profile} CIFAR-10 curve of {large.n:,} images yet", "missing")
     found = [f"{one.critical[0]:.2f} ({one.name})" for one in (whole, part, large)]

@@ -25,10 +25,10 @@ from diffnotes.store import Record
 
 # DOL, cDOL, SNIS, neighbours: colour, marker, and as words of a caption.
 LOOKS = (
-    (TEAL, "o", "● DOL"),
-    (PINK, "s", "■ cDOL, C = 4 N/L"),
-    (OCHRE, "^", "▲ SNIS"),
-    (INK, "x", "× neighbours"),
+    (TEAL, "o", "DOL (●)"),
+    (PINK, "s", "cDOL, C = 4 N/L (■)"),
+    (OCHRE, "^", "SNIS (▲)"),
+    (INK, "x", "neighbours (×)"),
 )
 BEST = ((TEAL, "o", "●"), (PINK, "s", "■"), (OCHRE, "^", "▲"))
 
@@ -80,8 +80,7 @@ def correction(*records: Record) -> BookFigure:
     return _columns(
         _against_c, records, 3.1, finding=" ".join(map(_crosses, records)),
         shows="Bias over the optimal loss at one noise level against C; bands are one standard error. "
-        "Below zero "
-        "the source counts too much. The dotted line is the paper's 4 N/L.",
+        "Below zero the source counts too much. The dotted line is the paper's 4 N/L.",
         key={f"N/L = {ratio}": ramp(k, len(ratios)) for k, ratio in enumerate(ratios)},
     )  # fmt: skip
 
@@ -91,8 +90,7 @@ def _crosses(record: Record) -> str:
     found = study.crossing().texts()
     return (
         f"On {study.dataset} the bias at σ = {study.sigma[study.level]:.2f} is zero at C = "
-        f"{', '.join(found)} "
-        f"times N/L for N/L = {', '.join(map(str, study.ratios))}."
+        f"{', '.join(found)} times N/L for N/L = {', '.join(map(str, study.ratios))}."
     )
 
 
@@ -115,13 +113,12 @@ def best_corrections(*records: Record) -> BookFigure:
     words = ("zero bias at one level (the paper's)", "least RMS relative bias", "least RMS bias")
     powers = [f"{Study(record).power()} of N/L on {Study(record).dataset}" for record in records]
     return _columns(
-        _best, records, 3.2, finding=f"The best C grows as a power {' and '.join(powers)}.",
-        shows="The best C by three measures, against N/L. Solid: the paper's 4 N/L, grey: a factor 2 about "
-        "it; "
-        "dotted: (N/L)². Bars are 90 % intervals from repeats drawn again, on those of the relative bias, "
-        "whose "
-        "power is given. Arrows: the best may lie beyond the largest C that was tried.",
-        key={f"{sign} {word}": colour for word, (colour, _, sign) in zip(words, BEST, strict=True)},
+        _best, records, 3.2,
+        finding=f"By the least relative bias, C grows as a power {' and '.join(powers)}.",
+        shows="The best C by three measures, against N/L. Solid: the paper's 4 N/L, with a factor 2 about it "
+        "in grey; dotted: (N/L)². Bars: 90 % intervals of the relative bias, from repeats drawn again. "
+        "Arrows: the best may lie beyond the largest C that was tried.",
+        key={f"{word} ({sign})": colour for word, (colour, _, sign) in zip(words, BEST, strict=True)},
     )  # fmt: skip
 
 
@@ -148,7 +145,7 @@ def spread(*records: Record) -> BookFigure:
     return _columns(
         _scatter, records, 2.9, finding=" ".join(map(_wider, records)),
         shows="Standard deviation over repeats, that of DOL being 1; bars are one standard error.",
-        key={"● one subset for all draws": PINK, "▲ fresh subsets": TEAL},
+        key={"one subset for all draws (●)": PINK, "fresh subsets (▲)": TEAL},
     )  # fmt: skip
 
 
@@ -157,8 +154,7 @@ def _wider(record: Record) -> str:
     (shared, low), (fresh, _) = study.wider()
     return (
         f"On {study.dataset}, the scatter at C = 16 N/L is {shared:.2f} times that of DOL with one subset "
-        f"for all "
-        f"draws (above {low:.2f} within 2 errors), and {fresh:.2f} times with fresh ones."
+        f"for all draws (above {low:.2f} within 2 errors), and {fresh:.2f} times with fresh ones."
     )
 
 
@@ -179,9 +175,8 @@ def dol_identity(*records: Record) -> BookFigure:
     return _columns(
         _identity, records, 2.9, finding=f"The area of DOL with L images is ln L, to {off:.2f} nats at most.",
         shows="Line and area: the optimal loss of L random images, over σ². Dots: DOL with L images, with "
-        "two "
-        "standard errors.",
-        key={"optimum of L images": OPTIMUM, "● DOL": TEAL},
+        "two standard errors.",
+        key={"optimum of L images": OPTIMUM, "DOL (●)": TEAL},
     )  # fmt: skip
 
 

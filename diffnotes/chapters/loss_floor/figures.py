@@ -28,7 +28,7 @@ def _styled(records: tuple[Record, ...]) -> list[tuple[Curve, str, str]]:
 
 
 def _key(records: tuple[Record, ...]) -> dict[str, str]:
-    return {f"{MARKERS_SHOWN[marker]} {curve.name}": colour for curve, colour, marker in _styled(records)}
+    return {f"{curve.name} ({MARKERS_SHOWN[marker]})": colour for curve, colour, marker in _styled(records)}
 
 
 MARKERS_SHOWN = {"o": "●", "s": "■", "D": "◆"}
@@ -42,8 +42,7 @@ def loss_curves(*records: Record) -> BookFigure:
         *records,
         finding=f"The optimal loss is below 1 % of the data variance up to a critical σ* of {_listed(each)}.",
         shows="Solid: J*(σ) over the data variance, twice; the band is two standard errors, often thinner "
-        "than "
-        "the line. Dotted: a Gaussian with the same covariance. Marks: σ*.",
+        "than the line. Dotted: a Gaussian with the same covariance. Marks: σ*.",
         key=_key(records),
         size=(6.8, 3.1),
     )
@@ -87,9 +86,8 @@ def area(*records: Record) -> BookFigure:
         *records,
         finding=f"The area under J*/σ² is ln N, to {off:.3f} nats at most.",
         shows="Left: nats told per unit of ln σ; each area is one training set. Right: what has been told "
-        "from "
-        "large σ down to this one, and ln N as a thin line. Dotted: a Gaussian with the same covariance, "
-        "which never stops telling; its mark is where it passes ln N.",
+        "from large σ down to this one, and ln N as a thin line. Dotted: a Gaussian with the same "
+        "covariance, which never stops telling; its mark is where it passes ln N.",
         key=_key(records),
         size=(6.8, 3.3),
     )
@@ -139,11 +137,10 @@ def size_curves(sizes: Record, whole: Record) -> BookFigure:
     figure = BookFigure(
         sizes,
         whole,
-        finding=f"From N = {curves[0].n:,} to {curves[-1].n:,} images, the critical σ falls as a power "
+        finding=f"From N = {curves[0].n:,} to {curves[-1].n:,} images, the critical σ goes as a power "
         f"{minus(f'{low:.3f}')} of N.",
         shows=f"Left: the optimal loss of random parts of {curves[0].dataset} and of all of it. Right: "
-        f"where it "
-        "is 1 % of the variance (dots), and the Gaussian estimate of that place (crosses).",
+        "where it is 1 % of the variance (dots), and the Gaussian estimate of that place (crosses).",
         key={f"N = {one.n:,}": ramp(k, len(curves)) for k, one in enumerate(curves)},
         size=(6.8, 3.0),
     )

@@ -14,25 +14,21 @@ from diffnotes.show.style import Finding
 from diffnotes.store import Record
 
 
-def answer(sizes: Record, study: Record, *curves: Record) -> Finding:
+def answer(study: Record, *curves: Record) -> Finding:
     """The chapter in three sentences."""
-    found = list(map(readings.curve, curves))
-    low = ", ".join(f"{one.critical[0]:.1f} for {one.dataset}" for one in found)
-    parts = readings.parts(sizes)
+    found, few = list(map(readings.curve, curves)), Study(study)
+    low = ", ".join(f"{one.critical[0]:.1f} ({one.dataset})" for one in found)
     off = max(abs(one.area / one.entropy - 1) for one in found)
-    one = Study(study)
-    worst = 100 * one.worst()[0].max(0)
-    return Finding(sizes, study, *curves, text=(
-        f"The loss has a floor: no unconditional network can get below it on its training images, and it "
-        f"leaves "
-        f"zero at a noise level σ* of {low}; with {parts[-1].n / parts[0].n:.0f} times as many images of "
-        f"{parts[0].dataset} σ* falls from {parts[0].critical[0]:.1f} to {parts[-1].critical[0]:.1f}. "
-        f"The area under the floor over σ² is ln N, which we find to within {100 * off:.1f} %, so the floor "
-        f"can be computed exactly, and checked without a second method. "
-        f"Of the paper's estimators that look at few images, cDOL is off by at most {worst[1]:.0f} % of the "
-        f"variance on {one.dataset}, DOL by {worst[0]:.0f} % and SNIS by {worst[2]:.0f} %, but no one "
-        f"correction "
-        f"suits all sizes: the best grows as a power {one.power()} of N/L."
+    worst = dict(zip(("DOL", "cDOL", "SNIS"), 100 * few.worst()[0].max(0), strict=True))
+    best, *others = sorted(worst, key=lambda name: worst[name])
+    rest = " and ".join(f"{worst[name]:.0f} % for {name}" for name in others)
+    return Finding(study, *curves, text=(
+        "Every training set has a floor under its denoising loss: it is near zero up to a noise level σ* "
+        f"of {low}, and rises to the data variance. The area under the floor over σ² is ln N, which we find "
+        f"to within {100 * off:.1f} %, so the floor can be computed exactly and tested without a second "
+        f"method. Of the estimators that look at few images, {best} is off least, by {worst[best]:.0f} % of "
+        f"the variance at most on {few.dataset}, against {rest}; the correction that suits it grows as a "
+        f"power {few.power()} of N/L, where the paper has 1."
     ))  # fmt: skip
 
 
@@ -44,8 +40,7 @@ def found(*records: Record) -> Finding:
 def _sentence(curve: Curve) -> str:
     return (
         f"{curve.name}: the optimal loss stays below 1 % of the data variance up to σ = "
-        f"{curve.critical[0]:.2f} "
-        f"and reaches half of it at {curve.at(0.5):.2f}. No standard error exceeds "
+        f"{curve.critical[0]:.2f} and reaches half of it at {curve.at(0.5):.2f}. No standard error exceeds "
         f"{100 * curve.share_error.max():.2f} % of the variance ({curve.sources:,} sources)."
     )
 
@@ -76,8 +71,7 @@ def _law(study: Study) -> str:
     return (
         f"{study.dataset}: 4 N/L is {_off(study)}. The RMS relative bias of C = 4 N/L is smallest at N/L = "
         f"{study.ratios[lowest]} ({100 * rule[lowest]:.0f} %); it is {ends}. By the least relative bias, C "
-        f"grows "
-        f"as a power {study.power()} of N/L."
+        f"grows as a power {study.power()} of N/L."
     )
 
 

@@ -262,7 +262,7 @@ def averages(base: Record, *sweeps: Record) -> BookFigure:
         _averages_panel(axis, base, record)
     axes[0].set_ylabel("least distance")
     axes[0].set_ylim(bottom=0)
-    axes[-1].legend(fontsize=8, loc="lower right")
+    axes[-1].legend(fontsize=8, loc="upper right")
     return figure
 
 

@@ -19,9 +19,21 @@ UNITS = {"batch": "images seen", "rate": "units of τη"}
 
 def stages(record: Record, runs: Sequence[tuple[int, int]]) -> str:
     """The share of memorized samples of the first seed at (place, evaluation)s."""
-    shares = [100 * readings.curve(record, place, "copies")[0, at] for place, at in runs]
-    parts = [f"{share:.0f} % at {label(record, run[0])}" for share, run in zip(shares, runs, strict=True)]
-    return f"of the samples of these three stages, {_join(parts)} are memorized."
+    parts = [
+        f"{100 * readings.curve(record, place, 'copies')[0, at]:.0f} % at {label(record, place)}, step "
+        f"{readings.steps(record, place)[at]:,}"
+        for place, at in runs
+    ]
+    return f"of all samples at these three stages, {'; '.join(parts)} are memorized."
+
+
+def scrubbed(record: Record, place: int) -> str:
+    """The memorized share of the first seed at its first and last evaluation."""
+    step, share = readings.steps(record, place), readings.curve(record, place, "copies")[0]
+    return (
+        f"{title(record)}, {label(record, place)}: from step {step[0]:,} to {step[-1]:,}, the memorized "
+        f"share goes from {100 * share[0]:.0f} to {100 * share[-1]:.0f} %."
+    )
 
 
 def _percents(shares: Sequence[float]) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diffnotes.base.errors import UserError
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.memorization.onsets import SPLIT, exponent, minimum, parting
 from diffnotes.store import Record
@@ -134,8 +135,13 @@ class Swept:
 
 
 def swept(base: Record, record: Record) -> Swept:
-    """The runs of `record`; `base` is the sweep over n."""
+    """The runs of `record`; `base` is the sweep over n. UserError for records of two profiles."""
     factor = record.spec["sweep"]
+    if base.profile != record.profile:
+        raise UserError(
+            f"{base.experiment} records of the profiles {base.profile} and {record.profile} cannot be shown "
+            "together; load them with store.load_all, which takes one profile for all."
+        )
     runs = [(record, place) for place in range(len(record["value"]))]
     if factor != "n":
         runs.append((base, default_place(base)))

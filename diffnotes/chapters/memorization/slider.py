@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from diffnotes.chapters.memorization import readings
+from diffnotes.chapters.memorization import findings, readings
 from diffnotes.chapters.memorization.sample_figures import show_mosaic
-from diffnotes.show.style import GREY, HELD_OUT, TRAIN, book_frame
+from diffnotes.show.style import GREY, HELD_OUT, TRAIN, Caption, book_frame
 from diffnotes.store import Record
 
 DPI = 144
@@ -22,6 +22,13 @@ class Scrubber:
         self._record = record
         self._place = readings.default_place(record) if place is None else place
         self.steps = [int(step) for step in readings.steps(record, self._place)]
+        self.records = (record,)
+        self.caption = Caption(
+            findings.scrubbed(record, self._place),
+            "Above, samples of the first seed, always from the same noise; below them the training image "
+            "nearest to each. Right, losses and memorized share of that run; the line is the step shown.",
+            {"training": TRAIN, "held-out": HELD_OUT},
+        )
 
     @book_frame
     def __call__(self, step: int) -> Figure:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from diffnotes.chapters.speed import readings
 from diffnotes.chapters.speed.readings import Growth, Timed, spread, targets
+from diffnotes.show.labels import minus
 from diffnotes.show.style import (
     GREY,
     OCHRE,
@@ -102,13 +103,8 @@ def _growth_rows(record: Record) -> Rows:
 def named_bars(axes: Axes, methods: Sequence[Timed], texts: Sequence[str]) -> None:
     """Bars of the medians with their words above them, and a whisker from the least to the largest value."""
     for place, (one, text) in enumerate(zip(methods, texts, strict=True)):
-        style: Any = {
-            "hatch": "////" if one.name in HATCHED else None,
-            "alpha": 0.85,
-            "height": 0.38,
-            "lw": 0,
-        }
-        axes.barh(place, one.median, color=COLOURS[one.name], **style)
+        style: Any = {"color": COLOURS[one.name], "hatch": "////" if one.name in HATCHED else None}
+        axes.barh(place, one.median, alpha=0.85, height=0.38, lw=0, **style)
         axes.plot([one.values.min(), one.values.max()], [place, place], color=GREY, lw=1.4)
         axes.annotate(
             f"{one.word}: {text}", (0, place - 0.27), xycoords=axes.get_yaxis_transform(), size=9, va="bottom"
@@ -122,19 +118,19 @@ def named_bars(axes: Axes, methods: Sequence[Timed], texts: Sequence[str]) -> No
 def curve_speed(record: Record) -> BookFigure:
     """Seconds to a curve with a standard error of 1 %, each with its ratio to ours."""
     methods = readings.curve(record)
-    slow = ", ".join(f"{one.word} {one.times:.0f}" for one in methods[1:])
+    slow = ", ".join(f"{one.word} {one.times:.3g}" for one in methods[1:])
     figure = BookFigure(
         record,
         finding=f"One pass for all levels takes {methods[0].median:.2g} s; in units of that, {slow}.",
         shows="Seconds to a standard error of 1 % of the variance at every level, on a logarithmic axis: "
-        "medians "
-        "over the repeats, and in grey from the least to the largest. Times are ratios of these medians.",
+        "medians over the repeats, and in grey from the least to the largest. Times are ratios of these "
+        "medians.",
         size=(5.0, 2.6),
     )
     axes = figure.add_subplot()
     values = np.concatenate([one.values for one in methods])
     axes.set(xscale="log", xlim=(values.min() / 3, values.max() * 2), xlabel="seconds")
-    texts = [f"{one.median:.3g} s" + (f", {one.times:.0f} ×" if k else "") for k, one in enumerate(methods)]
+    texts = [f"{one.median:.3g} s" + (f", {one.times:.3g} ×" if k else "") for k, one in enumerate(methods)]
     named_bars(axes, methods, texts)
     return figure
 
@@ -148,10 +144,9 @@ def mean_speed(record: Record) -> BookFigure:
     figure = BookFigure(
         record,
         finding=f"Our posterior mean takes {min(ours):.2f} to {max(ours):.2f} times as long as its two "
-        f"products.",
+        "products.",
         shows="Time over that of the two products alone (1, dotted), at several noise levels; medians over "
-        "the "
-        f"repeats, in grey from the least to the largest. Peak of memory above the data: "
+        "the repeats, in grey from the least to the largest. Peak of memory above the data: "
         f"{most or 'not told'}.",
         size=(6.8, 2.5 * -(-len(found) // 2)),
     )
@@ -173,11 +168,10 @@ def sampling_speed(record: Record) -> BookFigure:
     figure = BookFigure(
         record,
         finding=f"With certified pruning a whole run is {np.median(found.whole):.1f} times as fast, and "
-        f"steps "
-        f"below σ = 1 are {np.median(found.low):.0f} times as fast.",
+        f"steps below σ = 1 are {np.median(found.low):.0f} times as fast.",
         shows="Seconds per step against its noise level, from large to small; medians and range over "
         "repeats.",
-        key={"■ every point in every step": OCHRE, "● pruned": TEAL},
+        key={"every point in every step (■)": OCHRE, "pruned (●)": TEAL},
         size=(5.0, 3.0),
     )
     axes = figure.add_subplot()
@@ -196,7 +190,7 @@ def growth_speed(record: Record) -> BookFigure:
     found = readings.growth(record)
     figure = BookFigure(
         record, finding=_powers(found), shows="Seconds of a curve; medians and range over repeats.",
-        key={"● all levels from one pass": TEAL, "■ plain torch": OCHRE}, size=(6.8, 2.7),
+        key={"all levels from one pass (●)": TEAL, "plain torch (■)": OCHRE}, size=(6.8, 2.7),
     )  # fmt: skip
     titles = {"N": "images N", "d": "values d of an image", "levels": "noise levels"}
     for axes, (axis, title) in zip(figure.subplots(1, 3, sharey=True), titles.items(), strict=True):
@@ -219,7 +213,7 @@ def _powers(found: Sequence[Growth]) -> str:
         f"{word}, {', '.join(f'{one.power:.2f} in {one.axis}' for one in found if one.word == word)}"
         for word in words
     ]
-    return f"Seconds grow by these powers: {'; '.join(each)}."
+    return minus(f"Seconds grow by these powers: {'; '.join(each)}.")
 
 
 def mean_found(record: Record) -> Finding:

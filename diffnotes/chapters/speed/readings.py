@@ -64,8 +64,7 @@ def spread(values: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Timed:
-    """A method, its value in every repeat [r] (seconds, or a multiple of something), and ours in its "
-    "place."""
+    """A method, its value in every repeat [r] (seconds, or a multiple of something), and ours instead."""
 
     name: str
     values: np.ndarray
