@@ -20,7 +20,6 @@ def test_it_shows_the_values_it_is_asked_for(slider):
     again = np.asarray(widgets.pixels(slider(1.07, 2.0, 10)))
     assert np.array_equal(calm, again)
     assert (calm != wild).mean() > 0.02
-    assert calm[0, 0, 3] == 0
 
 
 @pytest.mark.parametrize(("delta", "sigma"), [(0.8, 1.07), (0.8, 0.1), (2.4, 20.0)])

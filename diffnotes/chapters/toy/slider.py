@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from diffnotes.chapters.toy.panel_figures import GAP, ONE, SIGMA, dots
 from diffnotes.chapters.toy.readings import LEVEL, chord
-from diffnotes.show.style import FADE, GREY, HELD_OUT, TRAIN, Caption, book_frame, log_ticks
+from diffnotes.show.style import FADE, HELD_OUT, INK, TRAIN, Caption, book_frame, log_ticks
 
 SIZE, DPI = (6.7, 3.4), 144  # half as many pixels again as the page has: most screens show them
 STEPS = (0, 0.1, 0.25, 0.5, 1, 2, 1e9)  # of the gap; flat colours make small and sharp pictures
@@ -37,8 +37,8 @@ class RingSlider:
         self._values = values
         self.caption = Caption(
             shows="Left: where a clean point counts as inside, with its gap as colour and a line where the "
-            "gap is one half; δ/a is the model error over the spacing. Right: the gap of validation points; the "
-            "diamond marks the noise level shown. Drawn from the formulas.",
+            "gap is one half; δ/a is the model error over the spacing. Right: the gap of validation points; "
+            "the diamond marks the noise level shown. Drawn from the formulas.",
             key={"training points": TRAIN, "validation points: full inside, hollow outside": HELD_OUT},
         )
         self._build()
@@ -68,9 +68,9 @@ class RingSlider:
         x, y = plane[..., 0], plane[..., 1]
         colors = [FADE(place / (len(STEPS) - 2)) for place in range(len(STEPS) - 1)]
         axes.contourf(x, y, region, levels=(-1e9, *STEPS[1:]), colors=colors)
-        axes.contour(x, y, region, levels=[LEVEL], colors=[GREY], linewidths=2)
+        axes.contour(x, y, region, levels=[LEVEL], colors=[INK], linewidths=2)
         inside = float(shown["gap_here"][0]) <= LEVEL
-        dots(axes, shown["train"], **TRAIN.points(s=30, edgecolor=GREY, linewidth=0.6, zorder=3))
+        dots(axes, shown["train"], **TRAIN.points(s=30, edgecolor=INK, linewidth=0.6, zorder=3))
         face = HELD_OUT.color if inside else "none"
         rim = {"color": None, "facecolor": face, "edgecolor": HELD_OUT.color}
         dots(axes, shown["val"], **HELD_OUT.points(s=40, linewidth=1.5, zorder=3, **rim))
@@ -82,10 +82,9 @@ class RingSlider:
         axes, height = self._gap, float(shown["gap_here"][0])
         axes.clear()
         top = 1.15 * max(height, float(shown["gap"].max()), LEVEL)
-        axes.axhline(LEVEL, color=GREY, linewidth=0.8)
+        axes.axhline(LEVEL, color=INK, linewidth=0.8)
         axes.plot(shown["sigmas"], shown["gap"], color=ONE)
         axes.plot([sigma], [height], **HELD_OUT.points(markersize=8), linestyle="none", clip_on=False)
         axes.set(xscale="log", xlim=shown["sigmas"][[0, -1]], ylim=(0, top), xlabel=SIGMA, ylabel=GAP)
         log_ticks(axes.xaxis, 0.1, 1, 10)
-        axes.tick_params(labelcolor=GREY, color=GREY, which="both")
         axes.set_title(f"at this σ, $G$ = {height:.3f}")
