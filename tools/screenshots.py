@@ -1,4 +1,4 @@
-"""Pictures of every built page, light and dark, wide and phone: `python tools/screenshots.py FOLDER`."""
+"""Pictures of every page, light and dark, wide, on a phone, on paper: `tools/screenshots.py FOLDER`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import chromium
 from build_book import SITE, BuildError, build
 
-WIDTHS = (1280, 390)
+LOOKS = (("screen", 1440), ("screen", 390), ("print", 688))  # A4 between its margins
 THEMES = ("light", "dark")
 
 
@@ -21,14 +21,15 @@ def pages(site: Path) -> list[str]:
 
 
 def shoot(site: Path, out: Path) -> None:
-    """One file per page, theme and width."""
+    """One file per page, theme and look."""
     with chromium.serve(site) as address, chromium.browser() as browser:
         browser.open(f"{address}/search.html")
-        for theme, width, page in product(THEMES, WIDTHS, pages(site)):
+        for theme, (media, width), page in product(THEMES, LOOKS, pages(site)):
             browser.set_theme(theme)
+            browser.set_media(media)
             browser.resize(width)
             browser.open(f"{address}/{page}")
-            browser.screenshot(out / f"{Path(page).stem}-{theme}-{width}.png")
+            browser.screenshot(out / f"{Path(page).stem}-{theme}-{media}-{width}.png")
 
 
 def main(out: Path) -> None:
@@ -37,7 +38,7 @@ def main(out: Path) -> None:
         raise BuildError(chromium.missing())
     out.mkdir(parents=True, exist_ok=True)
     shoot(build(if_stale=True), out)
-    print(f"{len(pages(SITE)) * len(THEMES) * len(WIDTHS)} pictures in {out}")
+    print(f"{len(pages(SITE)) * len(THEMES) * len(LOOKS)} pictures in {out}")
 
 
 if __name__ == "__main__":

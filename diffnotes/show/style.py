@@ -120,14 +120,15 @@ class BookFigure(Figure):
             pieces = svg.pieces(self)
         # Written into the elements, since notebooks outside the book know no style sheet of ours.
         style = "display:flex;flex-wrap:wrap;align-items:flex-start;overflow-x:auto"
-        label = html.escape(self.alt)
-        return f'<div class="dn-panels" role="img" aria-label="{label}" style="{style}">{pieces}</div>'
+        reach = ' tabindex="0"' if svg.scrolls(pieces) else ""
+        label = f'role="img" aria-label="{html.escape(self.alt)}"{reach}'
+        return f'<div class="dn-panels" {label} style="{style}">{pieces}</div>'
 
     def _repr_html_(self) -> str:
         return page_figure(self.panels(), self.records, self.name, self.caption)
 
 
-LONGEST_NUMBER = 20  # characters that stay on one line, as "0.3623 ± 0.0033" does
+LONGEST_NUMBER = 15  # characters that stay on one line, as "0.3623 ± 0.0033" does
 
 
 class Markup(str):

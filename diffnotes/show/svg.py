@@ -63,6 +63,11 @@ def pieces(figure: Figure) -> str:
     )
 
 
+def scrolls(drawn: str) -> bool:
+    """Whether pieces are too wide for a phone even at their smallest, so that keys must reach them."""
+    return any(int(least) > PHONE * PIXEL - 30 for least in re.findall(r"min-width:(\d+)px", drawn))
+
+
 def _flexible(points: float, smallest: float) -> str:
     """As wide as drawn where there is room, and narrower down to legible text."""
     width = points * PIXEL

@@ -50,6 +50,11 @@ function unwrapped() {
   return scrolling("main .dn-panels").map((e) => `${e.scrollWidth} px: ${e.getAttribute("aria-label")}`);
 }
 
+// Tables and figures that are wider than the column of a wide page.
+function overfull() {
+  return scrolling("main :is(.dn-table, .dn-panels)").map((e) => `${e.scrollWidth} px: ${e.getAttribute("aria-label")}`);
+}
+
 // Figures with words of less than 8 pixels; indices and exponents do not count.
 function tiny() {
   return [...document.querySelectorAll("main .dn-panels")]
@@ -63,14 +68,16 @@ function tiny() {
     .map(([size, label]) => `${size.toFixed(1)} px: ${label}`);
 }
 
-// What paper would cut off: boxes that scroll, and what reaches beyond the page.
+// What paper would cut off: boxes that scroll, and what reaches beyond the page. Pieces of figures, and halves of a
+// slider's picture, show their part of a whole on purpose.
 function cutOff() {
-  const hidden = [...document.querySelectorAll("main *")]
+  const all = [...document.querySelectorAll("main *")]
+    .filter((e) => !e.ownerSVGElement && !e.closest("mjx-assistive-mml, dialog, .dn-explore .dn-panels > span"));
+  const hidden = all
     .filter((e) => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 1 && e.checkVisibility())
-    .filter((e) => getComputedStyle(e).overflowX !== "visible" && !e.closest("mjx-assistive-mml, dialog"));
-  const outside = [...document.querySelectorAll("main *")]
-    .filter((e) => e.checkVisibility() && !e.closest("mjx-assistive-mml, dialog"))
-    .filter((e) => getComputedStyle(e).position !== "fixed")
+    .filter((e) => getComputedStyle(e).overflowX !== "visible");
+  const outside = all
+    .filter((e) => e.checkVisibility() && getComputedStyle(e).position !== "fixed")
     .filter((e) => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1);
   return [...hidden, ...outside]
     .map((e) => `${e.tagName.toLowerCase()}.${e.getAttribute("class") || ""}`)
@@ -118,7 +125,7 @@ function contrast(element) {
 // Text and figure ink below the contrast of 4.5 that WCAG 2 asks for.
 function faint() {
   const text =
-    "main p, main li, main td, .dn-figure, .dn-panels, .dn-caption, .dn-record, .dn-stale, .dn-explore label";
+    "main p, main li, main td, .dn-figure, .dn-figure > .dn-panels, .dn-caption, .dn-record, .dn-stale, .dn-explore label";
   return [...document.querySelectorAll(text)]
     .filter((e) => e.checkVisibility() && contrast(e) < 4.5)
     .map((e) => `${contrast(e).toFixed(1)} ${e.tagName.toLowerCase()}: ${e.textContent.trim().slice(0, 40)}`);

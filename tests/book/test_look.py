@@ -42,6 +42,13 @@ def test_figures_suit_a_phone(browser: chromium.Browser, address: str, page: str
     assert faults(browser, "unwrapped") == []
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_tables_fit_the_column_of_a_wide_page(browser: chromium.Browser, address: str, page: str) -> None:
+    browser.resize(1440)
+    browser.open(f"{address}/{page}")
+    assert faults(browser, "overfull") == []
+
+
 def test_what_does_not_suit_a_phone_is_found(browser: chromium.Browser, tmp_path: Path) -> None:
     browser.resize(PHONE)
     words = '<svg viewBox="0 0 400 100" style="width: {}px"><g transform="scale(0.09 -0.09)"></g></svg>'
@@ -53,6 +60,7 @@ def test_what_does_not_suit_a_phone_is_found(browser: chromium.Browser, tmp_path
     show(browser, tmp_path, f"<style>body {{ margin: 0 }}</style><main>{fine}{small}{wide}{target}</main>")
     assert faults(browser, "tiny") == ["6.8 px: b"]
     assert faults(browser, "unwrapped") == ["900 px: c"]
+    assert faults(browser, "overfull") == ["900 px: c"]
     assert faults(browser, "narrow") == ["16 px: x"]
 
 
@@ -68,6 +76,9 @@ def paper(browser: chromium.Browser) -> Iterator[chromium.Browser]:
 @pytest.mark.parametrize("page", PAGES)
 def test_paper_shows_all(paper: chromium.Browser, address: str, page: str) -> None:
     paper.open(f"{address}/{page}")
+    paper.set_theme("dark")  # which must not reach the paper
+    paper.open(f"{address}/{page}")
+    paper.set_theme("light")
     assert faults(paper, "cutOff") == []
     assert faults(paper, "pressable") == []
     assert faults(paper, "faint") == []
