@@ -105,11 +105,10 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
-def run_jupyter_book() -> tuple[int, str]:
+def run_builder() -> tuple[int, str]:
     """Run the builder; return its exit code and everything it printed."""
-    program = str(Path(sys.prefix, "bin", "jupyter-book"))
     done = subprocess.run(
-        [program, "build", ".", "--all", "-W", "-n", "--keep-going"],
+        [sys.executable, str(ROOT / "tools" / "build_pages.py")],
         cwd=ROOT,
         preexec_fn=die_with_parent,
         env=kernel_environment() | {"NO_COLOR": "1"},
@@ -130,7 +129,7 @@ def build(if_stale: bool = False) -> Path:
     LOG.parent.mkdir(exist_ok=True)
     digest, start = inputs_digest(), time.monotonic()
     print("Executing the notebooks and building the book ...", flush=True)
-    code, log = run_jupyter_book()
+    code, log = run_builder()
     LOG.write_text(log, encoding="utf-8")
     if code:
         raise BuildError(f"The book did not build:\n{complaints(log)}\nFull log: {LOG}")
