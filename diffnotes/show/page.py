@@ -18,6 +18,9 @@ MARKERS = {
     "D": '<path d="M14 1.5l4.5 4.5-4.5 4.5-4.5-4.5z"/>',
     "^": '<path d="M14 1.5l4.5 8h-9z"/>',
     "s": '<path d="M10.5 2.5h7v7h-7z"/>',
+    "v": '<path d="M14 10.5l4.5-8h-9z"/>',
+    "P": '<path d="M12.5 2h3v2.5h2.5v3h-2.5v2.5h-3v-2.5h-2.5v-3h2.5z"/>',
+    "x": '<path d="M10 2l8 8m0-8l-8 8" stroke="currentColor" stroke-width="1.6"/>',
 }
 SQUARE = '<path d="M1 1h10v10H1z"/>'
 
@@ -72,9 +75,10 @@ def mark(role: Role | str) -> str:
     color = role.color if isinstance(role, Role) else role
     if not isinstance(role, Role):
         return _sample(12, color, SQUARE)
-    dash = f' stroke-dasharray="{DASHES[role.line]}"' if DASHES[role.line] else ""
+    dash = f' stroke-dasharray="{DASHES[role.line]}"' if DASHES.get(role.line) else ""
     line = f'<path d="M0 6h28" fill="none" stroke="currentColor" stroke-width="2"{dash}/>'
-    return _sample(28, color, line + MARKERS[role.marker])
+    shapes = line * (role.line in DASHES) + MARKERS.get(role.marker, "")
+    return _sample(28, color, shapes or SQUARE)
 
 
 def _sample(width: int, color: str, shapes: str) -> str:

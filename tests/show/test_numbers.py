@@ -34,13 +34,13 @@ def test_figures_tables_and_sliders_are_found_in_order():
     found = drawn(
         "figures.overlap(record)",
         "shown = tables.peak_table(record)\nshown",
-        "explorer = slider.Explorer(values)\nwidgets.explore(explorer, panels=2, delta=[1, 2])",
-        "widgets.explore(slider.Explorer(values), name='mine', delta=[1])",
+        "explorer = slider.RingSlider(values)\nwidgets.explore(explorer, panels=2, delta=[1, 2])",
+        "widgets.explore(slider.RingSlider(values), name='mine', delta=[1])",
     )
     assert found == [
         ("Figure", "overlap"),
         ("Table", "peak_table"),
-        ("Figure", "toy_explorer"),
+        ("Figure", "toy_ringslider"),
         ("Figure", "mine"),
     ]
 

@@ -20,7 +20,7 @@ from PIL import Image
 from vision import contrast
 
 from diffnotes.base.errors import UserError
-from diffnotes.chapters.toy.slider import GapSlider
+from diffnotes.chapters.toy.slider import RingSlider
 from diffnotes.show import numbers, widgets
 from diffnotes.show.colours import TRAIN
 from diffnotes.show.page import FOR_PAGES, Caption
@@ -155,7 +155,7 @@ def test_the_caption_of_a_slider_has_its_finding_and_colours(monkeypatch):
 
 
 def test_a_drawer_of_a_chapter_has_an_anchor():
-    assert widgets.drawer_name(GapSlider) == "toy_gapslider"
+    assert widgets.drawer_name(RingSlider) == "toy_ringslider"
     assert widgets.drawer_name(Figure) == ""
 
 
