@@ -5,6 +5,7 @@ Each check is a function from a page to its faults, and each has a test that fee
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import time
@@ -81,6 +82,12 @@ def read(path: Path) -> BeautifulSoup:
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
+@functools.cache
+def places(path: Path, changed: int) -> frozenset[str]:
+    """What links may lead to in a page, by the time of its last change; pages are large and read once."""
+    return frozenset(str(tag["id"]) for tag in read(path).find_all(id=True))
+
+
 def remote_sources(page: BeautifulSoup) -> list[str]:
     """What a page would load from another host, by its own markup and style."""
     loading = [tag for tag in page.find_all(list(LOADED)) if tag.get("rel") != ["canonical"]]
@@ -109,7 +116,7 @@ def resolves(name: str, path: Path, site: Path) -> bool:
     return (
         not parts.fragment
         or target.suffix != ".html"
-        or read(target).find(id=unquote(parts.fragment)) is not None
+        or unquote(parts.fragment) in places(target, target.stat().st_mtime_ns)
     )
 
 
