@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,3 +28,10 @@ def record(
     found = Record(Path(), meta, beside=other)
     found.__dict__["arrays"] = {name: np.asarray(value) for name, value in arrays.items()}
     return found
+
+
+def changed(found: Record, **arrays: Any) -> Record:
+    """A record with other arrays in place of its own."""
+    other = replace(found)
+    other.__dict__["arrays"] = found.arrays | {name: np.asarray(value) for name, value in arrays.items()}
+    return other

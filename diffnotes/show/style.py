@@ -50,7 +50,7 @@ from diffnotes.store import Record
 __all__ = [
     "BLUE", "FADE", "GREEN", "GREY", "HELD_OUT", "INK", "OCHRE", "OPTIMUM", "ORANGE", "PALETTE", "PINK",
     "PURPLE", "RAMP", "SAMPLER", "STYLE", "TEAL", "TRAIN", "BookFigure", "BookTable", "Caption",
-    "Finding", "Markup", "Role", "banner", "book_figure", "book_frame", "log_ticks", "picture",
+    "Sentence", "Markup", "Role", "banner", "book_figure", "book_frame", "log_ticks", "picture",
     "plus_minus", "power_of_ten", "ramp", "together",
 ]  # fmt: skip
 
@@ -192,7 +192,7 @@ def _side(cell: str) -> str:
     return f"padding:.15rem .5rem;text-align:right;{nowrap}{look}"
 
 
-class Finding:
+class Sentence:
     """A sentence or two with numbers from records, so that no result is ever typed into the text."""
 
     def __init__(self, *records: Record, text: str) -> None:
@@ -207,10 +207,10 @@ class Finding:
         return self.text
 
 
-def together(*findings: Finding) -> Finding:
+def together(*findings: Sentence) -> Sentence:
     """One paragraph of several findings; each record is named once."""
     records = {record.key: record for finding in findings for record in finding.records}
-    return Finding(*records.values(), text=" ".join(finding.text for finding in findings))
+    return Sentence(*records.values(), text=" ".join(finding.text for finding in findings))
 
 
 def book_figure(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:

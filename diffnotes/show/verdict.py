@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from diffnotes.base.errors import UserError
-from diffnotes.show.style import BookTable, Finding, Markup
+from diffnotes.show.style import BookTable, Markup, Sentence
 from diffnotes.show.tables import VERDICTS, badge, badge_of
 
 # The one definition of each verdict. The introduction and the README repeat the last two word for word.
@@ -101,12 +101,12 @@ def meanings() -> BookTable:
     return BookTable(header=("verdict", "meaning"), rows=rows)
 
 
-def rules_found(claims: Claims) -> Finding:
+def rules_found(claims: Claims) -> Sentence:
     """How many rules were written down before their result was seen, and how many after a first look."""
     checked = [claim for claim in claims if claim["page"]]
     late = [claim for claim in checked if claim["fixed"] == "after"]
     good = len(_with(late, "reproduced"))
-    return Finding(text=(
+    return Sentence(text=(
         f"{len(checked)} claims have a check. {len(checked) - len(late)} of their rules were written down "
         f"before the result was seen. {len(late)} were written or changed after a first look; {good} of "
         f"these claims are reproduced. Their rows say so."

@@ -9,10 +9,6 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "diffnotes"
 
-# Names that two places still share, and which of them goes. A line leaves when its class is renamed, and the
-# test says so; none may come.
-SHARED = {"Finding": "chapters.checks keeps it; the one of show.style becomes Sentence"}
-
 
 def shared(sources: Mapping[str, str]) -> dict[str, list[str]]:
     """Public class -> the modules that define it, of those in more than one; also inside other classes."""
@@ -31,12 +27,7 @@ def package() -> dict[str, str]:
 
 
 def test_public_classes_have_names_of_their_own() -> None:
-    found = shared(package())
-    assert {name: modules for name, modules in found.items() if name not in SHARED} == {}
-
-
-def test_no_exemption_outlives_its_reason() -> None:
-    assert sorted(SHARED) == sorted(shared(package()))
+    assert shared(package()) == {}
 
 
 def test_two_classes_of_one_name_are_found() -> None:

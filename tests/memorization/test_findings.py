@@ -13,7 +13,7 @@ from diffnotes import store
 from diffnotes.chapters.memorization import cifar, digits, readings, tables
 from diffnotes.chapters.memorization import findings as said
 from diffnotes.chapters.memorization.onsets import minimum
-from diffnotes.show.style import Finding, together
+from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
 
@@ -140,5 +140,5 @@ def test_distances_of_the_calibration_have_no_interval_that_leaves_them_out() ->
 
 
 def test_a_record_is_named_once(small: Record) -> None:
-    both = together(Finding(small, text="A."), Finding(small, text="B."))
+    both = together(Sentence(small, text="A."), Sentence(small, text="B."))
     assert (both.text, both.records) == ("A. B.", (small,))

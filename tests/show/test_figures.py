@@ -23,8 +23,8 @@ from diffnotes.show.page import Caption, page_figure
 from diffnotes.show.style import (
     BookFigure,
     BookTable,
-    Finding,
     Markup,
+    Sentence,
     book_figure,
     plus_minus,
     power_of_ten,
@@ -181,7 +181,7 @@ def test_text_of_a_table_is_escaped(record):
     soup = BeautifulSoup(html, "html.parser")
     assert [soup.find(name).get_text() for name in ("th", "td", "figcaption")] == ["<a>", "<b>1</b>", "<i>"]
     assert "<script>" not in Caption("<script>", "<script>", {"<script>": "#123456"}).html()
-    assert "<script>" not in Finding(record, text="<script>")._repr_html_()
+    assert "<script>" not in Sentence(record, text="<script>")._repr_html_()
 
 
 def test_markup_in_a_table_is_kept_and_words_stand_left():

@@ -10,7 +10,7 @@ import pytest
 
 from diffnotes import store
 from diffnotes.base.errors import UserError
-from diffnotes.show.style import BookFigure, BookTable, Finding
+from diffnotes.show.style import BookFigure, BookTable, Sentence
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def test_a_better_record_alone_is_not_mixed_in_and_is_told(root):
     )
     assert (n.state, width.note, rate.note) == ("valid", "", "")
     assert store.load(EXPERIMENT, sweep="n").profile == "paper"  # alone it is what counts
-    assert n.note in Finding(n, width, text="x")._repr_html_()
+    assert n.note in Sentence(n, width, text="x")._repr_html_()
     assert BookTable(n, n, header=("a",), rows=[("b",)])._repr_html_().count(n.note) == 1
 
 
@@ -176,7 +176,7 @@ def test_no_figure_shows_two_profiles_of_one_experiment():
     for show in (
         lambda *records: BookFigure(*records, alt=""),
         lambda *records: BookTable(*records, header=("x",), rows=[]),
-        lambda *records: Finding(*records, text=""),
+        lambda *records: Sentence(*records, text=""),
     ):
         show(*mixed[:2])
         show(mixed[0], mixed[0])

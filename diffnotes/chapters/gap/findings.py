@@ -8,7 +8,7 @@ import numpy as np
 
 from diffnotes.chapters.gap import readings
 from diffnotes.chapters.gap.readings import percent, span, title
-from diffnotes.show.style import Finding, together
+from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
 ASTRAY = 3.0  # times its least value that a Fréchet distance must reach to count as running away
@@ -137,10 +137,10 @@ def _signed(interval: np.ndarray) -> str:
 # ------------------------------------------------------------------------------------------ between figures
 
 
-def ends_finding(*records: Record) -> Finding:
+def ends_finding(*records: Record) -> Sentence:
     """How much of the last gap is left at the smallest σ, and where its peak went since the first
     evaluation."""
-    return together(*(Finding(record, text=_ends(record)) for record in records))
+    return together(*(Sentence(record, text=_ends(record)) for record in records))
 
 
 def _ends(record: Record) -> str:
@@ -152,13 +152,13 @@ def _ends(record: Record) -> str:
     ).replace("-", "−")
 
 
-def onset_finding(record: Record) -> Finding:
+def onset_finding(record: Record) -> Sentence:
     """Where overfitting begins, for noise levels from small to large, and where last."""
     sigma, seen = record["sigma"], readings.onset_images(record)
     places = dict.fromkeys(readings.place_of(sigma, level) for level in SHOWN_LEVELS)
     parts = [f"{'not yet' if np.isnan(seen[i]) else f'{seen[i]:,.0f}'} at σ = {sigma[i]:.2g}" for i in places]
     text = f"{title(record)}: images seen at the least held-out error: {', '.join(parts)}."
-    return Finding(record, text=f"{text} {_latest(sigma, seen)}")
+    return Sentence(record, text=f"{text} {_latest(sigma, seen)}")
 
 
 def _latest(sigma: np.ndarray, seen: np.ndarray) -> str:
@@ -173,17 +173,17 @@ def _latest(sigma: np.ndarray, seen: np.ndarray) -> str:
     )
 
 
-def samples_finding(record: Record) -> Finding:
+def samples_finding(record: Record) -> Sentence:
     """The gap of samples of another run."""
-    return Finding(record, text=samples_text(record))
+    return Sentence(record, text=samples_text(record))
 
 
-def place_finding(record: Record) -> Finding:
+def place_finding(record: Record) -> Sentence:
     """Where the peak is, over seeds; for CIFAR-10 beside the paper's: averaging k × k pixels divides their
     noise by k."""
     top, height = readings.peak_sigma(record), readings.peak_interval(record)
     turned = readings.turned(record)[readings.peak_level(record)]
-    return Finding(record, text=(
+    return Sentence(record, text=(
         f"{title(record)}: the peak is at σ {top.min():.2g} to {top.max():.2g} over seeds.{_theirs(record)} "
         f"Its height is {height[0]:.2f} ({height[1]:.2f} to {height[2]:.2f} at 95 %, with the error over "
         "held-out images, which all seeds share). "

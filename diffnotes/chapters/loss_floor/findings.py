@@ -10,11 +10,11 @@ from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.estimator_readings import PAPER_RULE, Study
 from diffnotes.chapters.loss_floor.readings import Curve, Noisy
 from diffnotes.show.labels import bounds
-from diffnotes.show.style import Finding
+from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
 
-def answer(study: Record, *curves: Record) -> Finding:
+def answer(study: Record, *curves: Record) -> Sentence:
     """The chapter in three sentences."""
     found, few = list(map(readings.curve, curves)), Study(study)
     low = ", ".join(f"{one.critical[0]:.1f} ({one.dataset})" for one in found)
@@ -22,7 +22,7 @@ def answer(study: Record, *curves: Record) -> Finding:
     worst = dict(zip(("DOL", "cDOL", "SNIS"), 100 * few.worst()[0].max(0), strict=True))
     best, *others = sorted(worst, key=lambda name: worst[name])
     rest = " and ".join(f"{worst[name]:.0f} % for {name}" for name in others)
-    return Finding(study, *curves, text=(
+    return Sentence(study, *curves, text=(
         "Every training set has a floor under its denoising loss: it is near zero up to a noise level σ* "
         f"of {low}, and rises to the data variance. The area under the floor over σ² is ln N, which we find "
         f"to within {100 * off:.1f} %, so the floor can be computed exactly and tested without a second "
@@ -32,9 +32,9 @@ def answer(study: Record, *curves: Record) -> Finding:
     ))  # fmt: skip
 
 
-def found(*records: Record) -> Finding:
+def found(*records: Record) -> Sentence:
     """One sentence per training set: where the curve leaves zero, and how precise it is."""
-    return Finding(*records, text=" ".join(_sentence(readings.curve(record)) for record in records))
+    return Sentence(*records, text=" ".join(_sentence(readings.curve(record)) for record in records))
 
 
 def _sentence(curve: Curve) -> str:
@@ -45,24 +45,24 @@ def _sentence(curve: Curve) -> str:
     )
 
 
-def order_found(sizes: Record, images: Record) -> Finding:
+def order_found(sizes: Record, images: Record) -> Sentence:
     """The critical noise levels of two training sets at equal N."""
     large = readings.curve(images)
     small = readings.part_of(sizes, large.n)
     if small is None:
-        return Finding(sizes, images, text=f"There is no curve for {large.n:,} images of the first set.")
+        return Sentence(sizes, images, text=f"There is no curve for {large.n:,} images of the first set.")
     low, high = float(small.critical[0]), float(large.critical[0])
     each = [float(one.critical[0]) / math.sqrt(one.variance) for one in (small, large)]
-    return Finding(sizes, images, text=(
+    return Sentence(sizes, images, text=(
         f"With N = {large.n:,} each, the critical σ is {low:.2f} for {small.dataset} and {high:.2f} for "
         f"{large.dataset}, {high / low:.2f} times as large. In units of the root of the data variance it is "
         f"{each[0]:.3f} and {each[1]:.3f}, {each[1] / each[0]:.2f} times as large."
     ))  # fmt: skip
 
 
-def law_found(*records: Record) -> Finding:
+def law_found(*records: Record) -> Sentence:
     """How the best correction grows, and what the paper's rule costs."""
-    return Finding(*records, text=" ".join(_law(Study(record)) for record in records))
+    return Sentence(*records, text=" ".join(_law(Study(record)) for record in records))
 
 
 def _law(study: Study) -> str:
@@ -82,7 +82,7 @@ def _off(study: Study) -> str:
     return f"within a factor 2 of the best at {', '.join(each)}"
 
 
-def noisy_found(record: Record) -> Finding:
+def noisy_found(record: Record) -> Sentence:
     """Between which levels each image stops being one image."""
     noisy = Noisy(record)
     sigma, last = noisy.sigma, noisy.effective[:, -1]
@@ -90,23 +90,23 @@ def noisy_found(record: Record) -> Finding:
         text = (
             f"At σ = {sigma[-1]:g} the effective number is still below 100; more levels would show it pass."
         )
-        return Finding(record, text=text)
+        return Sentence(record, text=text)
     pairs = zip(noisy.passes(1.01), noisy.passes(100), strict=True)
     each = ", ".join(f"{a:.1f} and {b:.1f}" for a, b in pairs)
     share = 100 * last / noisy.count
-    return Finding(record, text=(
+    return Sentence(record, text=(
         f"For these {len(last)} images the effective number leaves 1 and passes 100 at σ = {each}. At σ = "
         f"{sigma[-1]:g} it is {bounds(share.min(), share.max(), 0, ' %')} of all {noisy.count:,}."
     ))  # fmt: skip
 
 
-def cost_found(*records: Record) -> Finding:
+def cost_found(*records: Record) -> Sentence:
     """How long each curve took."""
     each = [f"{readings.minutes(one):.1f} minutes for {readings.curve(one).name}" for one in records]
-    return Finding(*records, text=f"All {len(records[0]['sigma'])} levels took {', '.join(each)}.")
+    return Sentence(*records, text=f"All {len(records[0]['sigma'])} levels took {', '.join(each)}.")
 
 
-def not_gaussian(*records: Record) -> Finding:
+def not_gaussian(*records: Record) -> Sentence:
     """How far the optimum of the set lies from that of its Gaussian above and below sigma*."""
     parts = []
     for curve in map(readings.curve, records):
@@ -115,4 +115,4 @@ def not_gaussian(*records: Record) -> Finding:
         parts.append(
             f"{ratio[0]:.2f} at σ* and {ratio[1]:.2f} where it is half the variance ({curve.dataset})"
         )
-    return Finding(*records, text=f"The optimal loss over that of the Gaussian is {', '.join(parts)}.")
+    return Sentence(*records, text=f"The optimal loss over that of the Gaussian is {', '.join(parts)}.")

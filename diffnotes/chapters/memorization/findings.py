@@ -1,6 +1,6 @@
 """Sentences of chapter 3: what the records say of onsets, distances, breakdowns and averages.
 
-Functions that return text make the first sentence of a caption; those that return a Finding stand alone.
+Functions that return text make the first sentence of a caption; those that return a Sentence stand alone.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import numpy as np
 
 from diffnotes.chapters.memorization import readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
-from diffnotes.show.style import Finding, together
+from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
 UNITS = {"batch": "images seen", "rate": "units of τη"}
@@ -48,10 +48,10 @@ def _join(parts: Sequence[str]) -> str:
 # ----------------------------------------------------------------------------------------------- the answer
 
 
-def answer_found(*records: Record) -> Finding:
+def answer_found(*records: Record) -> Sentence:
     """The chapter in a sentence for each data set: when copying begins at both ends of N, and how good
     samples are before."""
-    return together(*(Finding(record, text=_answer(record)) for record in records))
+    return together(*(Sentence(record, text=_answer(record)) for record in records))
 
 
 def _answer(record: Record) -> str:
@@ -93,9 +93,9 @@ def _order(record: Record) -> str:
     )
 
 
-def descent_found(*records: Record) -> Finding:
+def descent_found(*records: Record) -> Sentence:
     """How far the distance of samples to held-out images rises again, at each N."""
-    return together(*(Finding(record, text=_descent(record)) for record in records))
+    return together(*(Sentence(record, text=_descent(record)) for record in records))
 
 
 def _descent(record: Record) -> str:
@@ -114,9 +114,9 @@ def _rise(record: Record, place: int) -> str:
     return f"{100 * found.value:.0f} %{ends}".replace("-", "−")
 
 
-def mismatch_found(*records: Record) -> Finding:
+def mismatch_found(*records: Record) -> Sentence:
     """How far the distances to training and to held-out images differ, before the losses part and in all."""
-    return together(*(Finding(record, text=_mismatch(record)) for record in records))
+    return together(*(Sentence(record, text=_mismatch(record)) for record in records))
 
 
 def _mismatch(record: Record) -> str:
@@ -173,14 +173,14 @@ def _powers(record: Record) -> str:
     return f"{title(record)}: the 95 % interval of the power of N {'; it '.join(parts)}."
 
 
-def thresholds_found(*records: Record) -> Finding:
+def thresholds_found(*records: Record) -> Sentence:
     """The power of the parting of the losses at several thresholds, beside what the paper's curves give."""
     low, high = readings.THEIR_SPLITS
-    paper = Finding(*records, text=(
+    paper = Sentence(*records, text=(
         f"In the paper’s curves, as we read them, the power is {readings.THEIR_SPLIT:.2f}, and {low:.2f} to "
         f"{high:.2f} with other thresholds; at a tenth of memorized samples it is {readings.THEIR_TENTH:.2f}."
     ))  # fmt: skip
-    return together(*(Finding(record, text=_thresholds(record)) for record in records), paper)
+    return together(*(Sentence(record, text=_thresholds(record)) for record in records), paper)
 
 
 def _thresholds(record: Record) -> str:
@@ -221,12 +221,12 @@ def _span(sweep: Swept) -> str:
     return f"{_ratio(mean)} with the {word}{without}" if known.any() else f"unknown with the {word}"
 
 
-def factor_found(base: Record, sweep: Record) -> Finding:
+def factor_found(base: Record, sweep: Record) -> Sentence:
     """How much a factor moves the two onsets, in steps and in the paper's units: largest over least mean."""
     runs = readings.swept(base, sweep)
     parts = [_moved(runs, which) for which in ("split", TENTH)]
     ends = f"from {named(runs.factor, runs.value[0])} to {named(runs.factor, runs.value[-1])}"
-    return Finding(base, sweep, text=f"{title(base)}, {ends}: {'; '.join(parts)}.")
+    return Sentence(base, sweep, text=f"{title(base)}, {ends}: {'; '.join(parts)}.")
 
 
 def _moved(runs: Swept, which: str) -> str:
@@ -246,9 +246,9 @@ def _ratio(values: np.ndarray) -> str:
     return f"{known.max() / known.min():.2f}"
 
 
-def regime_found(*sweeps: Record) -> Finding:
+def regime_found(*sweeps: Record) -> Sentence:
     """How large batches are beside the training set."""
-    return together(*(Finding(sweep, text=_regime(sweep)) for sweep in sweeps))
+    return together(*(Sentence(sweep, text=_regime(sweep)) for sweep in sweeps))
 
 
 def _regime(sweep: Record) -> str:
@@ -260,7 +260,7 @@ def _fraction(share: float) -> str:
     return f"1/{1 / share:g}" if share < 1 else f"{share:g}"
 
 
-def breakdown_found(*records: Record) -> Finding:
+def breakdown_found(*records: Record) -> Sentence:
     """Runs in which the share of memorized samples reached a tenth, and then fell to less than half of it."""
     runs = [(record, place) for record in records for place in range(len(record["value"]))]
     parts = [part for run in runs for part in _broken(*run)]
@@ -270,7 +270,7 @@ def breakdown_found(*records: Record) -> Finding:
             f"{title(records[0])}: some runs break down, and means over their seeds say little about onset "
             f"and rate. {' '.join(parts)}"
         )
-    return Finding(*records, text=text)
+    return Sentence(*records, text=text)
 
 
 def _broken(record: Record, place: int) -> list[str]:
@@ -304,9 +304,9 @@ def _gain(sweep: Swept) -> str:
     ).replace("-", "−")
 
 
-def averages_found(base: Record, *sweeps: Record) -> Finding:
+def averages_found(base: Record, *sweeps: Record) -> Sentence:
     """The least distances for the weights as they are and for the longest average."""
-    return Finding(base, *sweeps, text=" ".join(_averages(base, record) for record in (base, *sweeps)))
+    return Sentence(base, *sweeps, text=" ".join(_averages(base, record) for record in (base, *sweeps)))
 
 
 def _averages(base: Record, record: Record) -> str:

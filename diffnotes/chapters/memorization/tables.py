@@ -8,7 +8,7 @@ import numpy as np
 
 from diffnotes.chapters.memorization import findings, readings
 from diffnotes.chapters.memorization.readings import DATASETS, LABELS, TENTH, Run, named, title
-from diffnotes.show.style import BookTable, Finding, book_figure, plus_minus
+from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
 
 # ---------------------------------------------------------------------------------------------- calibration
@@ -65,13 +65,13 @@ def _calibrated(record: Record, side: int) -> str:
     )
 
 
-def classifier_found(record: Record) -> Finding:
+def classifier_found(record: Record) -> Sentence:
     """How often the classifier is right at both sizes, with binomial standard errors."""
     parts = zip(*(record[name] for name in ("side", "accuracy", "accuracy_stderr")), strict=True)
     each = [
         f"{100 * share:.1f} ± {100 * error:.1f} % at {side} × {side} pixels" for side, share, error in parts
     ]
-    return Finding(record, text=(
+    return Sentence(record, text=(
         f"The classifier behind the features names {' and '.join(each)} of the {int(record['tested']):,} "
         f"test images of {DATASETS[record.spec['dataset']]} rightly (± one standard error)."
     ))  # fmt: skip

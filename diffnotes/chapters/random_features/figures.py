@@ -17,7 +17,7 @@ from diffnotes.show.style import (
     TEAL,
     TRAIN,
     BookFigure,
-    Finding,
+    Sentence,
     book_figure,
     log_ticks,
     ramp,
@@ -208,11 +208,11 @@ def _opens(record: Record) -> str:
     )
 
 
-def flow_found(record: Record) -> Finding:
+def flow_found(record: Record) -> Sentence:
     """When the gap opens, and what hangs on the reading."""
     level, psi_n = readings.thresholds(record), readings.sizes(record)
     start, *_, end = readings.typical(readings.onset(record, MAIN))
-    return Finding(record, text=(
+    return Sentence(record, text=(
         f"From ψₙ = {psi_n[0]} to {psi_n[-1]}, the gap rises {level[MAIN]:g} above its plateau at τ = "
         f"{start:.0f} to {end:.0f}. Half of the final rise has the power "
         f"{_power(readings.power(record, 'half'))}: the law is one of the beginning. Without taking off the "

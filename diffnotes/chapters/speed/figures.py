@@ -18,8 +18,8 @@ from diffnotes.show.style import (
     TEAL,
     BookFigure,
     BookTable,
-    Finding,
     Role,
+    Sentence,
     book_figure,
     log_ticks,
 )
@@ -219,11 +219,11 @@ def _powers(found: Sequence[Growth]) -> str:
     return minus(f"Seconds grow by these powers: {'; '.join(each)}.")
 
 
-def mean_found(record: Record) -> Finding:
+def mean_found(record: Record) -> Sentence:
     """A posterior mean over its two products, at the smallest and the largest noise level."""
     found = readings.mean(record)
     each = [
         f"at σ = {sigma:g}, {', '.join(f'{one.word} {one.median:.2f}' for one in found[sigma])}"
         for sigma in (min(found), max(found))
     ]
-    return Finding(record, text=f"Time over that of the two products alone: {'; '.join(each)}.")
+    return Sentence(record, text=f"Time over that of the two products alone: {'; '.join(each)}.")

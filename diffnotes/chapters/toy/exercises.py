@@ -10,7 +10,7 @@ import torch
 
 from diffnotes.base.shapes import Array
 from diffnotes.chapters.toy import formulas as toy
-from diffnotes.show.style import Finding
+from diffnotes.show.style import Sentence
 
 UNSOLVED = "Not solved yet: the function returns None."
 CASES = ((1.07, 2.0), (0.6, 1.2), (2.8, 0.5))  # sigma, delta
@@ -18,17 +18,17 @@ COUNTS = (8, 12, 20)
 NEAR = 0.15  # relative; 20,000 states show a variance to about 3 %
 
 
-def check_states(states: Callable[..., Any]) -> Finding:
+def check_states(states: Callable[..., Any]) -> Sentence:
     """Exercise 1.1: does `states(train, noise, sigma, delta)` have the law of the sampler's states?
 
     train [n, 2] and noise [m, 2] (standard normal) are float64 tensors; the result is [m, 2].
     """
-    return Finding(text=_tried(_wrong_states, states))
+    return Sentence(text=_tried(_wrong_states, states))
 
 
-def check_critical_error(critical_error: Callable[..., Any]) -> Finding:
+def check_critical_error(critical_error: Callable[..., Any]) -> Sentence:
     """Exercise 1.2: is `critical_error(n)` the model error with a peak gap of 0.5 for n training points?"""
-    return Finding(text=_tried(_wrong_errors, critical_error))
+    return Sentence(text=_tried(_wrong_errors, critical_error))
 
 
 def _tried(wrong: Callable[[Callable[..., Any]], str], answer: Callable[..., Any]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from diffnotes.chapters.toy import readings
 from diffnotes.chapters.toy.readings import DESIGNS, SEPARATE
-from diffnotes.show.style import BookTable, Finding, book_figure, plus_minus, power_of_ten
+from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus, power_of_ten
 from diffnotes.store import Record
 
 NOTHING = "; nothing to compare here."
@@ -26,11 +26,11 @@ def _listed(values: np.ndarray, form: str = "g") -> str:
 # ---------------------------------------------------------------------------------------- the predictors
 
 
-def landing_finding(record: Record) -> Finding:
+def landing_finding(record: Record) -> Sentence:
     """How much of the plane is sent onto training points, without and with model error."""
     optimal, blurred = 100 * readings.landing(record)
     sigma, delta = record["flow_sigma"][-1], record.spec["delta"]
-    return Finding(record, text=(
+    return Sentence(record, text=(
         f"At σ = {sigma:.2f} the optimal predictor sends {optimal:.0f} % of the plane onto a training point; "
         f"with a model error of δ = {delta:g} it is {blurred:.0f} %."
     ))  # fmt: skip
@@ -39,16 +39,16 @@ def landing_finding(record: Record) -> Finding:
 # --------------------------------------------------------------------------------------- the gap over sigma
 
 
-def bump_finding(record: Record) -> Finding:
+def bump_finding(record: Record) -> Sentence:
     """Where the gap peaks, and how high for the largest and the smallest model error."""
     place, peak = readings.peak_places(record), record["peak_exact"]
     first, last = (int(pick(record["delta"])) for pick in (np.argmax, np.argmin))
     where = f"σ = {place.min():.2f}" + (f" to {place.max():.2f}" if place.min() < place.max() else "")
     heights = f"from {peak[first]:.2f} at δ = {record['delta'][first]:g}"
     if len(peak) == 1:
-        return Finding(record, text=f"The gap peaks at {where}, at a height of {peak[0]:.2f}.")
+        return Sentence(record, text=f"The gap peaks at {where}, at a height of {peak[0]:.2f}.")
     text = f"The gap peaks at {where}, {heights} to {peak[last]:.2f} at δ = {record['delta'][last]:g}."
-    return Finding(record, text=text)
+    return Sentence(record, text=text)
 
 
 @book_figure
@@ -94,11 +94,11 @@ def _joined(match: readings.Match) -> str:
     )
 
 
-def band_finding(record: Record) -> Finding:
+def band_finding(record: Record) -> Sentence:
     """Whether the authors' peaks are ours up to one factor, and what 50 draws scatter."""
     authors = readings.PEAKS.beside(record, record["delta"])
     if not np.isfinite(authors).any():
-        return Finding(record, text=f"The authors’ peaks are for 10 training points{NOTHING}")
+        return Sentence(record, text=f"The authors’ peaks are for 10 training points{NOTHING}")
     match, (low, high) = readings.peaks(record), readings.repeat_factor(record)
     band = np.isfinite(authors), SEPARATE
     width = [ends[band] for ends in readings.repeat_band(record)]
@@ -110,7 +110,7 @@ def band_finding(record: Record) -> Finding:
         f"says little: {inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
         f"{width[0][-1]:.2f} to {width[1][-1]:.2f}."
     )
-    return Finding(record, text=_minus(text))
+    return Sentence(record, text=_minus(text))
 
 
 # ------------------------------------------------------------------------------------------ inside, or not
@@ -138,11 +138,12 @@ def level_table(record: Record) -> BookTable:
     )
 
 
-def threshold_finding(record: Record) -> Finding:
+def threshold_finding(record: Record) -> Sentence:
     """The model error at which validation points leave the 0.5 region, and what a count makes of it."""
     edge, place = float(record["threshold"]), float(record["map_sigma"])
     if not np.isfinite(edge):
-        return Finding(record, text=f"At σ = {place:.2f} no model error gives a gap of 0.5 for this spacing.")
+        text = f"At σ = {place:.2f} no model error gives a gap of 0.5 for this spacing."
+        return Sentence(record, text=text)
     count = len(record["val"])
     share = edge / readings.chord(len(record["train"]))
     text = (
@@ -150,35 +151,35 @@ def threshold_finding(record: Record) -> Finding:
         f"{share:.2f} of the spacing a. Near it, a count from {record.spec['draws']:,} draws depends on the "
         "draws."
     )
-    return Finding(record, text=text)
+    return Sentence(record, text=text)
 
 
-def islands_finding(record: Record) -> Finding:
+def islands_finding(record: Record) -> Sentence:
     """How much of the circle is inside for the model errors of the maps, and where it breaks."""
     shares = zip(record["map_delta"], 100 * readings.inside_share(record), strict=True)
     parts = ", ".join(f"{share:.0f} % is inside at δ = {delta:g}" for delta, share in shares)
     edge = float(record["threshold"])
     breaks = f" It breaks into islands at δ = {edge:.2f}." if np.isfinite(edge) else ""
-    return Finding(record, text=f"Of the circle, {parts}.{breaks}")
+    return Sentence(record, text=f"Of the circle, {parts}.{breaks}")
 
 
-def along_finding(record: Record) -> Finding:
+def along_finding(record: Record) -> Sentence:
     """Highest gap on the circle, ours and the authors'."""
     authors = readings.ALONG.beside(record, record["map_delta"])
     ours = [
         f"{gap.max():.3f} at δ = {delta:g}" + (f" (authors’ plot: {theirs:g})" if theirs > 0 else "")
         for delta, gap, theirs in zip(record["map_delta"], record["along_gap"], authors, strict=True)
     ]
-    return Finding(record, text=f"Highest gap on the circle: {', '.join(ours)}.")
+    return Sentence(record, text=f"Highest gap on the circle: {', '.join(ours)}.")
 
 
 # ------------------------------------------------------------------------- density, guidance, random points
 
 
-def density_finding(record: Record) -> Finding:
+def density_finding(record: Record) -> Sentence:
     """Whether the authors' peaks for more and more points are ours up to one factor."""
     if not readings.DENSITY.fits(record):
-        return Finding(record, text=f"The authors’ density study is for δ = 1.6{NOTHING}")
+        return Sentence(record, text=f"The authors’ density study is for δ = 1.6{NOTHING}")
     match = readings.densities(record)
     low, high = record["density_band"][:, SEPARATE].T
     inside = int(((low <= match.authors) & (match.authors <= high)).sum())
@@ -187,34 +188,34 @@ def density_finding(record: Record) -> Finding:
         f"is {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact heights. "
         f"{_joined(match)} Each alone, {inside} of {len(match.at)} lie in the band of 50 draws."
     )
-    return Finding(record, text=_minus(text))
+    return Sentence(record, text=_minus(text))
 
 
-def moving_finding(record: Record) -> Finding:
+def moving_finding(record: Record) -> Sentence:
     """Where the peak is, and how high, for the fewest and the most training points."""
     parts = [f"{peak:.3f} at σ = {sigma:.2f} for {n}" for n, peak, sigma in readings.fewest_and_most(record)]
-    return Finding(record, text=f"The gap peaks at {', and at '.join(parts)} training points.")
+    return Sentence(record, text=f"The gap peaks at {', and at '.join(parts)} training points.")
 
 
-def guidance_finding(record: Record) -> Finding:
+def guidance_finding(record: Record) -> Sentence:
     """The peak of the gap over the guidance weight, for equispaced points and for random ones."""
     peak, weight = record["guidance_peak"], record["guidance_weight"]
     random = ", ".join(map(plus_minus, record["random_guided"], record["random_guided_stderr"]))
     rises = "rises" if readings.guidance_rising(record).all() else "does not rise"
-    return Finding(record, text=(
+    return Sentence(record, text=(
         f"From w = {weight[0]:g} to {weight[-1]:g} the peak goes from {peak[0]:.3f} to {peak[-1]:.3f}; it "
         f"{rises} at every step. For random points, at w = 0, 1 and 2, it is {random}."
     ))  # fmt: skip
 
 
-def random_finding(record: Record) -> Finding:
+def random_finding(record: Record) -> Sentence:
     """How much the peak differs between sets of random points."""
     low, middle, high = readings.random_spread(record)
     parts = [
         f"{first:.2f} to {last:.2f} around {centre:.2f} at δ = {delta:g}"
         for delta, first, centre, last in zip(record["random_delta"], low, middle, high, strict=True)
     ]
-    return Finding(record, text=f"In 80 % of the sets of random points the gap peaks at {'; '.join(parts)}.")
+    return Sentence(record, text=f"In 80 % of the sets of random points the gap peaks at {'; '.join(parts)}.")
 
 
 @book_figure
@@ -244,22 +245,22 @@ def _first_set(record: Record) -> str:
 # ---------------------------------------------------------------------------------------------- the sampler
 
 
-def law_finding(record: Record) -> Finding:
+def law_finding(record: Record) -> Sentence:
     """How far the two samplers end from the exact law, for each model error."""
     law = readings.law(record)
     heun, euler = (", ".join(f"{off:+.1f} %" for off in law.off(one)) for one in (law.heun, law.euler))
     text = f"Off the exact law, at δ = {_listed(record['law_delta'])}: Heun’s method {heun}, Euler’s {euler}."
-    return Finding(record, text=_minus(text))
+    return Sentence(record, text=_minus(text))
 
 
-def states_finding(record: Record) -> Finding:
+def states_finding(record: Record) -> Sentence:
     """How much farther from the training points the states are than noised training points."""
     law = readings.law(record)
     ratio = law.heun / law.noised_train
     parts = ", ".join(
         f"{one:.2f} times at δ = {delta:g}" for one, delta in zip(ratio, record["law_delta"], strict=True)
     )
-    return Finding(record, text=f"From the nearest training point, states are {parts} as far as noised "
+    return Sentence(record, text=f"From the nearest training point, states are {parts} as far as noised "
                                 "training points.")  # fmt: skip
 
 
@@ -285,7 +286,7 @@ def law_table(record: Record) -> BookTable:
     )
 
 
-def shot_finding(record: Record) -> Finding:
+def shot_finding(record: Record) -> Sentence:
     """One-shot predictions from sampler states, and from noised training and validation points."""
     pairs = zip(record["shot_rms"], record["shot_rms_stderr"], strict=True)
     sampler, train, val = (plus_minus(*pair) for pair in pairs)
@@ -294,13 +295,13 @@ def shot_finding(record: Record) -> Finding:
         f"{train} from noised training points, {sampler} from sampler states, {val} from noised validation "
         "points."
     )
-    return Finding(record, text=text)
+    return Sentence(record, text=text)
 
 
 # --------------------------------------------------------------------------------------- spacing, dimension
 
 
-def spacing_finding(record: Record) -> Finding:
+def spacing_finding(record: Record) -> Sentence:
     """The two constants of the spacing law with their range, and how little delta moves the peak."""
     delta, sigma = readings.spacing(record)
     place, error, counts = record["position_sigma"], record["position_delta"], record["spacing_n"]
@@ -310,21 +311,21 @@ def spacing_finding(record: Record) -> Finding:
         f"goes from {error.max():g} to {error.min():g}, σ of the peak goes from {place[error.argmax()]:.2f} "
         f"to {place[error.argmin()]:.2f}."
     )
-    return Finding(record, text=text)
+    return Sentence(record, text=text)
 
 
-def overlap_finding(record: Record) -> Finding:
+def overlap_finding(record: Record) -> Sentence:
     """The overlap at delta = sigma in the plane and in the dimensions of CIFAR-10."""
     first, last = readings.overlap(record)[1.0]
     low, high = record["overlap_dimension"][[0, -1]]
     text = f"At δ = σ the overlap is {first:.2f} in {low:.0f} dimensions and {power_of_ten(last)} in "
-    return Finding(record, text=f"{text}{high:,.0f}.")
+    return Sentence(record, text=f"{text}{high:,.0f}.")
 
 
 # ---------------------------------------------------------------------------------------------- the chapter
 
 
-def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> Finding:
+def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> Sentence:
     """The chapter's answer in the toy, in three sentences, and how its claims were judged."""
     edge, law = readings.spacing(record)[0].mean(), readings.law(record)
     peak, ratio = record["peak_exact"], law.heun / law.noised_train
@@ -340,7 +341,7 @@ def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> 
         f"{record['overlap_dimension'][-1]:,.0f} dimensions it would be {power_of_ten(many)}."
         f"{_counted(claims)}"
     )
-    return Finding(record, text=text)
+    return Sentence(record, text=text)
 
 
 def _counted(claims: Sequence[Mapping[str, str]]) -> str:

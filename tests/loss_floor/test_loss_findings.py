@@ -1,0 +1,18 @@
+"""Sentences of chapter 4 say what the record says, also when it says otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+from fakes import changed
+
+from diffnotes import store
+from diffnotes.chapters.loss_floor import estimators, findings
+
+
+def test_the_law_says_where_the_papers_correction_is_off() -> None:
+    study = store.load(estimators.EXPERIMENT, dataset="digits")
+    assert "a power of at least 3.03 of N/L" in str(findings.law_found(study))
+    good = changed(study, best=np.full(len(study["best"]), 4.0))
+    text = str(findings.law_found(good))
+    assert "a power of 1.00 of N/L" in text
+    assert "6 of 6 ratios by least RMS relative bias" in text
