@@ -1,8 +1,9 @@
 """Shape annotations are checked at run time while the tests run; the slow tests are known by name.
 
 `tests/slow.txt` lists the tests of which one case takes over a second, with the seconds of all their cases
-when they were last measured. They are marked `slow` (`make quick` leaves them out), and the files that take
-longest go first, so that two processes end together. `pytest --measure` writes the list anew.
+when they were last measured. They are marked `slow` (`make quick` leaves them out), as are those that build
+the book or start a browser. The files that take longest go first, so that two processes end together.
+`pytest --measure` writes the list anew.
 """
 
 import os
@@ -21,6 +22,7 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "diffnotes"
 SLOW = HERE / "slow.txt"
 HEAD = "# Seconds of the tests of which one case takes over a second; `pytest --measure` writes this list."
+SETS_UP = {"site", "browser"}  # what takes long for whichever test is the first to ask for it
 LIMIT, BUSY = 1.0, 3.0  # seconds: what makes a test slow, and what is told of one that is not in the list
 SHAPED = [
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
@@ -75,7 +77,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for name, seconds in known.items():
         files[name.partition("::")[0]] += seconds
     for item in items:
-        if plain(item.nodeid) in known:
+        if plain(item.nodeid) in known or SETS_UP & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     items.sort(key=lambda item: -files[item.nodeid.partition("::")[0]])
 

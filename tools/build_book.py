@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import fcntl
 import hashlib
 import os
 import re
@@ -121,12 +122,20 @@ def run_builder() -> tuple[int, str]:
 
 
 def build(if_stale: bool = False) -> Path:
-    """Build the book and return its folder; with `if_stale`, re-use pages whose inputs have not changed."""
-    if if_stale and is_fresh():
-        return SITE
+    """Build the book and return its folder; with `if_stale`, re-use pages whose inputs have not changed.
+
+    Whoever comes while another process builds waits for it.
+    """
+    LOG.parent.mkdir(exist_ok=True)
+    with open(LOG.with_name("book.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # gone with the process that holds it, however that ends
+        return SITE if if_stale and is_fresh() else _built()
+
+
+def _built() -> Path:
+    """The pages, built anew."""
     STAMP.unlink(missing_ok=True)
     shutil.rmtree(SITE, ignore_errors=True)  # no page of an earlier table of contents stays behind
-    LOG.parent.mkdir(exist_ok=True)
     digest, start = inputs_digest(), time.monotonic()
     print("Executing the notebooks and building the book ...", flush=True)
     code, log = run_builder()
