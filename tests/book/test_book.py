@@ -5,6 +5,7 @@ Each check is a function from a page to its faults, and each has a test that fee
 
 from __future__ import annotations
 
+import functools
 import re
 import time
 from pathlib import Path
@@ -21,6 +22,12 @@ LOADED = dict.fromkeys(["script", "img", "iframe", "source", "video", "audio"], 
 REMOTE_CSS = re.compile(r"""(?:@import\s+|url\()\s*["']?((?:https?:)?//[^"')\s]+)""")
 
 # --- what the files say ---
+
+
+@functools.cache
+def places(path: Path, changed: int) -> frozenset[str]:
+    """What links may lead to in a page, by the time of its last change; pages are large and read once."""
+    return frozenset(str(tag["id"]) for tag in read(path).find_all(id=True))
 
 
 def remote_sources(page: BeautifulSoup) -> list[str]:
@@ -51,7 +58,7 @@ def resolves(name: str, path: Path, site: Path) -> bool:
     return (
         not parts.fragment
         or target.suffix != ".html"
-        or read(target).find(id=unquote(parts.fragment)) is not None
+        or unquote(parts.fragment) in places(target, target.stat().st_mtime_ns)
     )
 
 

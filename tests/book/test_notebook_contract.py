@@ -19,13 +19,9 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 CHAPTERS = [path for path in NOTEBOOKS if re.match(r"\d\d_", path.name)]
 PARTS = {"chapters", "show", "store"}  # a record and what is drawn of it
+# What the cells with the science are checked against.
 ENGINE = {"data", "process", "posterior", "optimal_loss", "networks", "train", "sample", "metrics", "regions"}
-ENGINE |= {
-    "loss_gap",
-    "schedule",
-    "diagnose",
-    "adapters",
-}  # what the cells with the science are checked against
+ENGINE |= {"loss_gap", "schedule", "diagnose", "adapters"}
 NETWORK = {"requests", "urllib", "urllib3", "http", "socket", "ftplib", "aiohttp", "httpx", "huggingface_hub"}
 SHELL = {"subprocess", "pty", "sh"}
 SILENCING = re.compile(

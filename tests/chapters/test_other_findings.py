@@ -13,8 +13,8 @@ from diffnotes.chapters.gap import cifar as cifar_gap
 from diffnotes.chapters.gap import digits as digits_gap
 from diffnotes.chapters.gap import figures as networks
 from diffnotes.chapters.gap import findings as gap_findings
-from diffnotes.chapters.loss_floor import estimator_figures as estimators
 from diffnotes.chapters.loss_floor import estimators as loss_estimators
+from diffnotes.chapters.loss_floor import findings as loss_findings
 from diffnotes.chapters.toy import experiment as toy_model
 from diffnotes.chapters.toy import tables as toy_tables
 from diffnotes.store import Record
@@ -77,8 +77,8 @@ def test_the_band_of_the_authors_draws_is_named() -> None:
 
 def test_the_law_says_where_the_papers_correction_is_off() -> None:
     study = store.load(loss_estimators.EXPERIMENT, dataset="digits")
-    assert "a power of at least 3.03 of N/L" in str(estimators.law_finding(study))
+    assert "a power of at least 3.03 of N/L" in str(loss_findings.law_found(study))
     good = changed(study, best=np.full(len(study["best"]), 4.0))
-    text = str(estimators.law_finding(good))
+    text = str(loss_findings.law_found(good))
     assert "a power of 1.00 of N/L" in text
-    assert "4 N/L is within a factor 2 at 6 of 6." in text
+    assert "6 of 6 ratios by least RMS relative bias" in text

@@ -93,12 +93,12 @@ def every(records: dict[str, Record], copied: Record, images: Record) -> dict[st
 
 
 FIGURES = {  # what each must say
-    "through_training": ["digits, N = 16", "CIFAR-10, 16 × 16, N = 16", "training step τ", "loss", "training",
+    "through_training": ["digits\nN = 16", "CIFAR-10, 16 × 16\nN = 16", "training step τ", "loss", "training",
                          "memorized share", "sliced Wasserstein", "held-out"],
     "size_sweep": ["digits", "steps per image, τ/N", "N = 16", "N = 24", "memorized share"],
-    "factor_sweeps": ["digits: width of the network", "training step τ", "width = 8", "width = 16",
-                      "digits: batch size B", "images seen, τB", "B = 8", "B = 16",
-                      "digits: learning rate η", "steps times rate, τη", "η = 0.0003", "η = 0.001"],
+    "factor_sweeps": ["digits\nwidth of the network", "training step τ", "width = 8", "width = 16",
+                      "digits\nbatch size B", "images seen, τB", "B = 8", "B = 16",
+                      "digits\nlearning rate η", "steps times rate, τη", "η = 0.0003", "η = 0.001"],
     "onset": ["digits", "training images N", "training step τ", "losses part by 20 %, power 1.00",
               "5 % memorized, power 1.00", "50 % memorized", "16", "24"],
     "sheets": ["N = 16\nstep 20", "N = 24\nstep 30"],
@@ -366,7 +366,8 @@ def test_runs_that_break_down_have_medians(copied: Record) -> None:
     onset = copied["onset"].copy()
     onset[0, :, -1, SPLIT] = [171, 7932]
     table = tables.sweep_table(changed(copied, copies=share, onset=onset))
-    assert table.rows[0][:2] == ["N\u00a0=\u00a016\u00a0†", "4,052 (171–7,932)"]
+    assert table.rows[0][:2] == ["N\u00a0=\u00a016\u00a0†", "4,052"]
+    assert "Its seeds part at 171, 7,932 (N = 16)." in table.caption.shows
     assert "† : " in table.caption.shows.replace("†:", "† :")
 
 

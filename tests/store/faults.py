@@ -102,6 +102,7 @@ def kills(count: int, draw: random.Random, folder: Path) -> Counter[str]:
     """Kill commands at random file-system calls, once or twice, then let them finish."""
     counts: Counter[str] = Counter()
     expected, length = {}, {}
+    store.code_digest(EXPERIMENT)  # the children need not read the package again
     for name, command in COMMANDS.items():
         whole = folder / f"whole {name}"
         status, length[name] = forked(whole, command)

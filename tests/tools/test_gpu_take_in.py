@@ -97,7 +97,7 @@ def refusal(out: Path) -> str:
 def test_a_flipped_bit_never_makes_another_record(
     file: str, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session(out, "paper", seconds=1.5)
+    session(out, "paper", seconds=180.0)
     home = at_home(tmp_path, monkeypatch)
     good = out / file
     content = good.read_bytes()

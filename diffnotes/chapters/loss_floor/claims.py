@@ -101,9 +101,10 @@ def _square_law(record: Record) -> Finding:
     slope, bound = study.growth()
     grows = 1.5 < slope < 2.5 and not bound
     near = study.near_square()
-    text = f"C grows as a power {study.power()} of N/L; {'' if near else 'not '}within a factor 2 of (N/L)²"
+    within = f"{'' if near else 'not '}within a factor 2 of (N/L)² up to N/L = 8"
+    text = f"C grows as a power of {study.power()} of N/L; {within}"
     interval = f"(N/L)² in the 90 % interval at {study.square_inside()} of {len(study.ratios)} ratios"
-    return Finding(f"{text} up to N/L = 8", interval, verdict(grows, also=[near]))
+    return Finding(text, interval, verdict(grows, also=[near]))
 
 
 def _dol_area(record: Record) -> Finding:

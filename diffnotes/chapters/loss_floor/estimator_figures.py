@@ -113,7 +113,7 @@ def best_corrections(*records: Record) -> BookFigure:
     powers = [f"{Study(record).power()} of N/L on {Study(record).dataset}" for record in records]
     return _columns(
         _best, records, 3.2,
-        finding=f"By the least relative bias, C grows as a power {' and '.join(powers)}.",
+        finding=f"By the least relative bias, C grows as a power of {' and '.join(powers)}.",
         shows="The best C by three measures, against N/L. Solid: the paper's 4 N/L, with a factor 2 about it "
         "in grey; dotted: (N/L)². Bars: 90 % intervals of the relative bias, from repeats drawn again. "
         "Arrows: the best may lie beyond the largest C that was tried.",

@@ -28,7 +28,7 @@ def answer(study: Record, *curves: Record) -> Finding:
         f"to within {100 * off:.1f} %, so the floor can be computed exactly and tested without a second "
         f"method. Of the estimators that look at few images, {best} is off least, by {worst[best]:.0f} % of "
         f"the variance at most on {few.dataset}, against {rest}; the correction that suits it grows as a "
-        f"power {few.power()} of N/L, where the paper has 1."
+        f"power of {few.power()} of N/L, where the paper has 1."
     ))  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def _law(study: Study) -> str:
     return (
         f"{study.dataset}: 4 N/L is {_off(study)}. The RMS relative bias of C = 4 N/L is smallest at N/L = "
         f"{study.ratios[lowest]} ({100 * rule[lowest]:.0f} %); it is {ends}. By the least relative bias, C "
-        f"grows as a power {study.power()} of N/L."
+        f"grows as a power of {study.power()} of N/L."
     )
 
 

@@ -76,7 +76,7 @@ def _run_row(row: Sequence[Any], record: Record, place: int) -> None:
     row[1].set_ylim(-0.02, 1.02)
     row[0].set_ylim(top=1.35 * row[0].get_ylim()[1])
     row[0].legend(loc="upper left", fontsize=8)
-    row[0].set_title(f"{title(record)}, {readings.label(record, place)}", loc="left")
+    row[0].set_title(f"{title(record)}\n{readings.label(record, place)}", loc="left")
 
 
 def _over_steps(axis: Any, text: str) -> None:
@@ -115,7 +115,7 @@ def size_sweep(*records: Record) -> BookFigure:
 def factor_sweeps(base: Record, *sweeps: Record) -> BookFigure:
     """The same for other factors, a row for each; the default run comes from the sweep over n."""
     named_rows = [
-        (f"{title(base)}: {readings.WORDS[sweep.spec['sweep']]}", readings.swept(base, sweep))
+        (f"{title(base)}\n{readings.WORDS[sweep.spec['sweep']]}", readings.swept(base, sweep))
         for sweep in sweeps
     ]
     return _sweeps(
@@ -148,7 +148,7 @@ def _sweeps(
     axes = figure.subplots(len(rows), 3, squeeze=False)
     for row, (text, runs, factor) in zip(axes, rows, strict=True):
         _sweep_row(row, runs, factor)
-        row[0].set_title(text, loc="left")
+        row[0].set_title(text, loc="left", fontsize=9)
         for axis in row:
             axis.set_xlabel(UNITS[factor])
     return figure

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffnotes.chapters.memorization import findings, readings
-from diffnotes.chapters.memorization.readings import DATASETS, LABELS, TENTH, named, title
+from diffnotes.chapters.memorization.readings import DATASETS, LABELS, TENTH, Run, named, title
 from diffnotes.show.style import BookTable, Finding, book_figure, plus_minus
 from diffnotes.store import Record
 
@@ -112,26 +112,34 @@ def sweep_table(base: Record, *sweeps: Record) -> BookTable:
     kept = [k for k in range(len(RUNS)) if k == 0 or any(row[k] != "–" for row in rows)]
     return BookTable(
         base, *sweeps, header=[RUNS[k] for k in kept], rows=[[row[k] for k in kept] for row in rows],
-        finding=findings.moved_most(base, *sweeps), shows=_about_runs(base, rows, kept),
+        finding=findings.moved_most(base, *sweeps), shows=_about_runs(runs, rows, kept),
     )  # fmt: skip
 
 
-def _about_runs(base: Record, rows: Sequence[Sequence[str]], kept: Sequence[int]) -> str:
+def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> str:
     parts = [
-        f"All runs on {title(base)}; means over seeds ± standard error, weights averaged. Onsets are steps; "
-        "a dash is what not every seed reaches. The rate is the slope of the memorized share against ln τ "
-        "between 10 and 60 %. The least distance is that of samples to held-out images before the losses "
-        "part; lower is better."
+        f"All runs on {title(runs[0][0])}; means over seeds ± standard error, weights averaged. Onsets are "
+        "steps; a dash is what not every seed reaches. The rate is the slope of the memorized share against "
+        "ln τ between 10 and 60 %. The least distance is that of samples to held-out images before the "
+        "losses part; lower is better."
     ]
     if len(kept) < len(RUNS):
         left = " and ".join(f"“{RUNS[k]}”" for k in range(len(RUNS)) if k not in kept)
         parts.append(f"Left out, since no run has it in every seed: {left}.")
-    if any(BROKEN in row[0] for row in rows):
+    if broken := [_broken(run) for run in runs if readings.breakdowns(*run)]:
         parts.append(
             f"{BROKEN}: the run breaks down in some seeds, so that its losses meet again and count as parted "
-            "only from the last meeting on; medians in place of means, and all seeds where the losses part."
+            "only from the last meeting on; medians in place of means. Its seeds part at "
+            f"{'; '.join(broken)}."
         )
     return " ".join(parts)
+
+
+def _broken(run: Run) -> str:
+    """'171, 213, 7,932 (η = 0.002)'."""
+    record, place = run
+    split = np.sort(readings.onset(record, "split")[place])
+    return f"{', '.join(f'{step:,.0f}' for step in split)} ({readings.label(record, place)})"
 
 
 def _run_row(record: Record, place: int) -> tuple[str, ...]:
@@ -142,9 +150,8 @@ def _run_row(record: Record, place: int) -> tuple[str, ...]:
     name = named(record.spec["sweep"], record["value"][place]) + (f" {BROKEN}" if broken else "")
     columns = ((split, 0), (ten, 0), (rate, 2), (best, 3), (share, 0))
     say = _middle if broken else _mean
-    first, *others, end = (say(values, digits) for values, digits in columns)
-    seeds = f" ({split.min():,.0f}–{split.max():,.0f})" if broken and np.isfinite(split).all() else ""
-    return name.replace(" ", "\u00a0"), first + seeds, *others, f"{end} %"
+    *found, end = (say(values, digits) for values, digits in columns)
+    return name.replace(" ", "\u00a0"), *found, f"{end} %"
 
 
 def _mean(values: np.ndarray, digits: int) -> str:

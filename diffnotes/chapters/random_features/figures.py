@@ -31,12 +31,6 @@ def _name(record: Record, place: int) -> str:
     return f"ψₙ = {int(readings.sizes(record)[place])}"
 
 
-def _legend(figure: BookFigure, columns: int, *axes: Any) -> None:
-    """One legend above the panels, where it hides no line."""
-    lines = [line for axis in axes for line in axis.get_legend_handles_labels()[0]]
-    figure.legend(handles=lines, loc="outside upper center", ncols=columns, columnspacing=1.6, fontsize=8)
-
-
 # ------------------------------------------------------------------------------------------------- spectrum
 
 
@@ -52,7 +46,8 @@ def spectrum(record: Record) -> BookFigure:
             "eigenvalues that memorize; the dotted line is s², where theory puts all others: the part of a "
             "feature that comes from the noise alone."
         ),
-        size=(6.8, 4.8),
+        key={"eigenvalues of U": TEAL, "theory: the n that memorize": PINK, "theory: s²": INK},
+        size=(6.8, 4.6),
     )  # fmt: skip
     count = len(readings.sizes(record))
     axes = figure.subplots((count + 1) // 2, 2, sharex=True, sharey=True, squeeze=False)
@@ -65,7 +60,6 @@ def spectrum(record: Record) -> BookFigure:
     for row in axes:
         row[0].set_ylabel("eigenvalues per bin")
     axes[0, 0].set_ylim(bottom=0.6)
-    _legend(figure, 3, axes[0, 0])
     return figure
 
 
@@ -121,7 +115,8 @@ def flow_curves(record: Record) -> BookFigure:
     right.plot([], [], "o", color=INK, mfc="none", ms=3.5, label="gradient descent")
     for axis in (left, right):
         axis.grid(True)
-    _legend(figure, 4, right, left)
+    left.legend(loc="upper left", fontsize=8)
+    right.legend(loc="upper left", fontsize=8)
     return figure
 
 
@@ -180,7 +175,9 @@ def flow_onset(record: Record) -> BookFigure:
         axis.set(xscale="log", xlabel="points per dimension ψₙ")
         log_ticks(axis.xaxis, *psi_n)
         axis.grid(True)
-    _legend(figure, 3, left, right)
+    left.set_ylim(top=300 * left.get_ylim()[1])
+    left.legend(loc="upper left", fontsize=8)
+    right.legend(loc="upper right", fontsize=8)
     return figure
 
 
