@@ -30,6 +30,10 @@ ICON_RULES = re.compile(r"(?:(?::host,:root|@font-face|\.fa[^{}]*)\{[^{}]*\})*")
 MENDED = [
     # The visible text of the search button is "Search Ctrl+K", so its spoken name must not be "Search" alone.
     (re.compile(r'(<button class="btn search-button-field[^>]*) aria-label="[^"]*"'), r"\1"),
+    # So has the fold of a code cell: "Show code cell source".
+    (re.compile(r'<summary aria-label="Toggle hidden content">'), "<summary>"),
+    # A wide formula scrolls on a phone, so keys must reach it.
+    (re.compile(r'(<div class="(?:amsmath )?math notranslate nohighlight")'), r'\1 tabindex="0"'),
     # A list whose children are divs and anchors is none; the roles of its entries are out of use.
     (re.compile(r'<div role="list" class="citation-list">'), '<div class="citation-list">'),
     (re.compile(r' role="doc-biblioentry"'), ""),

@@ -60,6 +60,8 @@ def main() -> None:
     fill()
     changed = settings()
     changed["execute"] |= {"execute_notebooks": "cache", "cache": str(CACHE)}
+    own = changed["sphinx"].get("local_extensions", {})  # their folders are below the configuration's own
+    changed["sphinx"]["local_extensions"] = {name: str(ROOT / folder) for name, folder in own.items()}
     CONFIG.write_text(yaml.safe_dump(changed), encoding="utf-8")
     program = str(Path(sys.prefix, "bin", "jupyter-book"))
     words = ["build", ".", "--all", "-W", "-n", "--keep-going", "--config", str(CONFIG)]

@@ -45,6 +45,12 @@ def test_names_that_differ_from_what_is_seen_go(tmp_path: Path) -> None:
         '<button class="btn search-button-field x" title="Search" aria-label="Search">Search Ctrl+K</button>'
     )
     assert "aria-label" not in mended(button, tmp_path)
+    assert (
+        mended('<summary aria-label="Toggle hidden content">Show</summary>', tmp_path)
+        == "<summary>Show</summary>"
+    )
+    formula = '<div class="math notranslate nohighlight" id="x">'
+    assert 'tabindex="0" id="x"' in mended(formula, tmp_path)
     listed = (
         '<div role="list" class="citation-list"><div class="citation" role="doc-biblioentry">x</div></div>'
     )

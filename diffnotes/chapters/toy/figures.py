@@ -180,6 +180,7 @@ def along_circle(record: Record) -> BookFigure:
         "curves stand the training and the validation points. The thin line is at 0.5.",
         key={"training points": TRAIN, "validation points": HELD_OUT},
         alt="Along the circle the gap is zero at training points and largest midway between them.",
+        size=(4.8, 3.2),
     )
     axes = figure.subplots()
     for index, (delta, gap) in enumerate(zip(record["map_delta"], record["along_gap"], strict=True)):
@@ -209,7 +210,7 @@ def density(record: Record) -> BookFigure:
         f"{record.spec['delta']:g}. Dots are the peaks."
         + readings.DENSITY.crosses(record, record["density_n"]),
         alt=f"With more training points the gap falls at the fixed model error {record.spec['delta']:g}.",
-        size=(6.0, 3.2),
+        size=(4.8, 3.2),
     )
     axes = figure.subplots()
     count, authors = len(record["density_n"]), readings.DENSITY.beside(record, record["density_n"])
@@ -301,8 +302,8 @@ def sampler_law(record: Record) -> BookFigure:
         _states(axes[0, column], record, column)
         _shares(axes[1, column], record, column)
         axes[0, column].set_title(f"$\\delta = {delta:g}$")
+        axes[1, column].set_xlabel("distance")
     axes[1, 0].set_ylabel("share within a distance")
-    axes[1, 1].set_xlabel("distance to the nearest training point")
     axes[1, 0].legend(loc="lower right", fontsize=8)
     return figure
 
@@ -380,7 +381,7 @@ def overlap(record: Record) -> BookFigure:
         shows="Overlap (Bhattacharyya coefficient) of the states of the sampler with noised training data "
         "around one training point, over the dimension d. The vertical line is the dimension of CIFAR-10.",
         alt="The overlap is near one in two dimensions and vanishes in thousands.",
-        size=(6.0, 3.2),
+        size=(4.8, 3.2),
     )
     axes = figure.subplots()
     for index, (ratio, values) in enumerate(zip(record["overlap_ratio"], record["overlap"], strict=True)):
