@@ -17,6 +17,7 @@ from matplotlib.colors import BoundaryNorm
 from diffnotes import store
 from diffnotes.chapters.toy.panel_figures import LEVELS, dots, field
 from diffnotes.show.colours import ON_PAGES, PALETTE
+from diffnotes.show.page import record_fold
 from diffnotes.show.style import FADE, INK, STYLE, TRAIN, BookFigure, log_ticks
 
 PATH = Path(__file__).resolve().parents[1] / "book" / "static" / "hero.svg"
@@ -39,7 +40,8 @@ def svg() -> str:
 
 def panels() -> str:
     """The picture for the first page of the book."""
-    return f'<figure class="dn-figure">{_figure().panels()}</figure>\n'
+    figure = _figure()
+    return f'<figure class="dn-figure">{figure.panels()}{record_fold(figure.records)}</figure>\n'
 
 
 def _adapt() -> str:

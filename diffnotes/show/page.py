@@ -117,7 +117,8 @@ def record_fold(records: Sequence[Record]) -> str:
 
 def _line(record: Record) -> str:
     """The record's own line; on the book's pages its key leads to its row on the page of records."""
-    text = html.escape(f"{record.provenance()} · {record.state}")
+    state = "" if record.state == "unchecked" else f" · {record.state}"
+    text = html.escape(f"{record.provenance()}{state}")
     link = f'<a href="provenance.html#{row_anchor(record)}">{record.key}</a>'
     return text.replace(record.key, link) if for_pages() and record.pinned else text
 
