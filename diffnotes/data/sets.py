@@ -272,7 +272,7 @@ def cifar10(split: str = "train") -> Dataset:
 
 
 def specimens(split: str = "train") -> Dataset:
-    """2,080 made-up images [n, 3, 32, 32] of 10 classes in each split: see `diffnotes.specimens`.
+    """2,080 made-up images [n, 3, 32, 32] of 10 classes in each split: see `diffnotes.data.specimens`.
 
     They take the way of CIFAR-10 from bytes on, so that code for it can be tried without a download.
     """
@@ -304,7 +304,7 @@ def _what_is_wrong(reader: Any) -> str:
 def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200") -> Dataset:
     """Images of `folder` (a path, or a name under `data_folder()`) as [n, 3, 64, 64], cropped and filtered.
 
-    Layouts: see `diffnotes.images.list_split`. The first use decodes everything into a cache file: in the
+    Layouts: see `diffnotes.data.folders.list_split`. The first use decodes everything into a cache file: in the
     folder `.diffnotes-cache` of the data folder, or in the user's cache folder where that is read-only.
     """
     path = data_folder() / folder  # an absolute `folder` replaces the left side
@@ -312,7 +312,7 @@ def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200") -> Datas
 
 
 def specimens64(split: str = "train") -> Dataset:
-    """Made-up image files as [n, 3, 64, 64], 40 for training, 520 held out: see `diffnotes.specimens`.
+    """Made-up image files as [n, 3, 64, 64], 40 for training, 520 held out: see `diffnotes.data.specimens`.
 
     They are written to a temporary folder and take the way of `imagenet64` from there.
     """
