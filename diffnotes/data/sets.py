@@ -304,8 +304,8 @@ def _what_is_wrong(reader: Any) -> str:
 def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200") -> Dataset:
     """Images of `folder` (a path, or a name under `data_folder()`) as [n, 3, 64, 64], cropped and filtered.
 
-    Layouts: see `diffnotes.data.folders.list_split`. The first use decodes everything into a cache file: in the
-    folder `.diffnotes-cache` of the data folder, or in the user's cache folder where that is read-only.
+    Layouts: see `diffnotes.data.folders.list_split`. The first use decodes everything into a cache file: in
+    the folder `.diffnotes-cache` of the data folder, or in the user's cache folder where that is read-only.
     """
     path = data_folder() / folder  # an absolute `folder` replaces the left side
     return _from_folder("imagenet64", split, path, _cache_folder())
