@@ -53,6 +53,8 @@ def kernel_environment() -> dict[str, str]:
         "IPYTHONDIR": str(ROOT / "_build" / "ipython"),
         "PYTHONNOUSERSITE": "1",
         "DIFFNOTES_PAGES": "1",  # sliders for readers without a kernel, links from page to page
+        # Two kernels work at once, and threads that wait for each other spin.
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 2) // 2)),
     }
 
 
