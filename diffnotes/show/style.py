@@ -181,11 +181,17 @@ def _cell(name: str, cell: str, side: str) -> str:
     return f'<td data-label="{html.escape(name)}" style="{side}">{text}</td>'
 
 
+def wordy(cell: str) -> bool:
+    """Whether a cell is words: it begins with one, or is long and has more letters than not."""
+    mostly = 2 * sum(map(str.isalpha, cell)) > len(cell) > LONGEST_NUMBER
+    return mostly or cell[:1].isalpha()
+
+
 def _side(cell: str) -> str:
     """Written into the cells, since notebooks outside the book know no style sheet of ours."""
     if isinstance(cell, Markup):
         return "text-align:left;vertical-align:top"
-    if cell[:1].isalpha():
+    if wordy(cell):
         return "padding:.15rem .5rem;text-align:left;vertical-align:bottom"
     nowrap = "white-space:nowrap;" if len(cell) <= LONGEST_NUMBER else ""
     look = "vertical-align:bottom;font-variant-numeric:tabular-nums"

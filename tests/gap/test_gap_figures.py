@@ -15,6 +15,7 @@ from diffnotes.chapters.gap import cifar as cifar_gap
 from diffnotes.chapters.gap import digits as digits_gap
 from diffnotes.chapters.gap import exercises, figures, findings, readings, slider, tables
 from diffnotes.metrics import neighbours
+from diffnotes.show.style import wordy
 
 FIGURES = ["error_curves", "gap_by_noise", "growth", "paths", "cifar_panels"]
 TABLES = ["settings_table", "run_table", "distance_table", "stop_table", "probe_table"]
@@ -87,14 +88,14 @@ def test_tables(name, record):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_fit_the_column(name, pinned):
-    """Cells that begin with a word wrap, down to their longest word; numbers and their spans do not. A letter
+    """Cells of words wrap, down to their longest word; numbers and their spans do not. A letter
     takes 7.5 pixels, as measured in a browser."""
     table = getattr(tables, name)(*pinned[name])
     width = 0.0
     for column in zip(table.header, *table.rows, strict=True):
         head, *cells = column
-        words = [word for text in (head, *cells) if text[:1].isalpha() for word in text.split()]
-        numbers = [cell for cell in cells if not cell[:1].isalpha()]
+        words = [word for text in (head, *cells) if wordy(text) for word in text.split()]
+        numbers = [cell for cell in cells if not wordy(cell)]
         width += 16 + 7.5 * max(map(len, [*words, *numbers, *head.split()]))
     assert width < COLUMN
 

@@ -92,15 +92,17 @@ def position(sigma: Callable[[np.ndarray], np.ndarray]) -> Record:
 
 def states(sampler: float) -> Record:
     rms = np.array([[sampler, sampler, 2.8, 1.5, 2.6]])
-    return toy(law_rms=rms, law_rms_stderr=[[0.01, 0.01]], law_delta=[2.0])
+    return toy(law_rms=rms, law_rms_stderr=[[0.01, 0.01]], law_delta=[2.0], law_sigma=1.0)
 
 
 def shots(sampler: float, train: float, val: float) -> Record:
     return toy(shot_rms=[sampler, train, val], shot_rms_stderr=[0.01, 0.01, 0.01])
 
 
-def overlap(plane: float, many: float) -> Record:
-    return toy(overlap_ratio=[0.5, 1.0], overlap=[[plane, many], [plane, many]])
+def spreads(*times: float) -> Record:
+    """Sampler states spread so many times as far as noised training points, at δ = 0.5 σ and 2 σ."""
+    rms = np.array([[one, one, one, 1.0, 1.6] for one in times])
+    return toy(law_rms=rms, law_rms_stderr=0.01 * np.ones((2, 2)), law_delta=[0.5, 2.0], law_sigma=1.0)
 
 
 HOLDS = {
@@ -115,8 +117,8 @@ HOLDS = {
     "kaiser-toy-position": lambda: position(lambda delta: 0.9 * delta),
     "kaiser-toy-states": lambda: states(2.81),
     "kaiser-toy-shots": lambda: shots(1.9, 1.1, 2.3),
-    "kaiser-toy-overlap": lambda: overlap(0.94, 1e-40),
-    "ours-toy-plane": lambda: overlap(0.94, 1e-40),
+    "kaiser-toy-overlap": lambda: spreads(1.12, 2.2),
+    "ours-toy-plane": lambda: spreads(1.12, 2.2),
 }
 FAILS = {
     "kaiser-toy-flow": lambda: flow(lands=False),
@@ -130,6 +132,6 @@ FAILS = {
     "kaiser-toy-position": lambda: position(lambda delta: 0 * delta + 10.0),
     "kaiser-toy-states": lambda: states(1.51),
     "kaiser-toy-shots": lambda: shots(1.9, 1.95, 1.8),
-    "kaiser-toy-overlap": lambda: overlap(0.94, 0.5),
-    "ours-toy-plane": lambda: overlap(0.2, 1e-40),
+    "kaiser-toy-overlap": lambda: spreads(1.01, 2.2),
+    "ours-toy-plane": lambda: spreads(2.2, 1.12),
 }

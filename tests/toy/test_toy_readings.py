@@ -11,7 +11,7 @@ from fakes import record
 
 from diffnotes import store
 from diffnotes.chapters import checks
-from diffnotes.chapters.toy import claims, readings, tables
+from diffnotes.chapters.toy import claims, formulas, readings, tables
 from diffnotes.chapters.toy import experiment as toy_model
 
 SPEC = importlib.util.spec_from_file_location("toy_cases", Path(__file__).with_name("cases.py"))
@@ -88,6 +88,20 @@ def test_readings_of_the_pinned_record(pinned):
     held_out = readings.gap_on_circle(pinned, pinned["val"])
     assert np.allclose(held_out, pinned["along_gap"].max(1)[:, None], rtol=1e-3)
     assert (readings.gap_on_circle(pinned, pinned["train"]) < 3e-3).all()  # between two angles
+
+
+def test_spreads_give_the_overlap_of_gaussians_that_have_them():
+    spreads = cases.spreads(1.25**0.5, 5**0.5)
+    for dimension in (2, 3072):
+        ratio, found = readings.measured(spreads, dimension)
+        wanted = [formulas.overlap(np.array([dimension]), one)[0] for one in ratio]
+        assert np.allclose(found, wanted, rtol=1e-9, atol=0)
+
+
+def test_the_plane_is_judged_up_to_sigma_alone():
+    check = claims.CHECKS["ours-toy-plane"]
+    assert check(cases.spreads(1.12, 9.0)).verdict == checks.REPRODUCED
+    assert check(cases.spreads(9.0, 9.0)).verdict == checks.FAILED
 
 
 def test_the_answer_counts_verdicts(pinned):

@@ -11,6 +11,7 @@ from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import FAILED, Check, Finding, Nothing, companion, every, verdict
 from diffnotes.chapters.gap import readings
 from diffnotes.chapters.gap.readings import HELD_OUT, SAMPLER, SIZES, TRAINING, WIDTHS
+from diffnotes.show.labels import bounds
 from diffnotes.store import Record
 
 SIZE_SIGMA = 0.2  # where the onset is compared between sizes
@@ -25,9 +26,14 @@ def _run(beside: Record, n: int, width: int) -> Record:
 
 
 def _range(interval: np.ndarray) -> str:
-    """'0.59 to 0.78', '40 to 75'."""
-    digits = 2 if abs(interval[2]) < 10 else 0
-    return f"{interval[1]:.{digits}f} to {interval[2]:.{digits}f}".replace("-", "−")
+    """'0.59 to 0.78', '40 to 75'. The text around it says that it is one at 95 %."""
+    return bounds(interval[1], interval[2], 2 if abs(interval[2]) < 10 else 0)
+
+
+def _last_peaks(*records: Record) -> str:
+    """Intervals of the last peak gaps."""
+    found = "; ".join(_range(readings.peak_interval(record)) for record in records)
+    return f"last peak {found} at 95 %"
 
 
 def _ordered(*records: Record) -> bool:
@@ -49,14 +55,14 @@ def _growth(record: Record) -> Finding:
     grown = readings.growth_interval(record)[1] > 0
     times = f"{peak[-1] / peak[0]:.0f} times as much"
     text = f"peak gap {peak[0]:.3f} to {peak[-1]:.2f}, {times}"
-    return Finding(text, _range(readings.peak_interval(record)), verdict(grown, every(np.diff(peak) > 0)))
+    return Finding(text, _last_peaks(record), verdict(grown, every(np.diff(peak) > 0)))
 
 
 def _capacity(record: Record) -> Finding:
     small = _run(record, record.spec["n"], WIDTHS[0])
     parts = [f"{_middle(readings.peak(run)[:, -1])} with {_size_of(run)}" for run in (small, record)]
-    ranges = [_range(readings.peak_interval(run)) for run in (small, record)]
-    return Finding(f"peak gap {', '.join(parts)}", "; ".join(ranges), verdict(_ordered(small, record)))
+    good = verdict(_ordered(small, record))
+    return Finding(f"peak gap {', '.join(parts)}", _last_peaks(small, record), good)
 
 
 def _size_of(record: Record) -> str:
@@ -71,8 +77,7 @@ def _size(record: Record) -> Finding:
     peaks = ", ".join(_middle(readings.peak(run)[:, -1]) for run in runs)
     when = ", ".join("later" if np.isinf(step) else f"{step:.0f}" for step in steps)
     text = f"peak gap {peaks} for {', '.join(f'{n:,}' for n in SIZES)} images; overfitting from step {when}"
-    ranges = "; ".join(_range(readings.peak_interval(run)) for run in runs)
-    return Finding(text, ranges, verdict(_ordered(*runs[::-1]), bool((np.diff(steps) > 0).all())))
+    return Finding(text, _last_peaks(*runs), verdict(_ordered(*runs[::-1]), bool((np.diff(steps) > 0).all())))
 
 
 def _bump(record: Record) -> Finding:
@@ -80,13 +85,13 @@ def _bump(record: Record) -> Finding:
     low, high = readings.ends(record)
     top, sigma = readings.peak_sigma(record), record["sigma"]
     inside = every((top > sigma[0]) & (top < readings.FAR))
-    shares = [100 * share for share in readings.end_shares(record)]
+    near, far = map(readings.share, readings.end_shares(record))
     text = (
-        f"peak at σ {np.median(top):.2f}; {shares[0]:.0f} % of it at σ {sigma[0]:.2g}, "
-        f"at most {shares[1]:.0f} % beyond σ {readings.FAR:g}"
+        f"peak at σ {np.median(top):.2f}; {near} of it at σ {sigma[0]:.2g}, "
+        f"the largest beyond σ {readings.FAR:g} is {far}"
     )
-    good = verdict(inside, every(low), also=[every(high)])
-    return Finding(text, f"peak at {top.min():.2f} to {top.max():.2f}, lowest to highest seed", good)
+    good = verdict(every(low), also=[inside, every(high)])
+    return Finding(text, f"peak at {bounds(top.min(), top.max(), 2)}, lowest to highest seed", good)
 
 
 def _overfit(record: Record) -> Finding:
@@ -94,7 +99,7 @@ def _overfit(record: Record) -> Finding:
     rise, train = over_seeds(readings.rise(record)[:, level]), record["train"][:, :, level]
     falls = every(train.argmin(1) == train.shape[1] - 1)
     text = f"σ {record['sigma'][level]:.2f}: {100 * rise[0]:.0f} % above its minimum at the end"
-    interval = f"{100 * rise[1]:.0f} to {100 * rise[2]:.0f} %, {SEEDS_ALONE}"
+    interval = f"{bounds(100 * rise[1], 100 * rise[2])} % at 95 %, {SEEDS_ALONE}"
     return Finding(text, interval, verdict(rise[1] > 0, also=[falls]))
 
 
@@ -109,7 +114,7 @@ def _onset(record: Record) -> Finding:
     steady = every(np.diff(logs.mean(0)) >= -one_step)
     first, last = np.exp(logs.mean(0)[[0, -1]])
     text = f"step {first:.0f} at σ {sigma[used][0]:.2f}, {last:.0f} at {sigma[used][-1]:.2f}"
-    interval = f"power of σ {_range(slope)}, {SEEDS_ALONE}"
+    interval = f"power of σ {_range(slope)} at 95 %, {SEEDS_ALONE}"
     return Finding(text, interval, verdict(slope[1] > 0, also=[steady]))
 
 
@@ -124,7 +129,8 @@ def _samples(record: Record) -> Finding:
         f"that of samples from {gap[:, mid].mean():.2f} to {gap[:, -1].mean():.2f}"
     )
     good = verdict(bool(ratio <= 1.25), also=[every(grown >= 4)])
-    return Finding(text, f"{_range(over_seeds(gap[:, -1]))}, {SEEDS_ALONE}", good)
+    interval = f"that of samples {_range(over_seeds(gap[:, -1]))} at 95 %, {SEEDS_ALONE}"
+    return Finding(text, interval, good)
 
 
 def _stops(record: Record) -> Finding:
@@ -132,7 +138,7 @@ def _stops(record: Record) -> Finding:
     small = every(gap[:, readings.place_of(probe, EARLY_SIGMA)] < gap[:, -1] / 4)
     levels = [*(f"σ {level:.2g}" for level in probe), "the end"]
     text = ", ".join(f"{value:.2f} at {level}" for value, level in zip(gap.mean(0), levels, strict=True))
-    interval = f"at the end {_range(over_seeds(gap[:, -1]))}, {SEEDS_ALONE}"
+    interval = f"at the end {_range(over_seeds(gap[:, -1]))} at 95 %, {SEEDS_ALONE}"
     return Finding(text, interval, verdict(small, every(np.diff(gap.mean(0)) > 0)))
 
 
@@ -156,7 +162,15 @@ def _states(record: Record) -> Finding:
         f"states {states:.2f}: position {interval[0]:.2f}"
     )
     good = verdict(every(place[:, -1] >= FAR_ENOUGH), also=[every(place >= FAR_ENOUGH)])
-    return Finding(text, f"{_range(interval)}, least {place.min():.2f}", good)
+    return Finding(text, f"{_range(interval)} at 95 %{_near_miss(interval)}, least {place.min():.2f}", good)
+
+
+def _near_miss(interval: np.ndarray) -> str:
+    """A mean below the bound of the rule with an interval that reaches over it is said to be one."""
+    if not interval[0] < FAR_ENOUGH < interval[2]:
+        return ""
+    as_far = "also" if interval[2] >= 1 else "not"
+    return f", which holds the {FAR_ENOUGH:g} of the rule (a near miss), and {as_far} 1"
 
 
 def _shots(record: Record) -> Finding:
@@ -184,7 +198,7 @@ def _alike(record: Record) -> np.ndarray:
 
 
 def _signed(interval: np.ndarray) -> str:
-    return f"{interval[1]:+.3f} to {interval[2]:+.3f}".replace("-", "−")
+    return f"{interval[1]:+.3f} to {interval[2]:+.3f} at 95 %".replace("-", "−")
 
 
 def _limit(record: Record) -> Finding:
@@ -193,9 +207,9 @@ def _limit(record: Record) -> Finding:
     share = 100 * readings.memorized(record)[:, -1].mean()
     text = (
         f"similarity {alike[SAMPLER]:.3f} against {alike[HELD_OUT]:.3f} for held-out images; position "
-        f"{place.mean():.2f}; {share:.0f} % of samples are memorized"
+        f"{place.mean():.2f}; {share:.1f} % of samples are memorized"
     )
-    interval = f"position {_range(readings.position_interval(record))}"
+    interval = f"position {_range(readings.position_interval(record))} at 95 %"
     return Finding(text, interval, verdict(apart[1] > 0, every(place < FAR_ENOUGH)))
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from diffnotes.chapters.gap import readings
-from diffnotes.chapters.gap.readings import percent, span, title
+from diffnotes.chapters.gap.readings import SEEDS, percent, share, span, title
+from diffnotes.show.labels import minus
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
@@ -18,6 +19,11 @@ SHOWN_LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
 def joined(texts: Iterable[str]) -> str:
     """Sentences one after the other."""
     return " ".join(texts)
+
+
+def _seeds(values: np.ndarray) -> str:
+    """'0.89 (seeds 0.86 to 0.91)'."""
+    return span(values, SEEDS)
 
 
 # ------------------------------------------------------------------------------- first sentences of captions
@@ -54,8 +60,8 @@ def samples_text(record: Record) -> str:
     mid, top, gap = readings.earlier(record), readings.peak(record), readings.sample_gap(record)[:, :, -1]
     return (
         f"With {title(record)}, from {record['images_seen'][mid]:,} images seen to the end the peak of G "
-        f"goes from {span(top[:, mid])} to {span(top[:, -1])}, the gap of samples from {span(gap[:, mid])} "
-        f"to {span(gap[:, -1])}."
+        f"goes from {_seeds(top[:, mid])} to {_seeds(top[:, -1])}, the gap of samples from "
+        f"{_seeds(gap[:, mid])} to {_seeds(gap[:, -1])}."
     )
 
 
@@ -63,8 +69,8 @@ def stops_text(record: Record) -> str:
     """The gap of trajectories that are stopped first, and of finished samples."""
     gap = readings.sample_gap(record)[:, -1]
     return (
-        f"With {title(record)}, the gap is {span(gap[:, 0])} for trajectories stopped at "
-        f"σ = {record['probe'][0]:.2g}, and {span(gap[:, -1])} for finished samples."
+        f"With {title(record)}, the gap is {_seeds(gap[:, 0])} for trajectories stopped at "
+        f"σ = {record['probe'][0]:.2g}, and {_seeds(gap[:, -1])} for finished samples."
     )
 
 
@@ -74,7 +80,7 @@ def states_text(record: Record) -> str:
     return (
         f"With {title(record)}, at σ = {readings.probe_sigma(record):.2g}, the position of states between "
         f"noised training images (0) and noised held-out images (1) goes from {place[:, 0].mean():.2f} to "
-        f"{span(place[:, -1])}."
+        f"{_seeds(place[:, -1])}."
     )
 
 
@@ -91,7 +97,7 @@ def memorized_text(*records: Record) -> str:
     most = int(np.argmax([share.mean() for share in shares]))
     rest = [100 * share.mean() for place, share in enumerate(shares) if place != most]
     others = f"; in the other runs at most {max(rest):.1f} %" if rest else ""
-    return f"With {title(records[most])}, {percent(shares[most])} of samples end memorized{others}."
+    return f"With {title(records[most])}, {percent(shares[most], 1)} of samples end memorized{others}."
 
 
 def astray_text(*records: Record) -> str:
@@ -130,8 +136,8 @@ def _than(interval: np.ndarray) -> str:
 
 
 def _signed(interval: np.ndarray) -> str:
-    """'+0.001; −0.003 to +0.005'."""
-    return "{:+.3f}; {:+.3f} to {:+.3f}".format(*interval).replace("-", "−")
+    """'+0.001; −0.003 to +0.005 at 95 %'."""
+    return minus("{:+.3f}; {:+.3f} to {:+.3f} at 95 %".format(*interval))
 
 
 # ------------------------------------------------------------------------------------------ between figures
@@ -144,12 +150,12 @@ def ends_finding(*records: Record) -> Sentence:
 
 
 def _ends(record: Record) -> str:
-    sigma, share = record["sigma"], readings.end_shares(record)[0]
+    sigma, left = record["sigma"], share(readings.end_shares(record)[0])
     first, last = (sigma[readings.peak_level(record, place)] for place in (0, -1))
     return (
-        f"{title(record)}: at the end, G at σ = {sigma[0]:g} is {100 * share:.0f} % of the peak. The peak is "
+        f"{title(record)}: at the end, G at σ = {sigma[0]:g} is {left} of the peak. The peak is "
         f"at σ = {last:.2g}; at the first evaluation it was at {first:.2g}."
-    ).replace("-", "−")
+    )
 
 
 def onset_finding(record: Record) -> Sentence:
@@ -183,8 +189,9 @@ def place_finding(record: Record) -> Sentence:
     noise by k."""
     top, height = readings.peak_sigma(record), readings.peak_interval(record)
     turned = readings.turned(record)[readings.peak_level(record)]
+    where = " to ".join(dict.fromkeys(f"{end:.2g}" for end in (top.min(), top.max())))
     return Sentence(record, text=(
-        f"{title(record)}: the peak is at σ {top.min():.2g} to {top.max():.2g} over seeds.{_theirs(record)} "
+        f"{title(record)}: the peak is at σ {where} over seeds.{_theirs(record)} "
         f"Its height is {height[0]:.2f} ({height[1]:.2f} to {height[2]:.2f} at 95 %, with the error over "
         "held-out images, which all seeds share). "
         f"There, the held-out error {'has turned' if turned else 'has not turned yet'}."

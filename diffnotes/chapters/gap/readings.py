@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds, with_images
+from diffnotes.show.labels import minus
 from diffnotes.store import Record
 
 # Read off the plots and numbers stored in the notebooks of the authors' code, with some 2 % of an axis.
@@ -23,6 +24,7 @@ WIDTHS = (54, 144)  # of the networks on digits
 SIZES = (200, 600, 1190)  # of their training sets
 GREY_STEP = 0.125  # between the grey levels of digits
 MEMORIZED = 1 / 3  # of rho; below it a sample counts as memorized
+SEEDS = "seeds "  # before the lowest and highest seed, to tell them from intervals
 FAR = 10.0  # noise levels above it drown every image
 
 
@@ -262,15 +264,21 @@ def shared(values: np.ndarray, stderr: np.ndarray, count: int) -> np.ndarray:
     return np.array([mean, *with_images(np.array(interval), mean, float(stderr.mean()), count - 1)])
 
 
-def span(values: Sequence[float] | np.ndarray) -> str:
-    """'1.07 (0.99 to 1.11)': mean, lowest and highest over seeds."""
+def span(values: Sequence[float] | np.ndarray, label: str = "") -> str:
+    """'1.07 (0.99 to 1.11)': mean, lowest and highest over seeds. A `label` says so where no heading does."""
     found = np.asarray(values)
     digits = 3 if abs(found).max() < 0.1 else 2 if abs(found).max() < 10 else 1
-    text = f"{found.mean():.{digits}f} ({found.min():.{digits}f} to {found.max():.{digits}f})"
-    return text.replace("-", "−")
+    low, mean, high = (f"{value:.{digits}f}" for value in (found.min(), found.mean(), found.max()))
+    return minus(mean if low == high else f"{mean} ({label}{low} to {high})")
 
 
-def percent(values: np.ndarray) -> str:
-    """'63 % (55 to 71 %)': shares, as mean, lowest and highest over seeds."""
-    low, mean, high = (f"{100 * value:.0f}" for value in (values.min(), values.mean(), values.max()))
-    return f"{mean} %" if low == high else f"{mean} % ({low} to {high} %)"
+def percent(values: np.ndarray, digits: int = 0) -> str:
+    """'63 % (seeds 55 to 71 %)': shares, as mean, lowest and highest over seeds."""
+    ends = (values.min(), values.mean(), values.max())
+    low, mean, high = (f"{100 * value:.{digits}f}" for value in ends)
+    return f"{mean} %" if low == high else f"{mean} % ({SEEDS}{low} to {high} %)"
+
+
+def share(value: float) -> str:
+    """'26 %'; never '0 %', which would say that there is nothing."""
+    return "less than 1 %" if abs(value) < 0.005 else minus(f"{100 * value:.0f} %")

@@ -56,7 +56,7 @@ class TrainingSlider:
         axes = part.subplots()
         axes.imshow(mosaic(made, near), interpolation="nearest")
         axes.set_axis_off()
-        share = f"{100 * readings.memorized(self._record)[:, place].mean():.0f} % memorized"
+        share = f"{100 * readings.memorized(self._record)[:, place].mean():.1f} % memorized"
         axes.set_title(f"samples, each above its nearest\ntraining image; {share}")
 
 

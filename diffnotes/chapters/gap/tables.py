@@ -11,11 +11,6 @@ from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
 
-def _name(record: Record) -> str:
-    """A run's name at the left of a row: it begins with a word, so that it wraps."""
-    return f"With {readings.title(record)}"
-
-
 @book_figure
 def settings_table(*records: Record) -> BookTable:
     """What was trained, and how long; the same rows for every run."""
@@ -29,7 +24,7 @@ def settings_table(*records: Record) -> BookTable:
 def _settings(record: Record) -> tuple[str, ...]:
     spec, side = record.spec, readings.side(record)
     return (
-        _name(record), f"{side} × {side}", f"{spec['width']}", f"{int(record['step'][-1]):,}",
+        readings.title(record), f"{side} × {side}", f"{spec['width']}", f"{int(record['step'][-1]):,}",
         f"{spec['batch']}", f"{spec['rate']:g}", f"{spec['horizon']}", f"{len(record['gap'])}",
         f"{readings.seconds(record):,.0f}",
     )  # fmt: skip
@@ -41,7 +36,7 @@ def run_table(*records: Record) -> BookTable:
     header = ("run", "peak G", "at σ", "gap of samples", "memorized samples")
     rows = [
         (
-            _name(record), span(readings.peak(record)[:, -1]),
+            readings.title(record), span(readings.peak(record)[:, -1]),
             f"{record['sigma'][readings.peak_level(record)]:.2g}",
             span(readings.sample_gap(record)[:, -1, -1]),
             f"{100 * readings.memorized(record)[:, -1].mean():.1f} %",
@@ -60,7 +55,7 @@ def distance_table(*records: Record) -> BookTable:
     header = ("run", "samples to training", "samples to held-out", "training to held-out", "images each")
     rows = [
         (
-            _name(record), *(f"{readings.sample_distance(record, split)[:, -1].mean():.2f}"
+            readings.title(record), *(f"{readings.sample_distance(record, split)[:, -1].mean():.2f}"
                              for split in ("train", "val")),
             f"{record['floor'].mean():.2f}", f"{record['count'][0]}",
         )
@@ -104,7 +99,7 @@ def _probe(record: Record, place: int) -> tuple[str, ...]:
     rise = readings.rise(record)[:, readings.place_of(record["sigma"], sigma)].mean()
     alike = record["similarity"][:, -1, place].mean(0)
     return (
-        "" if place else _name(record), f"{sigma:.2g}", f"{100 * rise:.0f} %",
+        "" if place else readings.title(record), f"{sigma:.2g}", f"{100 * rise:.0f} %",
         f"{readings.positions(record)[:, -1, place].mean():.2f}".replace("-", "−"),
         *(f"{value:.3f}" for value in alike),
     )  # fmt: skip

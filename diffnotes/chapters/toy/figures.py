@@ -380,7 +380,7 @@ def overlap(record: Record) -> BookFigure:
         finding=str(tables.overlap_finding(record)),
         shows="Overlap (Bhattacharyya coefficient) of the states of the sampler with noised training data "
         "around one training point, over the dimension d. The vertical line is the dimension of CIFAR-10.",
-        alt="The overlap is near one in two dimensions and vanishes in thousands.",
+        alt="The overlap falls with the dimension, faster for a larger model error.",
         size=(4.8, 3.2),
     )
     axes = figure.subplots()

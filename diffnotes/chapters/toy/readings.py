@@ -296,6 +296,17 @@ def spacing(record: Record) -> tuple[Array, Array]:
     return record["spacing_delta"] / chord, record["spacing_sigma"] / chord
 
 
+def measured(record: Record, dimension: float) -> tuple[Array, Array]:
+    """delta / sigma, and the overlap of sampler states with noised training data as their spreads have it
+    [delta]. Spreads are RMS distances to the nearest training point, so the states' is taken too small where
+    clouds run into each other, and the overlap too large.
+    """
+    spreads = law(record)
+    ratio = spreads.heun / spreads.noised_train
+    overlaps = (2 * ratio / (1 + ratio**2)) ** (dimension / 2)  # equation 1.6, by the ratio of the spreads
+    return record["law_delta"] / float(record["law_sigma"]), overlaps
+
+
 def overlap(record: Record) -> dict[float, tuple[float, float]]:
     """delta / sigma -> the overlap in the fewest dimensions and in the most."""
     rows = zip(record["overlap_ratio"], record["overlap"], strict=True)

@@ -337,8 +337,9 @@ def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> 
         f"shown, and crosses {readings.LEVEL} where the error is {edge:.2f} of the spacing. This gap sits at "
         f"intermediate noise, around σ = {place:.2f}; at both ends it is at most {end:.1f} % of its peak. "
         f"States of the sampler lie {ratio.min():.1f} to {ratio.max():.1f} times as far from the training "
-        f"points as noised training points do, yet for δ = σ the two overlap to {plane:.2f} in the plane; in "
-        f"{record['overlap_dimension'][-1]:,.0f} dimensions it would be {power_of_ten(many)}."
+        f"points as noised training points do. In the plane the two still overlap to {plane:.2f} or more for "
+        f"δ up to σ; at δ = σ in {record['overlap_dimension'][-1]:,.0f} dimensions it would be "
+        f"{power_of_ten(many)}."
         f"{_counted(claims)}"
     )
     return Sentence(record, text=text)
