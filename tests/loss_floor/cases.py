@@ -69,7 +69,8 @@ def study(noise=1e-4, **arrays):
     """A study with three ratios, four repeats and five levels."""
     rng = np.random.default_rng(0)
     shape = (4, len(RATIOS), len(MULTIPLES), len(LEVELS))
-    bias = arrays.pop("bias", np.zeros(shape[1:])) + noise * rng.standard_normal(shape)
+    half = noise * rng.standard_normal((2, *shape[1:]))
+    bias = arrays.pop("bias", np.zeros(shape[1:])) + np.concatenate([half, -half])
     full = np.tile(np.linspace(0.05, 0.9, len(LEVELS)), (4, 1))
     given = {
         "n": 100, "variance": 1.0, "sizes": 100 // RATIOS, "ratios": RATIOS, "sigma": LEVELS, "grid": LEVELS,
