@@ -65,11 +65,12 @@ def size(*critical):
 # --- the study ---
 
 
-def study(**arrays):
+def study(noise=1e-4, **arrays):
     """A study with three ratios, four repeats and five levels."""
     rng = np.random.default_rng(0)
     shape = (4, len(RATIOS), len(MULTIPLES), len(LEVELS))
-    bias = arrays.pop("bias", np.zeros(shape[1:])) + 1e-4 * rng.standard_normal(shape)
+    half = noise * rng.standard_normal((2, *shape[1:]))
+    bias = arrays.pop("bias", np.zeros(shape[1:])) + np.concatenate([half, -half])
     full = np.tile(np.linspace(0.05, 0.9, len(LEVELS)), (4, 1))
     given = {
         "n": 100, "variance": 1.0, "sizes": 100 // RATIOS, "ratios": RATIOS, "sigma": LEVELS, "grid": LEVELS,
@@ -97,12 +98,12 @@ def dol_at(place):
 
 
 def best(*units):
-    """The best C in units of N/L at each ratio, by every measure."""
+    """The best C in units of N/L at each ratio, by every measure; the repeats differ enough to matter."""
     apart = np.log(MULTIPLES[1:-1])[None] - np.log(np.array(units))[:, None]
     bias = np.zeros((len(RATIOS), len(MULTIPLES), len(LEVELS)))
     bias[:, 1:-1] = 0.1 * apart[:, :, None]
     values = np.array(units)
-    return study(bias=bias, best=values, best_low=values / 2, best_high=2 * values)
+    return study(0.002, bias=bias, best=values, best_low=values / 2, best_high=2 * values)
 
 
 def scatter(factor):

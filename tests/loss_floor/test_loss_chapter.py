@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fakes import record
+from fakes import changed, record
 
 from diffnotes import store
 from diffnotes.base.runtime import normals
@@ -214,9 +214,37 @@ def test_labels_are_the_same_everywhere():
 
 def test_half_a_claim_is_partly_reproduced():
     assert claims.CHECKS["xu-order"](cases.order(1.5)).verdict == base.PARTLY
-    assert claims.CHECKS["xu-correction"](cases.best(4.0, 20.0, 4.0)).verdict == base.PARTLY
     fast = cases.best(1.0, 2.0, 4.0)  # the right power with too small a factor
     assert claims.CHECKS["ours-correction"](fast).verdict == base.PARTLY
+
+
+def test_one_ratio_that_fails_fails_a_claim_about_each():
+    bias = 1e-3 * np.ones((len(cases.RATIOS), len(cases.MULTIPLES), len(cases.LEVELS)))
+    bias[:, [0, -1]] = 0.5
+    bias[0, 0] = 0.0  # here DOL is the better one
+    one_off = {
+        "xu-correction": cases.best(4.0, 20.0, 4.0),
+        "xu-cdol": cases.study(bias=bias),
+        "xu-size": cases.size(3.0, 2.0, 2.5),
+    }
+    for name, made in one_off.items():
+        assert claims.CHECKS[name](made).verdict == base.FAILED
+
+
+def test_targets_that_are_x0_itself_decide_nothing():
+    off = cases.conversions(0.1)
+    made = changed(off, factor=off["factor"] * np.array([[1.0], [1 / 1.1]]))  # only the row of x0 is off
+    found = claims.CHECKS["xu-conversions"](made)
+    assert found.verdict == base.REPRODUCED
+    assert found.interval.startswith("1 targets")
+
+
+def test_the_square_law_needs_an_interval_that_holds_two():
+    study = Study(cases.best(2.0, 4.0, 8.0))
+    low, high = study.growth_interval()
+    assert 1.9 < low < 2 < high < 2.1
+    near = claims.CHECKS["ours-correction"](cases.best(2.0, 3.4, 6.0))  # a power of 1.8, and sure
+    assert near.verdict == base.FAILED
 
 
 def test_a_lower_bound_cannot_show_the_square_law():
@@ -279,6 +307,10 @@ def test_the_sum_rule_is_written_into_its_areas():
     drawn = figures.area(whole)
     assert [text.get_text() for text in drawn.axes[0].texts] == [f"ln N =\n{math.log(300):.2f}"]
     assert "sum rule" in str(figures.area.__doc__)
+    alone, both = drawn.caption, figures.area(whole, whole).caption
+    assert f"ln N is {math.log(300):.2f}" in alone.finding
+    assert "training set" in both.shows
+    assert "training set" not in alone.shows
 
 
 # --- exercises ---

@@ -6,7 +6,8 @@ import numpy as np
 from fakes import changed
 
 from diffnotes import store
-from diffnotes.chapters.loss_floor import estimators, findings
+from diffnotes.chapters.loss_floor import estimator_readings, estimators, findings
+from diffnotes.chapters.loss_floor.estimator_readings import Study
 
 
 def test_the_law_says_where_the_papers_correction_is_off() -> None:
@@ -16,3 +17,9 @@ def test_the_law_says_where_the_papers_correction_is_off() -> None:
     text = str(findings.law_found(good))
     assert "a power of 1.00 of N/L" in text
     assert "6 of 6 ratios by least RMS relative bias" in text
+
+
+def test_the_best_correction_is_read_as_it_was_stored() -> None:
+    study = Study(store.load(estimators.EXPERIMENT, dataset="digits"))
+    found = estimator_readings._lowest(study.record["rms"][:, 1:-1], study.tried)
+    np.testing.assert_allclose(found, study.relative().value)

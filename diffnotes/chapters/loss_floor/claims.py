@@ -56,17 +56,16 @@ def _size(record: Record) -> Finding:
     curves = [*readings.parts(record), whole]
     low = [float(one.critical[0]) for one in curves]
     text = ", ".join(f"{sigma:.2f} (N = {one.n:,})" for sigma, one in zip(low, curves, strict=True))
-    return Finding(text, "at 1 % of the variance", verdict(*(np.diff(low) < 0).tolist()))
+    return Finding(text, "at 1 % of the variance", verdict(every(np.diff(low) < 0)))
 
 
 def _cdol(record: Record) -> Finding:
     """At each N/L: is the worst bias of cDOL with 4N/L below those of DOL and of SNIS?"""
     study = Study(record)
-    worst, error = study.worst()
-    lower = (worst[:, [0, 2]] - worst[:, [1]] > 2 * error).all(1).tolist()
-    dol, cdol, snis = (bounds(100 * one.min(), 100 * one.max(), 1, " %") for one in worst.T)
+    lower = study.lower()
+    dol, cdol, snis = (bounds(100 * one.min(), 100 * one.max(), 1, " %") for one in study.worst()[0].T)
     text = f"cDOL {cdol}, DOL {dol}, SNIS {snis} of the variance, for N/L {_span(study)}"
-    return Finding(text, f"{sum(lower)} of {len(lower)} ratios", verdict(*lower))
+    return Finding(text, f"{lower.sum()} of {len(lower)} ratios", verdict(every(lower)))
 
 
 def _span(study: Study) -> str:
@@ -80,7 +79,7 @@ def _middle(record: Record) -> Finding:
     inside = (at > 0) & (at < len(study.sigma) - 1)
     where = bounds(study.sigma[at].min(), study.sigma[at].max(), 1)
     text = f"largest at σ = {where}, of levels from {study.sigma[0]:.1f} to {study.sigma[-1]:.1f}"
-    return Finding(text, f"{inside.sum()} of {len(at)} ratios", verdict(*inside.tolist()))
+    return Finding(text, f"{inside.sum()} of {len(at)} ratios", verdict(every(inside)))
 
 
 def _plain_correction(record: Record) -> Finding:
@@ -92,18 +91,20 @@ def _plain_correction(record: Record) -> Finding:
     counts = ", ".join(f"{one.sum()}" for one in (core, *others))
     text = f"best C in units of N/L, for N/L {', '.join(map(str, study.ratios))}: {text}"
     interval = f"{counts} of {len(core)} within a factor 2"
-    return Finding(text, interval, verdict(*core.tolist(), also=[every(one) for one in others]))
+    return Finding(text, interval, verdict(every(core), also=[every(one) for one in others]))
 
 
 def _square_law(record: Record) -> Finding:
     """Is the best C about (N/L)^2: its log-log slope, and its value at small N/L?"""
     study = Study(record)
-    slope, bound = study.growth()
-    grows = 1.5 < slope < 2.5 and not bound
+    low, high = study.growth_interval()
+    bound = study.growth()[1]
+    grows = 1.5 < low <= 2 <= high < 2.5 and not bound
     near = study.near_square()
     within = f"{'' if near else 'not '}within a factor 2 of (N/L)² up to N/L = 8"
     text = f"C grows as a power of {study.power()} of N/L; {within}"
-    interval = f"(N/L)² in the 90 % interval at {study.square_inside()} of {len(study.ratios)} ratios"
+    power = "" if bound else f"power {low:.2f} to {high:.2f} (95 %, repeats drawn again); "
+    interval = f"{power}(N/L)² in the 90 % interval at {study.square_inside()} of {len(study.ratios)} ratios"
     return Finding(text, interval, verdict(grows, also=[near]))
 
 
@@ -113,7 +114,7 @@ def _dol_area(record: Record) -> Finding:
     text = "; ".join(f"{one.dol:.3f}, ln {one.size:,} = {one.expected:.3f}" for one in areas)
     precise = [one.precise for one in areas]
     error = max(one.dol_error for one in areas)
-    return Finding(text, f"± {error:.3f}", verdict(*(one.holds for one in areas), also=precise))
+    return Finding(text, f"± {error:.3f}", verdict(every([one.holds for one in areas]), also=precise))
 
 
 def _spread(record: Record) -> Finding:
@@ -126,12 +127,12 @@ def _spread(record: Record) -> Finding:
 
 
 def _conversions(record: Record) -> Finding:
-    """Is every target's loss that of x0 times its factor?"""
-    rows = readings.conversions(record)
-    differences = [one.difference for one in rows]
-    text = f"{len(rows)} targets, {rows[0].measured.size} noise ratios each: factors agree"
-    worst = f"to {power_of_ten(max(differences))}"
-    return Finding(text, worst, verdict(*(one < 1e-6 for one in differences[1:])))
+    """Is every target's loss that of x0 times its factor? The rows of x0 itself have nothing to show."""
+    rows = [one for one in readings.conversions(record) if not one.trivial]
+    differences = np.array([one.difference for one in rows])
+    text = f"largest relative difference {power_of_ten(differences.max())}"
+    where = f"{len(rows)} targets, {rows[0].measured.size} noise ratios each"
+    return Finding(text, where, verdict(every(differences < 1e-6)))
 
 
 CHECKS = {

@@ -58,7 +58,8 @@ def _worst(record: Record) -> str:
     study = Study(record)
     worst = {one.word: 100 * one.worst for one in study.estimates(study.middle)}
     each = ", ".join(f"{value:.1f} % for {word}" for word, value in worst.items())
-    return f"The largest bias on {study.dataset}, in parts of the variance, is {each}."
+    at = f"On {study.dataset} at N/L = {study.ratios[study.middle]}"
+    return f"{at}, the largest bias in parts of the variance is {each}."
 
 
 def _estimates(axes: Axes, study: Study) -> None:

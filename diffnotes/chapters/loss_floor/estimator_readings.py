@@ -20,6 +20,7 @@ PAPER_RULE = 4.0  # the recommended C in units of N/L; section on the corrected 
 PAPER_LEVEL = 1.25  # ln sigma of figure 1(c), which is about CIFAR-10; its caption
 # Ours.
 MIDDLE = 16  # the N/L that most figures show
+AGAIN = 1000  # how often repeats are drawn again for an interval
 WIDE = 16.0  # the C in units of N/L whose scatter is compared with that of DOL
 EDGE = 0.99  # a best C above this part of the largest that was tried is a lower bound
 
@@ -143,6 +144,12 @@ class Study:
         apart = left_out[:, :, [0, 2]] - left_out[:, :, [1]]
         return np.abs(bias.mean(0)).max(-1), np.sqrt((len(bias) - 1) * apart.var(0))
 
+    def lower(self) -> Array:
+        """At which ratios the worst bias of cDOL is below both others by more than 2 standard errors."""
+        worst, error = self.worst()
+        found: Array = (worst[:, [0, 2]] - worst[:, [1]] > 2 * error).all(1)
+        return found
+
     def worst_level(self, place: int = 0) -> Array:
         """The place of the level at which an estimator (DOL) is most biased, for each ratio."""
         return np.abs(self.record["bias_repeats"].mean(0)[:, place]).argmax(-1)
@@ -199,6 +206,18 @@ class Study:
         """'1.75', or 'at least 3.03'."""
         value, bound = self.growth()
         return f"{'at least ' if bound else ''}{value:.2f}"
+
+    def growth_interval(self) -> tuple[float, float]:
+        """The 95 % interval of that power, over repeats drawn again."""
+        bias, full = self.record["bias_repeats"][:, :, 1:-1], self.record["full_repeats"]
+        ratio, counts = np.log(np.array(self.ratios, float)), self.record["counts"]
+        found = []
+        for rows in np.random.default_rng(0).integers(0, len(bias), (AGAIN, len(bias))):
+            relative = (bias[rows].mean(0) / full[rows].mean(0))[..., counts]
+            best = _lowest(np.square(relative).mean(-1) ** 0.5, self.tried)
+            found.append(np.polyfit(ratio, np.log(best) + ratio, 1)[0])
+        low, high = np.quantile(found, (0.025, 0.975))
+        return float(low), float(high)
 
     def near_square(self) -> bool:
         """Whether the best C is within a factor 2 of (N/L)^2 up to N/L = 8."""
@@ -285,6 +304,17 @@ class Study:
 
 def _nearest(values: Array, wanted: float) -> int:
     return int(np.argmin(np.abs(np.asarray(values) - wanted)))
+
+
+def _lowest(rms: Array, tried: Array) -> Array:
+    """The C [ratios] at the bottom of a parabola through the least `rms` [ratios, C] and its neighbours."""
+    places = np.log(tried)
+    at = rms.argmin(1).clip(1, len(places) - 2)
+    left, middle, right = (rms[np.arange(len(at)), at + step] for step in (-1, 0, 1))
+    bend = left - 2 * middle + right
+    shift = np.where(bend > 0, (left - right) / (2 * np.where(bend > 0, bend, 1.0)), 0.0).clip(-1, 1)
+    found: Array = np.exp(places[at] + shift * (places[1] - places[0]))
+    return found
 
 
 def _growth(values: Array) -> tuple[float, float]:

@@ -78,13 +78,12 @@ def _listed(parts: list[str]) -> str:
 @book_figure
 def area(*records: Record) -> BookFigure:
     """The sum rule: the area under J*/sigma^2 over ln sigma is ln N, and how it fills from large sigma on."""
-    off = max(abs(curve.area - curve.entropy) for curve, _, _ in _styled(records))
     figure = BookFigure(
         *records,
-        finding=f"The area under J*/σ² is ln N, to {off:.3f} nats at most.",
-        shows="Left: nats told per unit of ln σ; each area is one training set. Right: what has been told "
-        "from large σ down to this one, and ln N as a thin line. Dotted: a Gaussian with the same "
-        "covariance, which never stops telling; its mark is where it passes ln N.",
+        finding=_areas(list(map(readings.curve, records))),
+        shows=f"Left: nats told per unit of ln σ{'; each area is one training set' * (len(records) > 1)}. "
+        "Right: what has been told from large σ down to this one, and ln N as a thin line. Dotted: a "
+        "Gaussian with the same covariance, which never stops telling; its mark is where it passes ln N.",
         key=_key(records),
         size=(6.8, 3.3),
     )
@@ -99,6 +98,18 @@ def area(*records: Record) -> BookFigure:
     left.grid(True)
     right.grid(True)
     return figure
+
+
+def _areas(curves: list[Curve]) -> str:
+    """How near the areas are to ln N; of a single curve, both numbers and the noise levels."""
+    if len(curves) > 1:
+        off = max(abs(one.area - one.entropy) for one in curves)
+        return f"The area under J*/σ² is ln N, to {off:.3f} nats at most."
+    one = curves[0]
+    return (
+        f"From σ = {one.sigma[0]:g} to {one.sigma[-1]:g}, the area of {one.name} is {one.area:.2f} nats; "
+        f"ln N is {one.entropy:.2f}."
+    )
 
 
 def _span(curves: list[Curve]) -> tuple[float, float]:

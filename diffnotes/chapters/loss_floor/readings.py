@@ -159,6 +159,11 @@ class Conversion:
     factor: Array
 
     @property
+    def trivial(self) -> bool:
+        """Whether it is x0 itself, whose factor is 1 whatever the process."""
+        return self.target == "x0"
+
+    @property
     def difference(self) -> float:
         """The largest, as a part of the factor."""
         return float(np.abs(self.measured / self.factor - 1).max())
