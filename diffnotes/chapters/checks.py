@@ -204,6 +204,17 @@ def every(parts: Any) -> bool:
     return bool(found.all())
 
 
+def most(parts: Any) -> bool:
+    """Whether more than half of the entries of an array hold: `verdict(every(parts), most(parts))` calls a
+    claim over several cases partly reproduced when it holds in most of them, and not for a lucky one.
+    """
+    found = np.asarray(parts, bool)
+    if not found.size:
+        raise Nothing("There is nothing to judge.")
+    return bool(found.mean() > 0.5)
+
+
+
 # ------------------------------------------------------------------------------------ the claims of all rooms
 
 

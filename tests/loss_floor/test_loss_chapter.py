@@ -218,17 +218,15 @@ def test_half_a_claim_is_partly_reproduced():
     assert claims.CHECKS["ours-correction"](fast).verdict == base.PARTLY
 
 
-def test_one_ratio_that_fails_fails_a_claim_about_each():
+def test_a_claim_about_each_ratio_goes_by_most_of_them():
     bias = 1e-3 * np.ones((len(cases.RATIOS), len(cases.MULTIPLES), len(cases.LEVELS)))
     bias[:, [0, -1]] = 0.5
     bias[0, 0] = 0.0  # here DOL is the better one
-    one_off = {
-        "xu-correction": cases.best(4.0, 20.0, 4.0),
-        "xu-cdol": cases.study(bias=bias),
-        "xu-size": cases.size(3.0, 2.0, 2.5),
-    }
-    for name, made in one_off.items():
-        assert claims.CHECKS[name](made).verdict == base.FAILED
+    most = {"xu-correction": cases.best(4.0, 20.0, 4.0), "xu-cdol": cases.study(bias=bias)}
+    few = {"xu-correction": cases.best(4.0, 20.0, 20.0), "xu-size": cases.size(3.0, 2.0, 2.5)}
+    for made, verdict in ((most, base.PARTLY), (few, base.FAILED)):
+        for name, one in made.items():
+            assert claims.CHECKS[name](one).verdict == verdict, name
 
 
 def test_targets_that_are_x0_itself_decide_nothing():

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.chapters.checks import Finding, Unfit, companion, every, verdict
+from diffnotes.chapters.checks import Finding, Unfit, companion, every, most, verdict
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.estimator_readings import Study
 from diffnotes.show.labels import bounds, minus
@@ -65,7 +65,7 @@ def _cdol(record: Record) -> Finding:
     lower = study.lower()
     dol, cdol, snis = (bounds(100 * one.min(), 100 * one.max(), 1, " %") for one in study.worst()[0].T)
     text = f"cDOL {cdol}, DOL {dol}, SNIS {snis} of the variance, for N/L {_span(study)}"
-    return Finding(text, f"{lower.sum()} of {len(lower)} ratios", verdict(every(lower)))
+    return Finding(text, f"{lower.sum()} of {len(lower)} ratios", verdict(every(lower), most(lower)))
 
 
 def _span(study: Study) -> str:
@@ -79,7 +79,7 @@ def _middle(record: Record) -> Finding:
     inside = (at > 0) & (at < len(study.sigma) - 1)
     where = bounds(study.sigma[at].min(), study.sigma[at].max(), 1)
     text = f"largest at σ = {where}, of levels from {study.sigma[0]:.1f} to {study.sigma[-1]:.1f}"
-    return Finding(text, f"{inside.sum()} of {len(at)} ratios", verdict(every(inside)))
+    return Finding(text, f"{inside.sum()} of {len(at)} ratios", verdict(every(inside), most(inside)))
 
 
 def _plain_correction(record: Record) -> Finding:
@@ -91,7 +91,7 @@ def _plain_correction(record: Record) -> Finding:
     counts = ", ".join(f"{one.sum()}" for one in (core, *others))
     text = f"best C in units of N/L, for N/L {', '.join(map(str, study.ratios))}: {text}"
     interval = f"{counts} of {len(core)} within a factor 2"
-    return Finding(text, interval, verdict(every(core), also=[every(one) for one in others]))
+    return Finding(text, interval, verdict(every(core), most(core), also=[every(one) for one in others]))
 
 
 def _square_law(record: Record) -> Finding:
