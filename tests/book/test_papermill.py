@@ -78,7 +78,7 @@ def test_a_wrong_parameter_gets_one_sentence(tmp_path, parameters, sentence):
             "one of pinned, smoke, laptop; not 'paper', which exists for cifar alone.",
         ),
         (MEMORIZATION, {"seeds": [1]}, "unknown parameter 'seeds'; the valid names are profile."),
-        (LOSS, {"source": 700}, "unknown parameter 'source' (did you mean sources?)"),
+        (LOSS, {"source": 700}, "unknown parameter 'source'; the valid names are profile, seed, dataset"),
         (LOSS, {"sigma_min": 0.0}, "sigma_min must be a number from 1e-06 to 1000; not 0.0."),
         (LOSS, {"dataset": "mnist"}, "dataset must be one of digits, cifar10, imagenet64"),
         (LOSS, {"sed": 7}, "unknown parameter 'sed' (did you mean seed?)"),

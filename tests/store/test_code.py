@@ -252,7 +252,8 @@ from diffnotes import store
 from diffnotes.chapters.toy import experiment as toy_model
 path = pathlib.Path(diffnotes.__file__).parent / "chapters" / "toy" / "formulas.py"
 text = path.read_text()
-path.write_text(text.replace("RADIUS = 10.0", "RADIUS = 11.0"))
+assert "2 * CIRCLE_RADIUS" in text
+path.write_text(text.replace("2 * CIRCLE_RADIUS", "3 * CIRCLE_RADIUS"))
 try:
     store.run(toy_model.EXPERIMENT, "smoke")
 except store.UserError as error:

@@ -100,7 +100,7 @@ def test_claims_without_their_companion_are_pending(book, monkeypatch):
     beside = store.Record(Path(), {"experiment": "digits_gap", "profile": "paper"})
     with pytest.raises(UserError, match=r"no paper record of digits_gap \(n 600, width 54\) yet"):
         kaiser2026_networks._run(beside, 600, 54)
-    with pytest.raises(UserError, match=r"no paper record of loss_sizes \(dataset cifar10\) yet"):
+    with pytest.raises(UserError, match=r"no paper record of loss_curve \(dataset cifar10\) yet"):
         xu2025._order(store.Record(Path(), {"experiment": "loss_curve", "profile": "paper"}))
 
 

@@ -208,7 +208,7 @@ class Diffusers(Peer):
 
     def __init__(self, spec: TrainingSpeedSpec, x: Tensor, precision: str) -> None:
         super().__init__(spec, x, precision)
-        package = _load("diffusers")
+        package = _load("diffusers", lambda: importlib.import_module("diffusers"))
         self.network = seeded(spec.seed, lambda: package.UNet2DModel(**self._layers())).to(x.device)
         self.noising, self.sampler = package.DDPMScheduler(TIMES), package.DDIMScheduler(TIMES)
         weights = list(self.network.parameters())
@@ -256,7 +256,9 @@ class Lucid(Peer):
     def __init__(self, spec: TrainingSpeedSpec, x: Tensor, precision: str, deeper: bool) -> None:
         super().__init__(spec, x, precision)
         self.name = self.package + ", a level more" * deeper
-        package = _load("denoising_diffusion_pytorch")
+        package = _load(
+            "denoising_diffusion_pytorch", lambda: importlib.import_module("denoising_diffusion_pytorch")
+        )
         times = (*spec.multipliers[not deeper :], spec.multipliers[-1])  # the widths that levels leave with
         build = partial(package.Unet, spec.width, spec.width * spec.multipliers[0], dim_mults=times)
         build = partial(build, channels=x.shape[1], attn_dim_head=HEAD)
@@ -281,10 +283,11 @@ class Lucid(Peer):
         return self.diffusion.ddim_sample((self.spec.images, *self.x.shape[1:]))
 
 
-def _load(name: str) -> Any:
+def _load(name: str, bring: Callable[[], Any]) -> Any:
+    """The package; `bring` spells its name out, so that a digest sees that nothing of ours is reached."""
     data.load_torchvision()  # which the peers import, without the guard that some installations need
     try:
-        return importlib.import_module(name)
+        return bring()
     except ImportError as error:
         raise UserError(
             f"{name.replace('_', '-')} is not installed here, and peers=True compares with it; "

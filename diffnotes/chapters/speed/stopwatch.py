@@ -56,7 +56,7 @@ def load_peer(x: Tensor) -> Callable[[Tensor, float], Tensor]:
     """E[x0|x] by smalldiffusion's IdealDenoiser, which predicts the noise (x - E[x0|x])/sigma."""
     data.load_torchvision()  # which the peer imports, without the guard that some installations need
     try:
-        module = importlib.import_module(PEER)
+        module = importlib.import_module("smalldiffusion")  # spelt out, so that it reaches nothing of ours
     except ImportError as error:
         raise UserError(
             f"{PEER} is not installed here, and peers=True compares with it; run `make bench`."
