@@ -146,7 +146,7 @@ def test_a_minimum_is_interpolated_in_the_logarithm_of_the_step() -> None:
 
 
 def test_distances_of_the_calibration_have_no_interval_that_leaves_them_out() -> None:
-    record = fakes.record({'side': [32], 'kind': ['test'], 'wasserstein': [[[0.12, 0.13, 0.18]]]})
+    record = fakes.record({"side": [32], "kind": ["test"], "wasserstein": [[[0.12, 0.13, 0.18]]]})
     assert readings.distance(record, "wasserstein", 32, "test") == pytest.approx((0.12, 0.025))
 
 
