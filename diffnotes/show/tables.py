@@ -31,8 +31,9 @@ def badge(word: str, reason: str = "") -> Markup:
 
 
 def badge_of(claim: Mapping[str, str]) -> Markup:
-    """The verdict of a claim, with a word on its scale where the paper's is much larger."""
-    small = f' <span class="dn-small">{claim["small"]}</span>' if claim["small"] else ""
+    """The verdict of a claim, with a word on its scale where the paper's is much larger and it was tried."""
+    tried = claim["verdict"] not in ("pending", "only on paper")
+    small = f' <span class="dn-small">{claim["small"]}</span>' if claim["small"] and tried else ""
     return Markup(badge(claim["verdict"]) + small)
 
 

@@ -109,5 +109,6 @@ def rules_found(claims: Claims) -> Sentence:
     return Sentence(text=(
         f"{len(checked)} claims have a check. {len(checked) - len(late)} of their rules were written down "
         f"before the result was seen. {len(late)} were written or changed after a first look; {good} of "
-        f"these claims are reproduced. Their rows say so."
+        f"these claims are reproduced. Their rows say so. Which part of a rule is its core was decided "
+        f"later, with the results known, for all claims."
     ))  # fmt: skip

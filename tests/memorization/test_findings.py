@@ -105,6 +105,17 @@ def test_distances_rises_and_averages(small: Record) -> None:
     assert text.count("the least distance is") == 2
     assert f"{small['best'][np.argmin(small['value']), :, 0].mean():.3f}" in text
     assert said.averages(small, batch).count("the longest average lowers the least distance by") == 2
+    assert text.count("digits, N = ") == text.count("digits, B = ") == 1
+
+
+def test_a_table_has_a_sentence_of_its_own(small: Record) -> None:
+    text = said.power_range(powers(small, split=1.5, q05=0.8, q1=1.0, q5=1.1))
+    assert "largest, 1.50, for “losses part by 20 %”" in text
+    best = small["best"].copy()
+    best[0], best[1:] = 0.25, 2.0
+    assert f"{readings.label(small, 0)} has the smallest least distance, 0.250," in said.best_run(
+        changed(small, best=best)
+    )
 
 
 def test_a_rise_is_taken_at_the_same_evaluations_in_all_seeds(small: Record) -> None:
@@ -135,7 +146,7 @@ def test_a_minimum_is_interpolated_in_the_logarithm_of_the_step() -> None:
 
 
 def test_distances_of_the_calibration_have_no_interval_that_leaves_them_out() -> None:
-    record = fakes.record({'side': [32], 'kind': ['test'], 'wasserstein': [[[0.12, 0.13, 0.18]]]})
+    record = fakes.record({"side": [32], "kind": ["test"], "wasserstein": [[[0.12, 0.13, 0.18]]]})
     assert readings.distance(record, "wasserstein", 32, "test") == pytest.approx((0.12, 0.025))
 
 

@@ -84,13 +84,24 @@ def test_the_power_must_hold_at_every_threshold() -> None:
     assert "at thresholds of 10 %, 15 %, 20 %" in found.our_value
 
 
+def test_an_order_within_the_noise_earns_no_part() -> None:
+    best = np.array([[3.0, 1.0, 2.0], [1.99, 2.0, 1.99], [1.0, 3.0, 1.9]])[..., None] * [1.0, 1.0]
+    found = check("marion-size-fidelity-digits", fake(best=best))
+    assert found.verdict == checks.FAILED, found
+
+
+def test_copies_that_come_before_the_losses_part_are_not_late() -> None:
+    early = fake(onset=times(cases.ONSET, 0.8))
+    assert check("marion-copies-digits", early).verdict == checks.PARTLY
+
+
 def test_a_wide_interval_confirms_nothing() -> None:
     far = cases.STEP / cases.SIZE[:, None, None] ** np.array([0.4, 1.0, 1.6])[:, None]
     losses = {
         name: np.repeat(loss(far)[..., None], 2, -1)
         for name, loss in (("train_loss", cases.train_loss), ("test_loss", cases.test_loss))
     }
-    assert check("marion-linear-digits", fake(**losses)).verdict == checks.PARTLY
+    assert check("marion-linear-digits", fake(**losses)).verdict == checks.FAILED
 
 
 def test_a_rise_that_seeds_do_not_share_is_a_rise_in_part() -> None:
@@ -157,7 +168,7 @@ def test_sizes_that_do_not_get_there_are_left_out() -> None:
 def test_one_seed_is_told_and_proves_no_difference() -> None:
     one = {name: cases.arrays()[name][:, :1] for name in ("rate", "best", "onset")}
     found = check("marion-slope-digits", fake(**one))
-    assert found.verdict == checks.PARTLY
+    assert found.verdict == checks.FAILED
     assert found.interval.startswith("one seed, so no interval")
 
 

@@ -6,7 +6,7 @@ as they are: it is reproduced only where both agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import PENDING, Check, Finding, companion, every, verdict
 from diffnotes.chapters.memorization import readings
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH, Power, Swept
+from diffnotes.show.labels import bounds
 from diffnotes.store import Record
 
 RISE, LOST = 0.2, 0.5  # of the double descent
@@ -48,9 +49,9 @@ def _both(judge: Judge) -> Check:
     return check
 
 
-def _list(values: np.ndarray, digits: int = 3) -> str:
+def _list(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
     """'1.2, never, –': infinity is what never happens, NaN what cannot be read."""
-    return ", ".join(_number(value, digits) for value in values.tolist())
+    return ", ".join(_number(value, digits) for value in np.asarray(values).tolist())
 
 
 def _number(value: float, digits: int = 3) -> str:
@@ -78,14 +79,17 @@ def _part(record: Record, average: int) -> Weighed:
 
 
 def _memorized(record: Record, average: int) -> Weighed:
-    """Few memorized samples at first, most of them at last, and none by chance."""
+    """Few memorized samples at first, most of them at last, none by chance; a tenth after the losses part."""
     place = readings.ordered(record)[0]
+    split, ten = (readings.onset(record, name, average)[place] for name in ("split", TENTH))
     share, chance = (
         readings.curve(record, place, name, average).mean(0) for name in ("copies", "copies_baseline")
     )
     text = f"{100 * share[0]:.0f} % to {100 * share[-1]:.0f} % at {readings.label(record, place)}"
+    later = f"a tenth {_list([(ten / split).mean()])} times as late as the losses part"
     control = f"of held-out images {100 * chance[-1]:.0f} %"
-    return Weighed(text, control, (bool(share[-1] > 0.5),), (bool(share[0] < 0.02), bool(chance[-1] < 0.05)))
+    core = (bool(share[-1] > 0.5), every(ten > split))
+    return Weighed(f"{text}; {later}", control, core, (bool(share[0] < 0.02), bool(chance[-1] < 0.05)))
 
 
 def _same_distance(record: Record, average: int) -> Weighed:
@@ -100,30 +104,31 @@ def _double_descent(record: Record, average: int) -> Weighed:
     found = readings.rise(record, readings.default_place(record), average)
     large = found.value >= RISE
     sure = large and bool(found.low >= RISE)  # one seed has no interval
-    text = "falls all along"
-    if found.value > 0:
-        lost = f"then falls by {found.lost:.1f} times that"
-        text = f"rises by {100 * found.value:.0f} % after its first minimum, {lost}"
-    ends = f"{100 * found.low:.0f} to {100 * found.high:.0f} %".replace("-", "−")
-    interval = ends if np.isfinite(found.low) else "one seed"
-    return Weighed(text, interval, (large, sure, large and found.lost >= LOST))
+    core = (large, sure, large and found.lost >= LOST)
+    if not found.value > 0:
+        return Weighed("falls all along", core=core)
+    lost = f"then falls by {found.lost:.1f} times that"
+    text = f"rises by {100 * found.value:.0f} % after its first minimum, {lost}"
+    known = np.isfinite(found.low)
+    return Weighed(text, bounds(100 * found.low, 100 * found.high, unit=" %") if known else "one seed", core)
 
 
 # ---------------------------------------------------------------------------------------------- more images
 
 
 def _linear(record: Record, average: int) -> Weighed:
-    """At every threshold: the interval holds 1, and is narrow enough to tell 1 from 1/2 and from 3/2."""
+    """At every threshold: the interval holds 1, and is narrow enough to tell 1 from 1/2 and from 3/2.
+
+    One alone says nothing: a wide interval holds 1 whatever the power is.
+    """
     powers = readings.scan(record, average)
     names = ", ".join(f"{100 * share:.0f} %" for share in SHARES)
     unread = _unread(powers)
     if unread:
         return unread
     text = f"power {', '.join(f'{p.value:.2f}' for p in powers)} at thresholds of {names}"
-    narrow = all(p.low > 0.5 and p.high < 1.5 for p in powers)
-    return Weighed(
-        text, "; ".join(p.interval for p in powers), tuple(p.low <= 1 <= p.high for p in powers), (narrow,)
-    )
+    core = tuple(0.5 < p.low <= 1 <= p.high < 1.5 for p in powers)
+    return Weighed(text, "; ".join(p.interval for p in powers), core)
 
 
 def _above_linear(record: Record, average: int) -> Weighed:
@@ -145,7 +150,8 @@ def _unread(powers: list[Power]) -> Weighed | None:
 def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Weighed:
     """Do means over seeds fall (or rise) at every step, and from first to last by more than noise?
 
-    The second part is Student's 95 % interval of the difference, paired by seed. Values that a seed lacks
+    The second part, Student's 95 % interval of the difference, paired by seed, is the core: noise may well
+    have the right order, which can only take away. Values that a seed lacks
     are left out; infinity, for what never happens, counts as later than all.
     """
     known = found[~np.isnan(found).any(1)]
@@ -155,7 +161,7 @@ def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Weighed:
     rising = every(mean[1:] > mean[:-1])
     sure, said = _beyond_noise(known[0], known[-1], falls, digits)
     shown = np.where(np.isnan(found).any(1), np.nan, found.mean(1))
-    return Weighed(_list(shown, digits), said, (rising, sure))
+    return Weighed(_list(shown, digits), said, (sure,), (rising,))
 
 
 def _beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int) -> tuple[bool, str]:
@@ -186,7 +192,9 @@ def _fidelity_with_less(record: Record, average: int) -> Weighed:
 def _raw_fidelity(record: Record) -> Finding:
     """The same for the weights as they are alone."""
     found = _fidelity_with_more(record, RAW)
-    return Finding(found.value, found.interval, verdict(*found.core) if found.core else PENDING)
+    return Finding(
+        found.value, found.interval, verdict(*found.core, also=found.also) if found.core else PENDING
+    )
 
 
 def _sooner(record: Record, average: int) -> Weighed:

@@ -11,6 +11,7 @@ import numpy as np
 
 from diffnotes.chapters.memorization import readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
+from diffnotes.show.labels import bounds
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
@@ -24,7 +25,7 @@ def stages(record: Record, runs: Sequence[tuple[int, int]]) -> str:
         f"{readings.steps(record, place)[at]:,}"
         for place, at in runs
     ]
-    return f"of all samples at these three stages, {'; '.join(parts)} are memorized."
+    return f"of the first seed’s samples at these three stages, {'; '.join(parts)} are memorized."
 
 
 def scrubbed(record: Record, place: int) -> str:
@@ -110,8 +111,8 @@ def _rise(record: Record, place: int) -> str:
     found = readings.rise(record, place)
     if not found.value > 0:
         return "none"
-    ends = f" ({100 * found.low:.0f} to {100 * found.high:.0f} %)" if np.isfinite(found.low) else ""
-    return f"{100 * found.value:.0f} %{ends}".replace("-", "−")
+    ends = f" ({bounds(100 * found.low, 100 * found.high)} %)" if np.isfinite(found.low) else ""
+    return f"{100 * found.value:.0f} %{ends}"
 
 
 def mismatch_found(*records: Record) -> Sentence:
@@ -173,6 +174,23 @@ def _powers(record: Record) -> str:
     return f"{title(record)}: the 95 % interval of the power of N {'; it '.join(parts)}."
 
 
+def power_range(*records: Record) -> str:
+    """Which definition of the onset grows slowest with N, and which fastest."""
+    return " ".join(map(_power_range, records))
+
+
+def _power_range(record: Record) -> str:
+    found = {text: readings.power(record, name).value for name, text in LABELS.items()}
+    known = {text: value for text, value in found.items() if np.isfinite(value)}
+    if not known:
+        return f"{title(record)}: no onset has a power."
+    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    return (
+        f"{title(record)}: the fitted power of N is least, {known[low]:.2f}, for “{low}” and largest, "
+        f"{known[high]:.2f}, for “{high}”."
+    )
+
+
 def thresholds_found(*records: Record) -> Sentence:
     """The power of the parting of the losses at several thresholds, beside what the paper's curves give."""
     low, high = readings.THEIR_SPLITS
@@ -219,6 +237,23 @@ def _span(sweep: Swept) -> str:
     without = f" (without {', '.join(missing)}, where a seed never gets there)" if missing else ""
     word = readings.WORDS[sweep.factor]
     return f"{_ratio(mean)} with the {word}{without}" if known.any() else f"unknown with the {word}"
+
+
+def best_run(base: Record, *sweeps: Record) -> str:
+    """The run that comes nearest to real images before its losses part, and the one that does so least."""
+    least = {
+        label(record, place): float(record["best"][place, :, AVERAGED].mean())
+        for record in (base, *sweeps)
+        for place in readings.ordered(record)
+    }
+    known = {name: value for name, value in least.items() if np.isfinite(value)}
+    if not known:
+        return f"{title(base)}: no run has a least distance in every seed."
+    best, worst = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    return (
+        f"{title(base)}: of all {len(least)} runs, {best} has the smallest least distance, "
+        f"{known[best]:.3f}, and {worst} the largest, {known[worst]:.3f}."
+    )
 
 
 def factor_found(base: Record, sweep: Record) -> Sentence:
@@ -296,12 +331,9 @@ def averages(base: Record, *sweeps: Record) -> str:
 def _gain(sweep: Swept) -> str:
     """In percent of the distance of the weights as they are, least and most over the values."""
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
-    gains = 100 * (1 - long / raw)
+    gains = 100 * np.sort(1 - long / raw)[[0, -1]]
     ends = f"{named(sweep.factor, sweep.value[0])} to {named(sweep.factor, sweep.value[-1])}"
-    return (
-        f"From {ends}, the longest average lowers the least distance by {gains.min():.0f} to "
-        f"{gains.max():.0f} %."
-    ).replace("-", "−")
+    return f"From {ends}, the longest average lowers the least distance by {bounds(*gains)} %."
 
 
 def averages_found(base: Record, *sweeps: Record) -> Sentence:
@@ -314,12 +346,20 @@ def _averages(base: Record, record: Record) -> str:
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
     first, second = (", ".join(f"{v:.3f}" for v in values) for values in (raw, long))
     ends = f"{named(sweep.factor, sweep.value[0])} to {named(sweep.factor, sweep.value[-1])}"
-    text = f"{ends}: the least distance is {first} as they are and {second} with the longest average."
+    text = (
+        f"{title(base)}, {ends}: the least distance is {first} as they are and {second} with the longest "
+        "average."
+    )
     between = [sweep.read("best", place).mean(1) for place in range(1, len(readings.horizons(base)) - 1)]
     if between:
         apart = 100 * np.abs(np.array(between) / long - 1).max()
-        text += f" A shorter average changes that by at most {apart:.1f} %."
+        text += f" A shorter average changes that by {_at_most(apart)}."
     return text
+
+
+def _at_most(percent: float) -> str:
+    """'at most 1.2 %'; what would round to nothing is less than the last digit."""
+    return f"at most {percent:.1f} %" if percent >= 0.05 else "less than 0.1 %"
 
 
 # ------------------------------------------------------------------------------------------ disjoint halves

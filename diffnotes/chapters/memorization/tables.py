@@ -88,7 +88,7 @@ def onset_table(*records: Record) -> BookTable:
     ]
     return BookTable(
         *records, header=("training set", "onset", "power of N", "95 % interval", "sizes used"), rows=rows,
-        finding=findings.powers(*records),
+        finding=findings.power_range(*records),
         shows="How the onset grows with N: a fit for each seed, and Student’s interval over the seeds.",
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ def sweep_table(base: Record, *sweeps: Record) -> BookTable:
     kept = [k for k in range(len(RUNS)) if k == 0 or any(row[k] != "–" for row in rows)]
     return BookTable(
         base, *sweeps, header=[RUNS[k] for k in kept], rows=[[row[k] for k in kept] for row in rows],
-        finding=findings.moved_most(base, *sweeps), shows=_about_runs(runs, rows, kept),
+        finding=findings.best_run(base, *sweeps), shows=_about_runs(runs, rows, kept),
     )  # fmt: skip
 
 

@@ -14,11 +14,12 @@ from diffnotes.store import Record
 @book_figure
 def network_targets(*records: Record) -> BookTable:
     """The targets: median, least and largest over the repeats, and whether they hold."""
-    found = [target for record in records for target in readings.network_targets(record)]
-    held = sum(target.holds for target in found)
+    # by their rows: the numbers of parameters stand in both records, and count once
+    each = {target.row(): target for record in records for target in readings.network_targets(record)}
+    held = sum(target.holds for target in each.values())
     return BookTable(
-        *records, header=("target", "wanted", "found", ""), rows=[target.row() for target in found],
-        finding=f"{held} of {len(found)} targets hold.",
+        *records, header=("target", "wanted", "found", ""), rows=list(each),
+        finding=f"{held} of {len(each)} targets hold.",
         shows="Median over the repeats, with the least and the largest. Ratios are those within a repeat.",
     )  # fmt: skip
 
@@ -79,4 +80,9 @@ def _fastest(question: str, precision: str, methods: list[Timed]) -> str:
     if len(methods) == 1:
         return f"{head}."
     best = max(methods[1:], key=lambda one: one.median)
-    return f"{head}, {1 / best.times:.2f} times as many as {best.name}."
+    return f"{head}, {1 / best.times:.2f} times as many as {_said(best)}."
+
+
+def _said(method: Timed) -> str:
+    """The name of a method within a sentence."""
+    return method.name.replace(", a level more", " (one level more)")
