@@ -28,7 +28,7 @@ def root(tmp_path, monkeypatch, committed):
 
 def test_run_pin_status_verify(capsys, root):
     assert command.main(["run", "loss_curve", "--profile", "smoke"]) == 0
-    key, folder = capsys.readouterr().out.split()
+    key, folder = capsys.readouterr().out.splitlines()[-1].split()
     assert (root / "runs" / "loss_curve" / key).samefile(folder)
     assert command.main(["status"]) == 4  # nothing is pinned
     assert "missing  toy_model" in capsys.readouterr().out
