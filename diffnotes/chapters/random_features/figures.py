@@ -155,8 +155,8 @@ def flow_onset(record: Record) -> BookFigure:
         shows=(
             "Left, the training time at which the gap between the losses on new and on training points has "
             "risen above its plateau, the gap that is left when the upper bulk is learned and nothing of "
-            "the lower; and the time at which half of the final rise is reached. Dashed: ψ_p/(Δ λ_min), the "
-            "time that the smallest eigenvalue λ_min of the memorizing bulk sets. Right, the least score "
+            "the lower; and the time at which half of the final rise is reached. Dashed: ψₚ/(Δ λₘᵢₙ), the "
+            "time that the smallest eigenvalue λₘᵢₙ of the memorizing bulk sets. Right, the least score "
             "error, and the power that the paper has. Dots are seeds."
         ),
         size=(6.8, 3.9),

@@ -24,8 +24,8 @@ def _joined(match: readings.Match) -> str:
     low, high = match.factor
     heights = f"all {len(match.at)} heights, read to ±{match.error:.3f}"
     if not match.joined:
-        return f"no one factor on E_val / E_train joins {heights}"
-    return f"one factor on E_val / E_train, {_span(np.array([low, high]))}, joins {heights}"
+        return f"no one factor on 1 + G joins {heights}"
+    return f"one factor on 1 + G, {_span(np.array([low, high]))}, joins {heights}"
 
 
 def _scattered(record: Record) -> str:

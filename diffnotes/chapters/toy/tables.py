@@ -87,9 +87,9 @@ def _joined(match: readings.Match) -> str:
     """What one factor makes of heights."""
     low, high = match.factor
     if not match.joined:
-        return f"No single factor on E_val / E_train takes all {len(match.at)} of ours to theirs."
+        return f"No single factor on 1 + G takes all {len(match.at)} of ours to theirs."
     return (
-        f"One factor on E_val / E_train, between {low:.3f} and {high:.3f}, takes all {len(match.at)} of ours "
+        f"One factor on 1 + G, between {low:.3f} and {high:.3f}, takes all {len(match.at)} of ours "
         f"to theirs, as well as a plot can be read (±{match.error:.3f})."
     )
 
