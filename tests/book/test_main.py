@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -28,7 +29,7 @@ def root(tmp_path, monkeypatch, committed):
 
 def test_run_pin_status_verify(capsys, root):
     assert command.main(["run", "loss_curve", "--profile", "smoke"]) == 0
-    key, folder = capsys.readouterr().out.splitlines()[-1].split()
+    key, folder = re.search(r"([0-9a-f]{16}) (\S+)\n$", capsys.readouterr().out).groups()
     assert (root / "runs" / "loss_curve" / key).samefile(folder)
     assert command.main(["status"]) == 4  # nothing is pinned
     assert "missing  toy_model" in capsys.readouterr().out
