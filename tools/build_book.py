@@ -149,19 +149,28 @@ def _built() -> Path:
     return SITE
 
 
-def print_status() -> None:
-    """One line on stale or missing records."""
+def asked_for_status() -> subprocess.Popen[str]:
+    """A process that says in one line what is stale or missing, while the pages are built."""
     command = [sys.executable, "-m", "diffnotes", "status", "--summary"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode not in (0, 4):  # 4: something is stale, and the line says so
-        raise BuildError(f"The state of the records is unknown: {last_line(done.stderr)}")
-    print(done.stdout.strip())
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def print_status(asked: subprocess.Popen[str]) -> None:
+    """What that process says."""
+    said, failed = asked.communicate()
+    if asked.returncode not in (0, 4):  # 4: something is stale, and the line says so
+        raise BuildError(f"The state of the records is unknown: {last_line(failed)}")
+    print(said.strip())
 
 
 def main(if_stale: bool) -> None:
     """Build, then say where the page is and what it lacks."""
-    build(if_stale)
-    print_status()
+    asked = asked_for_status()
+    try:
+        build(if_stale)
+        print_status(asked)
+    finally:
+        asked.kill()
 
 
 if __name__ == "__main__":
