@@ -44,6 +44,13 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "commit", lambda: {"commit": "0" * 40, "dirty": False})
 
 
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own, where records are made and looked for, in place of this checkout."""
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+    return tmp_path
+
+
 @pytest.fixture(autouse=True)
 def page() -> None:
     """Each test draws on a page of its own, so that anchors do not depend on the tests before it."""
