@@ -153,9 +153,9 @@ def test_a_module_whose_name_begins_like_another_counts(package):
 
 
 def test_every_experiment_reaches_its_store_and_itself():
-    from diffnotes import chapters as experiments
+    from diffnotes import chapters
 
-    for experiment in experiments.every():
+    for experiment in chapters.every():
         own = experiment.module.removeprefix("diffnotes.").replace(".", "/") + ".py"
         reached = code.reached(experiment.module)
         assert {own, "store/experiment.py", "base/files.py"} <= reached
