@@ -6,9 +6,13 @@ the book or start a browser. The files that take longest go first, so that two p
 `pytest --measure` writes the list anew.
 """
 
+from __future__ import annotations
+
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Beside another worker, more threads only wait for each other. Before anything loads torch.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -17,6 +21,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+if TYPE_CHECKING:
+    import chromium
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent / "diffnotes"
@@ -42,6 +49,27 @@ def committed(monkeypatch: pytest.MonkeyPatch) -> None:
     from diffnotes.store import records
 
     monkeypatch.setattr(records, "commit", lambda: {"commit": "0" * 40, "dirty": False})
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the test's own, where records are made and looked for, in place of this checkout."""
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[chromium.Browser]:
+    """A browser; without one the tests are skipped, but not in CI."""
+    import chromium  # slow to import, needed only here
+
+    reason = chromium.missing()
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason, pytrace=False)
+    if reason:
+        pytest.skip(reason)
+    with chromium.browser() as started:
+        yield started
 
 
 @pytest.fixture(autouse=True)

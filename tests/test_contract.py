@@ -45,7 +45,7 @@ CHAPTER = BELOW["chapters.toy"]  # every chapter's room may import the same, and
 FREE = re.compile(r"(.*_)?(readings|figures|tables|findings|slider|claims)")
 TORCH_FREE = ("base.errors", "base.files", "base.sources", "base.statistics", "store", "show", "chapters")
 HEAVY = {"torch", "torchvision", "sklearn"}
-# Other packages. The core runs on a bare GPU node. No torchvision: data.py loads it by name, with a guard.
+# Other packages. The core runs on a bare GPU node. No torchvision: data/sets.py loads it by name, guarded.
 CORE_PACKAGES = {"numpy", "torch", "sklearn", "tqdm", "PIL", "jaxtyping"}
 BOOK_PACKAGES = {"numpy", "tqdm", "PIL", "matplotlib", "seaborn", "ipywidgets", "IPython"}
 PACKAGES = dict.fromkeys(["store", "show", "chapters", "__main__"], BOOK_PACKAGES)

@@ -103,7 +103,7 @@ def plain(text: str) -> str:
 
 
 def die_with_parent() -> None:
-    """Let the builder end when this process is killed; an orphan would go on writing into the next build."""
+    """Let a process end when this one is killed; an orphan would go on writing into the next build."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
@@ -151,8 +151,14 @@ def _built() -> Path:
 
 def asked_for_status() -> subprocess.Popen[str]:
     """A process that says in one line what is stale or missing, while the pages are built."""
-    command = [sys.executable, "-m", "diffnotes", "status", "--summary"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "diffnotes", "status", "--summary"],
+        cwd=ROOT,
+        preexec_fn=die_with_parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def print_status(asked: subprocess.Popen[str]) -> None:

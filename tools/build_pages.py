@@ -28,11 +28,15 @@ def settings() -> dict:
     return yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 
 
-def notebooks() -> list[Path]:
-    """The notebooks in the table of contents, the largest first, since they take longest."""
+def pages() -> list[str]:
+    """Every page in the table of contents, as a path without its ending."""
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    files = [toc["root"], *(entry["file"] for part in toc.get("parts", ()) for entry in part["chapters"])]
-    paths = [ROOT / f"{file}.ipynb" for file in files]
+    return [toc["root"], *(entry["file"] for part in toc.get("parts", ()) for entry in part["chapters"])]
+
+
+def notebooks() -> list[Path]:
+    """The notebooks among the pages, the largest first, since they take longest."""
+    paths = [ROOT / f"{page}.ipynb" for page in pages()]
     return sorted((path for path in paths if path.exists()), key=lambda path: -path.stat().st_size)
 
 

@@ -1,8 +1,8 @@
 """What must hold on a GPU, each thing against the CPU or against the plain way on the same device.
 
 A check is a function of a device that returns deviations with their tolerances; it needs nothing but the
-package. `tests/test_cuda.py` runs all of them under pytest, `tools/gpu_session.py` without it. On the CPU
-they compare other orders of addition and of memory: a dry run, in which each can be seen to fail.
+package. `tests/tools/test_cuda.py` runs all of them under pytest, `tools/gpu_session.py` without it. On the
+CPU they compare other orders of addition and of memory: a dry run, in which each can be seen to fail.
 """
 
 from __future__ import annotations

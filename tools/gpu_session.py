@@ -25,10 +25,10 @@ def bring(options: argparse.Namespace) -> int:
     import gpu_data
     import gpu_work
 
-    from diffnotes import chapters as experiments
+    from diffnotes import chapters
 
     rows = gpu_work.wanted(options.profile, options.only)
-    specs = [(name, experiments.find(name).profiles[options.profile].replace(**s)) for name, s in rows]
+    specs = [(name, chapters.find(name).profiles[options.profile].replace(**s)) for name, s in rows]
     for path in gpu_data.bring(specs, options.folder):
         print(f"{path} ({path.stat().st_size / MIB:.1f} MiB); there, DIFFNOTES_DATA names its folder")
     return 0

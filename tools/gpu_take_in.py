@@ -15,8 +15,7 @@ import gpu_pack
 import torch
 from gpu_pack import Damaged
 
-from diffnotes import chapters as experiments
-from diffnotes import store
+from diffnotes import chapters, store
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.store import records
@@ -77,7 +76,7 @@ def _unpack(path: Path, pattern: re.Pattern[str], staged: Path, taken: Taken) ->
         return
     try:
         for match, content in gpu_pack.unpacked(path, pattern):
-            if match["experiment"] not in experiments.names():
+            if match["experiment"] not in chapters.names():
                 raise Damaged(f"{path.name} holds files of {match['experiment']!r}, which is no experiment.")
             files.write_atomic(staged / match[0], content)
     except Damaged as error:
@@ -158,7 +157,7 @@ def pin_finished(report: dict[str, Any], taken: Taken) -> None:
     """Pin the records of the session's profile, each with its twins; say what is not pinned, and why."""
     bad = [c.get("name") for c in report["checks"] if isinstance(c, dict) and c.get("state") == "failed"]
     for row in report["records"]:
-        if not isinstance(row, dict) or row.get("experiment") not in experiments.names():
+        if not isinstance(row, dict) or row.get("experiment") not in chapters.names():
             taken.say("refused: report.json speaks of a record that is none.", refused=True)
             continue
         if row.get("profile") == report["profile"]:
@@ -166,7 +165,7 @@ def pin_finished(report: dict[str, Any], taken: Taken) -> None:
 
 
 def _pin(row: dict[str, Any], bad: list[Any], machine: dict[str, Any], taken: Taken) -> None:
-    experiment, key, state = experiments.find(row["experiment"]), str(row.get("key")), row.get("state")
+    experiment, key, state = chapters.find(row["experiment"]), str(row.get("key")), row.get("state")
     title = f"{experiment.name} {row['profile']} [{key}]"
     if state != "finished":
         text = f"{state}: {title}: {row.get('text')}{_onward(experiment, row, machine)}"

@@ -22,8 +22,7 @@ import gpu_checks
 import gpu_pack
 import torch
 
-from diffnotes import chapters as experiments
-from diffnotes import store
+from diffnotes import chapters, store
 from diffnotes.base import files, runtime
 from diffnotes.base.errors import UserError
 from diffnotes.store import records
@@ -124,7 +123,7 @@ def wanted(profile: str, only: list[str] | None = None) -> list[tuple[str, dict[
     """(experiment, settings) in order of value; with `only`, those whose experiment, or "experiment
     name=value", is named, in the order in which they are named."""
     table = [(name, {} if store.is_twin(profile) else settings) for name, settings in RECORDS]
-    having = {_title(*row): row for row in table if profile in experiments.find(row[0]).profiles}
+    having = {_title(*row): row for row in table if profile in chapters.find(row[0]).profiles}
     chosen = [title for word in only or [""] for title in having if word in ("", title, title.split()[0])]
     if unknown := [word for word in only or [] if not any(word in (t, t.split()[0]) for t in having)]:
         raise UserError(f"There is no record {unknown[0]!r} to make; choose from {', '.join(having)}.")
@@ -149,7 +148,7 @@ class Session:
         self.report = Report(profile, machine(self.where), seconds)
         self.lock = threading.Lock()
         for name, settings in wanted(profile, only):
-            twins = [(twin, {}) for twin in experiments.find(name).twins if twin != profile]
+            twins = [(twin, {}) for twin in chapters.find(name).twins if twin != profile]
             for line in [Line(name, *row) for row in [*twins, (profile, settings)]]:
                 if line.title not in [other.title for other in self.report.records]:
                     self.report.records.append(_described(line))  # now: data that lack are told at once
@@ -218,7 +217,7 @@ class Session:
             return
         began, line.state = time.monotonic(), "running"
         try:
-            experiment = experiments.find(line.experiment)
+            experiment = chapters.find(line.experiment)
             with _every(PACK_SECONDS, self.pack):
                 made = store.run(experiment, line.profile, max_seconds=self.left, **line.settings)
             line.state, line.text = "finished", f"in all {made.meta['seconds']:.0f} s of computing"
@@ -254,7 +253,7 @@ class Session:
 
     def _pack_partial(self) -> list[str]:
         lines = [line for line in self.report.records if line.state != "finished"]
-        names = [store.partial_name(experiments.find(line.experiment)) for line in lines]
+        names = [store.partial_name(chapters.find(line.experiment)) for line in lines]
         folders = [self._folder(line) / name for line, name in zip(lines, names, strict=True)]
         content, left = gpu_pack.packed(_partial_files(folders), store.runs(), self.limit)
         files.write_atomic(self.out / "partial.zip", content)
@@ -287,7 +286,7 @@ def _left_out(path: Path, cost: str) -> str:
 
 def _described(line: Line) -> Line:
     """With its key, its command and the digest of its code. UserError where its data are not here."""
-    experiment = experiments.find(line.experiment)
+    experiment = chapters.find(line.experiment)
     spec = experiment.profiles[line.profile].replace(**line.settings)
     line.key = store.key(experiment, spec, {**experiment.data(spec), **experiment.inputs(spec)})
     line.command = experiment.command(line.profile, line.settings)

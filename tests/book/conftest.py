@@ -1,8 +1,7 @@
-"""The built book, a browser, and a server between them."""
+"""The built book, and where it is served."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,18 +17,6 @@ def site() -> Path:
         return build_book.build(if_stale=True)
     except build_book.BuildError as error:
         pytest.fail(str(error), pytrace=False)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[chromium.Browser]:
-    """A browser; without one the tests are skipped, but not in CI."""
-    reason = chromium.missing()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    if reason:
-        pytest.skip(reason)
-    with chromium.browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

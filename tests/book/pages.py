@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import build_book
+import build_pages
 import chromium
-import yaml
 from bs4 import BeautifulSoup
 
+PAGES = [f"{page}.html" for page in build_pages.pages()]  # below the site
 PHONE, DESK = 360, 1280
 PAPER = 688  # pixels of A4 between margins of 14 mm
 HEAVIEST = 3_000_000  # bytes of a page with all that it loads, uncompressed
 CHECKS = Path(__file__).with_name("page_checks.js").read_text(encoding="utf-8")
-
-
-def toc_pages() -> list[str]:
-    """Every page of the table of contents, as a path below the site."""
-    toc = yaml.safe_load((build_book.ROOT / "_toc.yml").read_text())
-    files = [toc["root"], *(entry["file"] for part in toc["parts"] for entry in part["chapters"])]
-    return [f"{file}.html" for file in files]
-
-
-PAGES = toc_pages()
 
 
 def show(browser: chromium.Browser, folder: Path, body: str) -> str:

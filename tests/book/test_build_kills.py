@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,3 +76,21 @@ def test_builds_that_are_killed(book: Path, capsys: pytest.CaptureFixture[str]) 
     with capsys.disabled():
         print(f"\nbuilds killed: {killed} of {KILLS}, of {seconds:.0f} s each; then the same page")
     assert killed
+
+
+def alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process cannot ask to end with its parent")
+def test_nothing_that_a_killed_build_began_goes_on(book: Path) -> None:
+    process = started(book)
+    begun, end = [], time.monotonic() + 60
+    while len(begun) < 2 and time.monotonic() < end:  # the builder, and what asks for a state
+        begun = psutil.Process(process.pid).children()
+        time.sleep(0.02)
+    assert len(begun) == 2
+    process.kill()
+    process.communicate()
+    _, left = psutil.wait_procs(begun, timeout=1)
+    assert [one.cmdline() for one in left if alive(one)] == []

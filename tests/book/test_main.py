@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import re
 import signal
 import subprocess
 import sys
@@ -19,18 +18,19 @@ from diffnotes import store
 from diffnotes.chapters.loss_floor import curve as loss_curve
 
 SMOKE = [sys.executable, "-m", "diffnotes", "run", "loss_curve", "--profile", "smoke"]
+pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch, committed):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+def no_kernel(monkeypatch):
+    """Progress is shown as in a notebook where ipykernel is loaded, and whatever starts a kernel loads it."""
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
 
 
-def test_run_pin_status_verify(capsys, root):
+def test_run_pin_status_verify(capsys, elsewhere):
     assert command.main(["run", "loss_curve", "--profile", "smoke"]) == 0
-    key, folder = re.search(r"([0-9a-f]{16}) (\S+)\n$", capsys.readouterr().out).groups()
-    assert (root / "runs" / "loss_curve" / key).samefile(folder)
+    key, folder = capsys.readouterr().out.split()
+    assert (elsewhere / "runs" / "loss_curve" / key).samefile(folder)
     assert command.main(["status"]) == 4  # nothing is pinned
     assert "missing  toy_model" in capsys.readouterr().out
     assert command.main(["pin", key]) == 0
@@ -103,11 +103,11 @@ def test_slices_end_with_code_3_until_the_work_is_done(capsys):
     assert whole.key != capsys.readouterr().out.split()[0]
 
 
-def test_a_killed_run_goes_on_and_gives_the_same_numbers(root):
+def test_a_killed_run_goes_on_and_gives_the_same_numbers(elsewhere):
     """kill -9 at random moments; whatever was saved is whole, and the record is that of one run."""
     expected = store.run(loss_curve.EXPERIMENT, "smoke", seed=5)
     draw = random.Random(0)
-    environment = os.environ | {"DIFFNOTES_ROOT": str(root / "killed"), "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"DIFFNOTES_ROOT": str(elsewhere / "killed"), "OMP_NUM_THREADS": "1"}
     words = [*SMOKE, "--set", "seed=5"]
     for _ in range(4):
         process = subprocess.Popen(

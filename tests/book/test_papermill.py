@@ -18,10 +18,9 @@ TOY, MEMORIZATION, LOSS = (
 
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    """Records of these runs go to a folder of their own."""
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+def own_kernels(elsewhere, monkeypatch):
+    """Records and kernels of these runs are in a folder of their own."""
+    monkeypatch.setenv("IPYTHONDIR", str(elsewhere / "ipython"))
 
 
 def execute(tmp_path, chapter=TOY, **parameters):

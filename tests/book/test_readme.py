@@ -244,7 +244,6 @@ def test_picture_follows_light_and_dark_and_asks_nobody() -> None:
     assert re.findall(r'(?:href|src)="(?!#|data:)[^"]*"', text) == []
 
 
-def test_picture_of_a_missing_record_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+def test_picture_of_a_missing_record_says_so(elsewhere: Path) -> None:
     with pytest.raises(hero.store.MissingRecord, match="toy_model"):
         hero.svg()

@@ -50,8 +50,7 @@ def test_claims_that_hold_exactly_are_reproduced(found):
         assert found[name].verdict == base.REPRODUCED, found[name].finding
 
 
-def test_a_claim_without_its_record_is_pending_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+def test_a_claim_without_its_record_is_pending_and_says_so(elsewhere):
     checked = {c.claim.id: c for c in base.check_all(status.checked)}["ours-area-cifar10"]
     assert (checked.verdict, checked.finding.our_value) == (base.PENDING, "no record yet")
 
@@ -103,8 +102,7 @@ def test_a_companion_that_is_stale_makes_pending():
     assert (found.verdict, found.state) == (base.PENDING, "stale")
 
 
-def test_every_check_is_pending_without_its_record(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+def test_every_check_is_pending_without_its_record(elsewhere):
     found = [c for c in base.check_all(valid) if c.claim.id in CHECKS]
     assert {(c.verdict, c.state) for c in found} == {(base.PENDING, "missing")}
 

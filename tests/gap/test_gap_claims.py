@@ -160,8 +160,7 @@ def test_size_may_lower_and_not_delay():
     assert claims._size(with_runs(heights, {})).verdict == checks.PARTLY
 
 
-def test_a_missing_run_leaves_the_claim_pending(monkeypatch, tmp_path):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+def test_a_missing_run_leaves_the_claim_pending(elsewhere):
     record = fake()
     object.__setattr__(record, "beside", None)
     with pytest.raises(checks.Unfit, match=r"no laptop record of digits_gap .n 600, width 54. yet"):

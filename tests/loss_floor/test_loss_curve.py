@@ -14,11 +14,7 @@ from diffnotes.chapters.loss_floor import figures, findings, tables
 from diffnotes.data import sets as data
 from diffnotes.posterior import gaussian_optimal_loss
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture

@@ -15,11 +15,7 @@ from diffnotes.optimal_loss import optimal_loss
 from diffnotes.optimal_loss.all_levels import prepare
 from diffnotes.posterior import Support
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 @pytest.fixture

@@ -33,8 +33,7 @@ def small():
 
 
 @pytest.fixture
-def record(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+def record(elsewhere):
     return store.run(rf.EXPERIMENT, "smoke")
 
 

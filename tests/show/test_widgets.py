@@ -6,7 +6,6 @@ import base64
 import io
 import itertools
 import json
-import os
 import re
 
 import build_book
@@ -263,17 +262,12 @@ def test_without_ipywidgets_the_html_face_remains(monkeypatch):
 # --- in a browser ---
 
 
-def test_arrow_keys_move_the_picture(tmp_path):
-    reason = chromium.missing()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    if reason:
-        pytest.skip(reason)
+def test_arrow_keys_move_the_picture(browser, tmp_path):
     two = widgets.explore(draw, a=A, b=B)
     body = f"<!DOCTYPE html><html><body>{two.html()}{two.html()}</body></html>"
     (tmp_path / "page.html").write_text(body, encoding="utf-8")
     (tmp_path / "favicon.ico").write_bytes(b"")
-    with chromium.browser() as browser, chromium.serve(tmp_path) as address:
+    with chromium.serve(tmp_path) as address:
         browser.open(f"{address}/page.html")
         first, other = browser.driver.find_elements("class name", "dn-explore")
         slider = first.find_elements("tag name", "input")[0]

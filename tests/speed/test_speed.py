@@ -26,12 +26,7 @@ from diffnotes.store.staleness import compare
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FIGURES = (figures.curve_speed, figures.mean_speed, figures.sampling_speed, figures.growth_speed)
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch, committed):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
 
 
 @pytest.fixture

@@ -27,12 +27,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 PEERS = ("diffusers", "denoising-diffusion-pytorch")
 METHODS = ("diffnotes", *PEERS, readings.DEEPER)
 SMALL = speed.EXPERIMENT.twin.replace(steps=3, width=32, repeats=1, half=False)
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch, committed):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
 
 
 @pytest.fixture(scope="module")

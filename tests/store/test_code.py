@@ -153,9 +153,9 @@ def test_a_module_whose_name_begins_like_another_counts(package):
 
 
 def test_every_experiment_reaches_its_store_and_itself():
-    from diffnotes import chapters as experiments
+    from diffnotes import chapters
 
-    for experiment in experiments.every():
+    for experiment in chapters.every():
         own = experiment.module.removeprefix("diffnotes.").replace(".", "/") + ".py"
         reached = code.reached(experiment.module)
         assert {own, "store/experiment.py", "base/files.py"} <= reached
@@ -165,9 +165,8 @@ def test_every_experiment_reaches_its_store_and_itself():
 
 
 @pytest.fixture
-def edited(monkeypatch, tmp_path, committed):
+def edited(monkeypatch, elsewhere, committed):
     """Pretend that a file which the store needs has another text on disk than this process began with."""
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
     experiment = replace(small.EXPERIMENT, compute=computed_in_the_package)
     store.pin(experiment, store.run(experiment, "laptop", kind="x").key)
     monkeypatch.setattr(code, "edited", lambda module: ["runtime.py"])
@@ -178,27 +177,25 @@ def computed_in_the_package(spec, work):
     return small.compute(spec, work)
 
 
-def test_a_process_whose_files_changed_stores_nothing(edited, tmp_path):
-    before = sorted(tmp_path.rglob("record.json"))
+def test_a_process_whose_files_changed_stores_nothing(edited, elsewhere):
+    before = sorted(elsewhere.rglob("record.json"))
     with pytest.raises(code.Edited, match=r"runtime\.py has changed since this process began"):
         store.run(edited, "laptop", kind="y")
-    assert sorted(tmp_path.rglob("record.json")) == before
+    assert sorted(elsewhere.rglob("record.json")) == before
 
 
-def test_files_that_change_during_a_run_keep_it_from_being_stored(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-
+def test_files_that_change_during_a_run_keep_it_from_being_stored(elsewhere, monkeypatch):
     def compute(spec, work):
         monkeypatch.setattr(code, "edited", lambda module: ["runtime.py"])
         return small.compute(spec, work)
 
     with pytest.raises(code.Edited, match="Finished parts are kept"):
         store.run(replace(small.EXPERIMENT, compute=compute), "laptop")
-    assert not list(tmp_path.rglob("record.json"))
-    assert list(tmp_path.rglob("partial-*/sums.npz"))
+    assert not list(elsewhere.rglob("record.json"))
+    assert list(elsewhere.rglob("partial-*/sums.npz"))
 
 
-def test_a_process_whose_files_changed_remembers_nothing_and_says_so(edited, monkeypatch, tmp_path):
+def test_a_process_whose_files_changed_remembers_nothing_and_says_so(edited, monkeypatch):
     monkeypatch.setattr(memory, "keep", lambda *_: pytest.fail("remembered"))
     [entry] = [e for e in store.index() if e.profile == "laptop"]
     found = store.state(entry.read(), edited)
@@ -216,9 +213,7 @@ def test_a_changed_file_is_not_loaded_late(monkeypatch):
         sources._Unchanged().find_spec("diffnotes.chapters.speed.stopwatch", [folder])
 
 
-def test_an_experiment_in_no_file_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-
+def test_an_experiment_in_no_file_is_refused(elsewhere):
     def compute(spec, work):
         return small.compute(spec, work)
 
@@ -227,11 +222,10 @@ def test_an_experiment_in_no_file_is_refused(monkeypatch, tmp_path):
         store.run(replace(small.EXPERIMENT, compute=compute), "smoke")
 
 
-def test_an_experiment_outside_the_package_is_the_one_that_was_loaded(tmp_path, monkeypatch):
+def test_an_experiment_outside_the_package_is_the_one_that_was_loaded(elsewhere, monkeypatch):
     import importlib.util
 
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    path = tmp_path / "beside.py"
+    path = elsewhere / "beside.py"
     path.write_text(
         "import small\nfrom dataclasses import replace\ndef compute(spec, work):\n"
         "    return small.compute(spec, work)\nE = replace(small.EXPERIMENT, compute=compute)\n"

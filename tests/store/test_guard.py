@@ -18,12 +18,7 @@ from diffnotes.base.errors import UserError
 from diffnotes.store import memory, records, staleness
 
 KEY = "0123456789abcdef"
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch, committed):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
 
 
 @pytest.fixture
@@ -190,8 +185,8 @@ def packages_of_another_machine(monkeypatch):
 
 
 def test_a_record_of_other_packages_needs_a_twin_of_the_same(monkeypatch):
-    with monkeypatch.context() as elsewhere:
-        packages_of_another_machine(elsewhere)
+    with monkeypatch.context() as patch:
+        packages_of_another_machine(patch)
         record = store.run(EXPERIMENT, "laptop", kind="x")
     store.pin(EXPERIMENT, store.run(EXPERIMENT, "smoke").key)
     with pytest.raises(store.Refused, match="no twin smoke of that code is here"):
@@ -199,8 +194,8 @@ def test_a_record_of_other_packages_needs_a_twin_of_the_same(monkeypatch):
 
 
 def test_no_run_is_continued_with_other_packages(monkeypatch):
-    with monkeypatch.context() as elsewhere:
-        packages_of_another_machine(elsewhere)
+    with monkeypatch.context() as patch:
+        packages_of_another_machine(patch)
         with pytest.raises(store.Unfinished):
             store.run(replace(EXPERIMENT, compute=doubled), "laptop", max_seconds=1e-9)
 
@@ -286,11 +281,11 @@ def test_a_line_that_contradicts_itself_is_none():
     assert memory.recall("a") is None
 
 
-def test_where_nothing_can_be_written_the_truth_is_shown(pinned, other_code, monkeypatch, root):
+def test_where_nothing_can_be_written_the_truth_is_shown(pinned, other_code, monkeypatch, elsewhere):
     write = files.write_atomic
 
     def refused(path, data):
-        if root in path.parents:
+        if elsewhere in path.parents:
             raise UserError(f"Cannot write {path}: Permission denied.")
         write(path, data)
 
@@ -300,16 +295,16 @@ def test_where_nothing_can_be_written_the_truth_is_shown(pinned, other_code, mon
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; the test above stands for it")
-def test_a_read_only_folder(pinned, other_code, root):
-    os.chmod(root / "runs", stat.S_IRUSR | stat.S_IXUSR)
+def test_a_read_only_folder(pinned, other_code, elsewhere):
+    os.chmod(elsewhere / "runs", stat.S_IRUSR | stat.S_IXUSR)
     assert store.state(pinned, EXPERIMENT).name == "valid"
 
 
-def test_a_file_in_the_place_of_runs(pinned, other_code, root):
+def test_a_file_in_the_place_of_runs(pinned, other_code, elsewhere):
     import shutil
 
-    shutil.rmtree(root / "runs")
-    (root / "runs").write_text("")
+    shutil.rmtree(elsewhere / "runs")
+    (elsewhere / "runs").write_text("")
     assert store.state(pinned, EXPERIMENT).name == "valid"
 
 
@@ -423,11 +418,11 @@ def test_a_record_whose_twin_no_longer_holds_is_refused(monkeypatch):
 # --- the commit ---
 
 
-def test_the_commit_is_that_of_the_package_whatever_git_is_told(monkeypatch, root):
+def test_the_commit_is_that_of_the_package_whatever_git_is_told(monkeypatch, elsewhere):
     monkeypatch.undo()
     before = records.commit()
-    monkeypatch.setenv("GIT_DIR", str(root / "elsewhere"))
-    monkeypatch.setenv("GIT_WORK_TREE", str(root))
+    monkeypatch.setenv("GIT_DIR", str(elsewhere / "git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(elsewhere))
     assert records.commit() == before
 
 

@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffnotes import chapters as experiments
-from diffnotes import store
+from diffnotes import chapters, store
 from diffnotes.store import code, staleness
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,11 +109,11 @@ def _close(a: np.ndarray, b: np.ndarray, tolerance: store.Tolerance) -> bool:
 
 def drawn() -> list[tuple[str, str, int]]:
     """(experiment, file behind it, seed): every experiment once, then at random; a file of the core each."""
-    draw, names = random.Random(SEED), list(experiments.names())
+    draw, names = random.Random(SEED), list(chapters.names())
     chosen = names + [draw.choice(names) for _ in range(MUTATIONS - len(names))]
     picked = []
     for name in chosen:
-        files = sorted(code.reached(experiments.find(name).module))
+        files = sorted(code.reached(chapters.find(name).module))
         python = [file for file in files if file.endswith(".py")]
         real = [file for file in python if constants((ROOT / "diffnotes" / file).read_text("utf-8"))]
         picked.append((name, draw.choice(real), draw.randrange(2**31)))
@@ -131,7 +130,7 @@ def test_a_changed_number(checkout: Path, name: str, file: str, seed: int) -> No
     path.write_text(text, encoding="utf-8")
     states, computed = asked(checkout, name)
     valid = any(state == "valid" for state, _ in states)
-    same = valid and computed and equal(checkout, experiments.find(name))
+    same = valid and computed and equal(checkout, chapters.find(name))
     assert same or not valid, f"{file} {what}: {name} is called valid"
     COUNTS["stale" if not valid else "valid, with equal numbers"] += 1
 

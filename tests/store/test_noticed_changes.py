@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffnotes import chapters as experiments
-from diffnotes import metrics
+from diffnotes import chapters, metrics
 from diffnotes.data import folders as images
 from diffnotes.data import sets as data
 from diffnotes.posterior import support
@@ -23,7 +22,7 @@ from diffnotes.store.staleness import compare
 
 
 def computed(name: str, twin: str) -> Arrays:
-    experiment = experiments.find(name)
+    experiment = chapters.find(name)
     with tempfile.TemporaryDirectory() as folder:
         return experiment.compute(experiment.twins[twin], Work(Path(folder)))
 
@@ -36,7 +35,7 @@ def right(name: str, twin: str) -> Arrays:
 
 def noticed(name: str, twin: str) -> str:
     """What the comparison says of the twin under the change in force."""
-    return compare(right(name, twin), computed(name, twin), experiments.find(name))
+    return compare(right(name, twin), computed(name, twin), chapters.find(name))
 
 
 @pytest.fixture
@@ -134,7 +133,7 @@ def test_a_small_loss_that_grows_by_a_third(name: str, twin: str, array: str, sh
     assert small[place]
     losses[place] *= 1.3
     found = {**arrays, array: losses.reshape(arrays[array].shape)}
-    assert array in compare(arrays, found, experiments.find(name))
+    assert array in compare(arrays, found, chapters.find(name))
 
 
 @pytest.mark.parametrize(("name", "twin", "array"), LOSSES)
@@ -143,7 +142,7 @@ def test_small_losses_that_vanish(name: str, twin: str, array: str) -> None:
     small = arrays[array] < 1e-5 * arrays[array].max()
     assert (arrays[array][small] > 0).any()
     found = {**arrays, array: np.where(small, 0.0, arrays[array])}
-    assert array in compare(arrays, found, experiments.find(name))
+    assert array in compare(arrays, found, chapters.find(name))
 
 
 CHEAP = ["random_features", "loss_curve", "loss_conversions", "noisy_image", "features", "speed"]
@@ -151,7 +150,7 @@ CHEAP = ["random_features", "loss_curve", "loss_conversions", "noisy_image", "fe
 
 @pytest.mark.parametrize("name", CHEAP)
 def test_nan_in_any_array_and_one_percent_more(name: str) -> None:
-    experiment, arrays = experiments.find(name), right(name, "smoke")
+    experiment, arrays = chapters.find(name), right(name, "smoke")
     for key, array in arrays.items():
         if array.dtype.kind != "f" or not np.isfinite(array).any() or not array.any():
             continue
@@ -171,9 +170,9 @@ def largest(array: np.ndarray) -> np.ndarray:
     return sizes == sizes.max()
 
 
-@pytest.mark.parametrize("name", experiments.names())
+@pytest.mark.parametrize("name", chapters.names())
 def test_only_what_a_clock_gives_is_free(name: str) -> None:
-    experiment = experiments.find(name)
+    experiment = chapters.find(name)
     free = {pattern for pattern, t in experiment.tolerances.items() if t.relative == np.inf}
     assert np.isfinite(experiment.tolerance.relative)
     assert not free or name in ("speed", "training_speed")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffnotes import chapters as experiments
+from diffnotes import chapters
 from diffnotes.base.errors import UserError
 from diffnotes.store import Arrays, Experiment, Spec, Work
 from diffnotes.store.twin import recompute
@@ -25,12 +25,12 @@ def one_thread() -> Iterator[None]:
 
 
 def plain(name: str, folder: Path) -> Arrays:
-    experiment = experiments.find(name)
+    experiment = chapters.find(name)
     return experiment.compute(experiment.twin, Work(folder))
 
 
 def stopped(name: str, folder: Path) -> Arrays:
-    experiment = experiments.find(name)
+    experiment = chapters.find(name)
     return recompute(experiment, experiment.twin, folder)
 
 

@@ -16,11 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def test_no_twin_is_computed_in_a_fresh_clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_twin_is_computed_in_a_fresh_clone(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All pinned records, so all that any page loads, without runs/ and without downloads."""
-    shutil.copytree(ROOT / "results", tmp_path / "results")
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path / "none"))
+    shutil.copytree(ROOT / "results", elsewhere / "results")
+    monkeypatch.setenv("DIFFNOTES_DATA", str(elsewhere / "none"))
     computed: list[str] = []
 
     def recompute(experiment: store.Experiment, *_: object) -> None:

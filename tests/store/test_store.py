@@ -14,11 +14,7 @@ from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.store import staleness
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch, committed):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
 
 
 @pytest.fixture
@@ -126,23 +122,23 @@ def test_a_process_that_helps_rests_when_the_record_is_there(monkeypatch):
     store.follow(EXPERIMENT, "laptop")
 
 
-def test_a_process_that_helps_writes_nothing(root):
+def test_a_process_that_helps_writes_nothing(elsewhere):
     store.follow(EXPERIMENT, "laptop")
     assert not list(store.runs().rglob("*"))
-    follower = store.experiment.Follower(root / "there")
+    follower = store.experiment.Follower(elsewhere / "there")
     assert follower.load("part") is None
-    store.Work(root / "there").save("part", {"a": np.array(1)})
+    store.Work(elsewhere / "there").save("part", {"a": np.array(1)})
     assert follower.load("part")["a"] == 1
-    (root / "there" / "part.npz").unlink()
+    (elsewhere / "there" / "part.npz").unlink()
     follower.save("other", {"a": np.array(2)})
     assert [follower.load(name)["a"] for name in ("part", "other")] == [1, 2]
-    assert not list((root / "there").iterdir())
+    assert not list((elsewhere / "there").iterdir())
 
 
-def test_a_damaged_partial_result_counts_as_none(root):
+def test_a_damaged_partial_result_counts_as_none(elsewhere):
     with pytest.raises(store.Unfinished, match="the same command continues"):
         store.run(EXPERIMENT, "laptop", max_seconds=1e-9)
-    partial = next(root.glob("runs/small/*/partial-*/sums.npz"))
+    partial = next(elsewhere.glob("runs/small/*/partial-*/sums.npz"))
     partial.write_bytes(partial.read_bytes()[:30])
     assert store.run(EXPERIMENT, "laptop")["values"].shape == (7,)
 
@@ -176,7 +172,7 @@ def test_pin_takes_the_twin_along(pinned):
     assert store.load(EXPERIMENT, kind="x").state == "valid"
 
 
-def test_pin_replaces_the_record_of_the_same_slot_only(pinned, root):
+def test_pin_replaces_the_record_of_the_same_slot_only(pinned, elsewhere):
     store.pin(EXPERIMENT, store.run(EXPERIMENT, "laptop", kind="y").key)
     newer = replace(EXPERIMENT, version=2)
     store.pin(newer, store.run(newer, "laptop", kind="x").key)
@@ -320,9 +316,9 @@ def test_every_entry_is_compared_by_the_tolerance_of_its_array(a, b, equal):
         assert staleness.compare(*other, experiment)
 
 
-def test_the_index_is_readable_json(pinned, root):
-    content = json.loads((root / "results/index.json").read_text())
+def test_the_index_is_readable_json(pinned, elsewhere):
+    content = json.loads((elsewhere / "results/index.json").read_text())
     assert {"experiment", "profile", "shown", "key", "digest", "twins"} == set(content["records"][0])
-    (root / "results/index.json").write_text("{")
+    (elsewhere / "results/index.json").write_text("{")
     with pytest.raises(store.Tampered, match=r"index\.json cannot be read"):
         store.load(EXPERIMENT, kind="x")

@@ -32,12 +32,7 @@ EXPERIMENT = store.Experiment(
 )
 SWEEPS = EXPERIMENT.shown
 CHEAP = replace(EXPERIMENT, seconds={"smoke": 1, "laptop": 1, "paper": 9000})
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch, committed):
-    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
 
 
 def pin(profile: str, *sweeps: str) -> None:
@@ -53,7 +48,7 @@ def profiles(records: list[store.Record]) -> set[str]:
 # --- load_all --------------------------------------------------------------------------------------
 
 
-def test_the_best_profile_that_has_all_is_taken(root):
+def test_the_best_profile_that_has_all_is_taken():
     pin("laptop", "n", "width", "rate")
     assert profiles(store.load_all(EXPERIMENT, "pinned", SWEEPS)) == {"laptop"}
     pin("paper", "n", "width", "rate")
@@ -62,7 +57,7 @@ def test_the_best_profile_that_has_all_is_taken(root):
     assert {(record.state, record.note) for record in found} == {("valid", "")}
 
 
-def test_a_better_record_alone_is_not_mixed_in_and_is_told(root):
+def test_a_better_record_alone_is_not_mixed_in_and_is_told():
     pin("laptop", "n", "width", "rate")
     pin("paper", "n")
     n, width, rate = found = store.load_all(EXPERIMENT, "pinned", SWEEPS)
@@ -77,7 +72,7 @@ def test_a_better_record_alone_is_not_mixed_in_and_is_told(root):
     assert BookTable(n, n, header=("a",), rows=[("b",)])._repr_html_().count(n.note) == 1
 
 
-def test_where_no_profile_has_all_every_command_is_named(root):
+def test_where_no_profile_has_all_every_command_is_named():
     pin("laptop", "width")
     pin("paper", "n")
     with pytest.raises(store.MissingRecord) as caught:
@@ -95,14 +90,14 @@ def test_where_no_profile_has_all_every_command_is_named(root):
         store.load_all(EXPERIMENT, "pinned", SWEEPS)
 
 
-def test_a_cheap_profile_is_completed_on_the_spot(root):
+def test_a_cheap_profile_is_completed_on_the_spot():
     pin("paper", "n")
     found = store.load_all(CHEAP, "pinned", SWEEPS)
     assert profiles(found) == {"laptop"}
     assert "paper record" in found[0].note
 
 
-def test_a_profile_that_is_asked_for_is_all_that_is_taken(root):
+def test_a_profile_that_is_asked_for_is_all_that_is_taken():
     pin("laptop", "n", "width", "rate")
     pin("paper", "n")
     found = store.load_all(EXPERIMENT, "smoke", SWEEPS)
@@ -112,7 +107,7 @@ def test_a_profile_that_is_asked_for_is_all_that_is_taken(root):
         store.load_all(EXPERIMENT, store.Request("paper", {}), SWEEPS)
 
 
-def test_settings_of_the_page_reach_every_record(root):
+def test_settings_of_the_page_reach_every_record():
     found = store.load_all(CHEAP, store.Request("pinned", {"seed": 5}), SWEEPS)
     assert {record.spec["seed"] for record in found} == {5}
     with pytest.raises(store.SpecError, match="did you mean sweep"):
@@ -121,7 +116,7 @@ def test_settings_of_the_page_reach_every_record(root):
 
 
 @pytest.mark.parametrize("gone", ["paper", "laptop"])
-def test_a_lost_record_is_told_and_nothing_is_mixed(root, gone):
+def test_a_lost_record_is_told_and_nothing_is_mixed(gone):
     pin("laptop", "n", "width", "rate")
     pin("paper", "n")
     lost = store.best(EXPERIMENT, {"sweep": "n"}, gone)
@@ -135,7 +130,7 @@ def test_a_lost_record_is_told_and_nothing_is_mixed(root, gone):
 # --- best ------------------------------------------------------------------------------------------
 
 
-def test_best_takes_one_profile_where_one_is_meant(root):
+def test_best_takes_one_profile_where_one_is_meant():
     pin("laptop", "n", "width")
     pin("paper", "n")
     assert store.best(EXPERIMENT, {"sweep": "n"}).profile == "paper"
@@ -144,7 +139,7 @@ def test_best_takes_one_profile_where_one_is_meant(root):
     assert store.best(EXPERIMENT, {}, profile="smoke").profile == "smoke"
 
 
-def test_best_refuses_a_setting_that_does_not_exist(root):
+def test_best_refuses_a_setting_that_does_not_exist():
     assert store.best("swept", {"swep": "n"}) is None  # nothing is pinned, so nothing is known
     pin("laptop", "n")
     for experiment in (EXPERIMENT, "swept"):
@@ -153,7 +148,7 @@ def test_best_refuses_a_setting_that_does_not_exist(root):
         assert store.best(experiment, {"size": 8}) is None
 
 
-def test_best_knows_the_settings_that_came_later(root):
+def test_best_knows_the_settings_that_came_later():
     @dataclass(frozen=True)
     class LaterSpec(SweepSpec):
         extra: int = store.number(1, later=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 
-from diffnotes import chapters as experiments
+from diffnotes import chapters
 from diffnotes.base import runtime
 from diffnotes.data import folders as images
 from diffnotes.data import sets as data
@@ -66,10 +66,10 @@ def uncrossed(experiment: Experiment) -> set[Branch]:
     return branches(heavy) - branches(experiment.twins.values())
 
 
-@pytest.mark.parametrize("name", experiments.names())
+@pytest.mark.parametrize("name", chapters.names())
 def test_twins_cross_what_is_shown(name: str) -> None:
     exempt = {(field, value) for experiment, field, value in EXEMPT if experiment == name}
-    assert uncrossed(experiments.find(name)) == exempt  # nor is an exemption kept that nobody needs
+    assert uncrossed(chapters.find(name)) == exempt  # nor is an exemption kept that nobody needs
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ TILED = [  # experiment, twin, points
 
 @pytest.mark.parametrize(("name", "twin", "count"), TILED)
 def test_some_twin_has_more_points_than_a_tile(name: str, twin: str, count: int) -> None:
-    spec = experiments.find(name).twins[twin].as_dict()
+    spec = chapters.find(name).twins[twin].as_dict()
     assert count in (spec.get("n") or count, *spec.get("sizes", [])), "this table is out of date"
     side = 64 if spec["dataset"] == "specimens64" else 32
     support = Support.of(torch.zeros(count, 3, side, side, dtype=torch.uint8))

@@ -14,8 +14,7 @@ import pytest
 import small
 import torch
 
-from diffnotes import chapters as experiments
-from diffnotes import store
+from diffnotes import chapters, store
 
 _clock = [0.0]
 
@@ -63,8 +62,8 @@ def set_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """From here on this is the machine with the GPU; its one experiment is small."""
     monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path / "there"))
     monkeypatch.setattr(time, "monotonic", lambda: _clock[0])
-    monkeypatch.setattr(experiments, "find", lambda name: SMALL)
-    monkeypatch.setattr(experiments, "names", lambda: ("small",))
+    monkeypatch.setattr(chapters, "find", lambda name: SMALL)
+    monkeypatch.setattr(chapters, "names", lambda: ("small",))
     monkeypatch.setattr(gpu_work, "RECORDS", (("small", {"kind": "x"}), ("small", {"kind": "y"})))
     return tmp_path / "there"
 

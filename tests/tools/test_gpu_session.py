@@ -14,7 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import gpu_data
-import gpu_dry
 import gpu_pack
 import gpu_session
 import gpu_take_in
@@ -24,8 +23,7 @@ import small
 import torch
 from gpu_dry import SMALL, at_home, failing, passing, raising, session, slow
 
-from diffnotes import chapters as experiments
-from diffnotes import store
+from diffnotes import chapters, store
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.chapters.gap import cifar as cifar_gap
@@ -36,17 +34,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BLOCKED = ("jaxtyping", "beartype", "pytest", "hypothesis", "matplotlib", "IPython", "papermill", "pandas")
 KEY = "0123456789abcdef"
-pytestmark = pytest.mark.usefixtures("committed")
-
-
-@pytest.fixture(autouse=True)
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return gpu_dry.set_up(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+pytestmark = pytest.mark.usefixtures("there")
 
 
 def test_what_is_finished_is_pinned_with_its_twin(
@@ -157,7 +145,7 @@ sys.exit(t.session(t.Path({out!r}), "paper"))
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_killed_session_leaves_what_was_finished(
-    number: int, out: Path, there: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    number: int, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = HELPER.format(tools=str(ROOT / "tools"), tests=str(ROOT / "tests"), here=str(HERE), out=str(out))
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -232,7 +220,7 @@ def test_a_record_that_fails_does_not_keep_the_others(out: Path, monkeypatch: py
             raise MemoryError("out of memory")
         return slow(spec, work)
 
-    monkeypatch.setattr(experiments, "find", lambda name: replace(SMALL, compute=broken))
+    monkeypatch.setattr(chapters, "find", lambda name: replace(SMALL, compute=broken))
     assert session(out) == 4
     rows = json.loads((out / "report.json").read_text())["records"]
     assert [r["state"] for r in rows] == ["finished", "failed", "finished"]

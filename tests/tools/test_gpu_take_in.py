@@ -9,31 +9,19 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
-import gpu_dry
 import gpu_take_in
 import numpy as np
 import pytest
 import small
 from gpu_dry import SMALL, at_home, session, slow
 
-from diffnotes import chapters as experiments
-from diffnotes import store
+from diffnotes import chapters, store
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.store import staleness
 
 KEY = "0123456789abcdef"
-pytestmark = pytest.mark.usefixtures("committed")
-
-
-@pytest.fixture(autouse=True)
-def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return gpu_dry.set_up(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+pytestmark = pytest.mark.usefixtures("there")
 
 
 UNSAFE = (
@@ -165,7 +153,7 @@ def test_other_code_is_told(out: Path, tmp_path: Path, monkeypatch: pytest.Monke
     def doubled(spec: small.SmallSpec, work: store.Work) -> store.Arrays:
         return {k: 2 * v if v.dtype.kind == "f" else v for k, v in slow(spec, work).items()}
 
-    monkeypatch.setattr(experiments, "find", lambda name: replace(SMALL, compute=doubled))
+    monkeypatch.setattr(chapters, "find", lambda name: replace(SMALL, compute=doubled))
     for module in (staleness, store):
         monkeypatch.setattr(module, "code_digest", lambda experiment: KEY)
     taken = gpu_take_in.take_in(out)
