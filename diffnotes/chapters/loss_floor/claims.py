@@ -31,10 +31,9 @@ def _shape(record: Record) -> Finding:
 def _area(record: Record) -> Finding:
     """The area under J*/sigma^2 over ln sigma is the entropy of the training set, ln N."""
     curve = readings.curve(record)
-    precise = curve.area_stderr < 0.03 * curve.entropy
     off = minus(f"{100 * (curve.area / curve.entropy - 1):+.2f} %")
     text = f"{curve.area:.3f}, ln N = {curve.entropy:.3f} ({off})"
-    return Finding(text, f"± {curve.area_stderr:.3f}", verdict(curve.precise, also=[precise]))
+    return Finding(text, f"± {curve.area_stderr:.3f}", verdict(curve.holds, also=[curve.precise]))
 
 
 def _order(record: Record) -> Finding:

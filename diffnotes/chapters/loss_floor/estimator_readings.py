@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray as Array
 
+from diffnotes.chapters.loss_floor.readings import sharp, sums_up
 from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
@@ -55,11 +56,11 @@ class Area:
 
     @property
     def holds(self) -> bool:
-        return abs(self.dol - self.expected) < 3 * self.dol_error + 0.01
+        return sums_up(self.dol, self.dol_error, self.expected)
 
     @property
     def precise(self) -> bool:
-        return self.dol_error < 0.03 * self.expected
+        return sharp(self.dol_error, self.expected)
 
 
 @dataclass(frozen=True)
