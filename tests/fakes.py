@@ -1,15 +1,19 @@
-"""Records made of given arrays, for tests of what is read off them."""
+"""Records made of given arrays, for tests of what is read off them, and the cases that rooms make of them."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from diffnotes.store import Record
+
+TESTS = Path(__file__).resolve().parent
 
 
 def record(
@@ -35,3 +39,13 @@ def changed(found: Record, **arrays: Any) -> Record:
     other = replace(found)
     other.__dict__["arrays"] = found.arrays | {name: np.asarray(value) for name, value in arrays.items()}
     return other
+
+
+def cases(room: str) -> ModuleType:
+    """`tests/<room>/cases.py`; all rooms have one of that name."""
+    spec = importlib.util.spec_from_file_location(f"{room}_cases", TESTS / room / "cases.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

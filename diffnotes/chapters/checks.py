@@ -214,7 +214,6 @@ def most(parts: Any) -> bool:
     return bool(found.mean() > 0.5)
 
 
-
 # ------------------------------------------------------------------------------------ the claims of all rooms
 
 

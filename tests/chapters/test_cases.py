@@ -6,29 +6,14 @@ is reproduced, and FAILS, with a record on which it is not reproduced.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
-from types import ModuleType
 
 import pytest
+from fakes import TESTS, cases
 
 from diffnotes import chapters
 from diffnotes.chapters import checks
 from diffnotes.store import Record
-
-TESTS = Path(__file__).resolve().parents[1]
-
-
-def cases(room: str) -> ModuleType:
-    """The cases of a room."""
-    spec = importlib.util.spec_from_file_location(f"{room}_cases", TESTS / room / "cases.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 ROOMS = [room for room in chapters.ROOMS if (TESTS / room / "cases.py").exists()]
 CASES = {room: cases(room) for room in ROOMS}

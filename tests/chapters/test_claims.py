@@ -13,6 +13,7 @@ from diffnotes import __main__ as command
 from diffnotes import store
 from diffnotes.chapters import checks as base
 from diffnotes.chapters import status
+from diffnotes.show.tables import VERDICTS
 
 BOOK = Path(__file__).resolve().parents[2]
 CHECKS = base.checks()
@@ -36,6 +37,7 @@ def test_every_claim_has_either_a_check_or_a_verdict_with_its_reason():
 
 def test_verdicts_are_the_five_words(found):
     assert {checked.verdict for checked in found.values()} <= set(base.VERDICTS)
+    assert base.VERDICTS == VERDICTS  # those that are shown: `show` lies below the checks
 
 
 def test_every_checked_claim_has_its_record_pinned(found):

@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from diffnotes import data
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -114,6 +117,17 @@ def test_its_record_is_valid_and_another_seed_is_another(checkout: Path, key: st
     assert (row["state"], row["figures"]) == ("valid", ["07_nearest#nearest_distance"])
     assert "valid    nearest: the recomputed twin is equal" in book(checkout, "verify", "nearest")
     assert book(checkout, "run", "nearest", "--set", "seed=1").split()[0] != key
+
+
+def test_its_numbers_are_what_it_says(checkout: Path, key: str) -> None:
+    with np.load(checkout / "results" / "nearest" / key / "arrays.npz") as found:
+        n, distance = found["n"].tolist(), found["distance"]
+    unseen = data.load("digits", split="validation").x.double().flatten(1)
+    train = data.load("digits", 50).x.double().flatten(1)
+    expected = float((unseen[:, None] - train[None]).square().sum(-1).amin(1).sqrt().mean())
+    assert n == [50, 200, 800]
+    assert np.isclose(distance[0], expected, rtol=1e-5)
+    assert (np.diff(distance) < 0).all()
 
 
 def test_its_mistakes_are_sentences(checkout: Path) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 
+import fakes
 import numpy as np
 import pytest
 import torch
@@ -37,9 +36,7 @@ from diffnotes.posterior import posterior
 from diffnotes.show import labels
 from diffnotes.show.widgets import webp
 
-spec = importlib.util.spec_from_file_location("loss_floor_cases", Path(__file__).with_name("cases.py"))
-cases = importlib.util.module_from_spec(spec)  # other rooms have cases too
-spec.loader.exec_module(cases)
+cases = fakes.cases("loss_floor")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tomllib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+import fakes
 import numpy as np
 import pytest
 
@@ -15,17 +14,7 @@ from diffnotes.chapters import checks, memorization
 from diffnotes.chapters.memorization import claims, readings
 from diffnotes.store import Record
 
-
-def _cases() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("memorization_cases", Path(__file__).with_name("cases.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-cases = _cases()
+cases = fakes.cases("memorization")
 fake, curves, bent, times, factors = cases.fake, cases.curves, cases.bent, cases.times, cases.factors
 RAW, AVERAGED = readings.RAW, readings.AVERAGED
 

@@ -80,7 +80,7 @@ def test_biases_are_those_of_the_table(size: int, sigma: float) -> None:
     assert exact == pytest.approx(optimum, rel=0.1 if sigma < 0.7 else 0.02)
     for unit, (bias, sd) in table.items():
         mean, stderr = (float(part[level]) for part in biases(size)[unit])
-        assert abs(mean - bias) < 3 * math.hypot(sd, stderr) + abs(exact - optimum)  # biases scale with J*
+        assert abs(mean - bias) < 2 * math.hypot(sd, stderr) + abs(exact - optimum)  # biases scale with J*
 
 
 def test_cdol_is_between_its_extremes_in_worst_bias() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import fakes
 import numpy as np
 import pytest
 from fakes import record
@@ -14,9 +12,7 @@ from diffnotes.chapters import checks
 from diffnotes.chapters.toy import claims, formulas, readings, tables
 from diffnotes.chapters.toy import experiment as toy_model
 
-SPEC = importlib.util.spec_from_file_location("toy_cases", Path(__file__).with_name("cases.py"))
-cases = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(cases)
+cases = fakes.cases("toy")
 
 
 @pytest.fixture(scope="module")

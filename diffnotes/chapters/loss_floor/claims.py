@@ -8,7 +8,7 @@ import numpy as np
 
 from diffnotes.chapters.checks import Finding, Unfit, companion, every, most, verdict
 from diffnotes.chapters.loss_floor import readings
-from diffnotes.chapters.loss_floor.estimator_readings import Study
+from diffnotes.chapters.loss_floor.estimator_readings import WIDE, Study
 from diffnotes.show.labels import bounds, minus
 from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
@@ -31,10 +31,9 @@ def _shape(record: Record) -> Finding:
 def _area(record: Record) -> Finding:
     """The area under J*/sigma^2 over ln sigma is the entropy of the training set, ln N."""
     curve = readings.curve(record)
-    precise = curve.area_stderr < 0.03 * curve.entropy
     off = minus(f"{100 * (curve.area / curve.entropy - 1):+.2f} %")
     text = f"{curve.area:.3f}, ln N = {curve.entropy:.3f} ({off})"
-    return Finding(text, f"± {curve.area_stderr:.3f}", verdict(curve.precise, also=[precise]))
+    return Finding(text, f"± {curve.area_stderr:.3f}", verdict(curve.holds, also=[curve.precise]))
 
 
 def _order(record: Record) -> Finding:
@@ -120,7 +119,8 @@ def _dol_area(record: Record) -> Finding:
 def _spread(record: Record) -> Finding:
     """Does the scatter of the estimate rise from DOL to C = 16 N/L at ln sigma = 1.25, shared and fresh?"""
     (a, low_a), (b, low_b) = Study(record).wider()
-    text = f"scatter at 16 N/L over that of DOL: {a:.2f} (one subset for all draws), {b:.2f} (fresh ones)"
+    each = f"{a:.2f} (one subset for all draws), {b:.2f} (fresh ones)"
+    text = f"scatter at {WIDE:g} N/L over that of DOL: {each}"
     return Finding(
         text, f"jackknife, 2 errors: above {low_a:.2f}, {low_b:.2f}", verdict(low_a > 1, low_b > 1)
     )

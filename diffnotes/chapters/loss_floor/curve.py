@@ -1,8 +1,7 @@
 """The optimal loss of a training set at every noise level, exactly, with standard errors (chapter 4).
 
 Theorem 1 of Xu et al. (arXiv 2506.13763): J*(sigma) = E|x0 - E[x0|x]|^2 is the loss that no denoiser can beat
-on
-its training set. Beside it stands the same quantity for a Gaussian with the training set's covariance.
+on its training set. Beside it stands the same quantity for a Gaussian with the training set's covariance.
 """
 
 from __future__ import annotations
@@ -123,8 +122,8 @@ def spectrum(x: torch.Tensor) -> np.ndarray:
 
 
 def gaussian_sigma(eigenvalues: np.ndarray, n: int) -> float:
-    """The sigma at which a Gaussian observation has told ln n nats: 1/2 sum_k ln(1 + lambda_k/sigma^2) = ln
-    n.
+    """The sigma at which a Gaussian observation has told ln n nats:
+    1/2 sum_k ln(1 + lambda_k/sigma^2) = ln n.
     """
 
     def excess(log_sigma: float) -> float:

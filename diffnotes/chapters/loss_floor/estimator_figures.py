@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from diffnotes.chapters.loss_floor.estimator_readings import PAPER_RULE, Study
+from diffnotes.chapters.loss_floor.estimator_readings import PAPER_RULE, WIDE, Study
 from diffnotes.show.style import (
     INK,
     OCHRE,
@@ -25,7 +25,7 @@ from diffnotes.store import Record
 
 LOOKS = (
     Role("DOL", TEAL, "--", "o"),
-    Role("cDOL, C = 4 N/L", PINK, "--", "s"),
+    Role(f"cDOL, C = {PAPER_RULE:g} N/L", PINK, "--", "s"),
     Role("SNIS", OCHRE, "--", "^"),
     Role("neighbours", INK, "--", "D"),
 )
@@ -110,7 +110,8 @@ def _against_c(axes: Axes, study: Study) -> None:
 @book_figure
 def best_corrections(*records: Record) -> BookFigure:
     """The best correction against N/L by three measures, with the paper's rule and the square."""
-    words = ("zero bias at one level (the paper's)", "least RMS relative bias", "least RMS bias")
+    others = [best.word for best in Study(records[0]).criteria()[1:]]
+    words = ("zero bias at one level (the paper's)", *others)
     powers = [f"{Study(record).power()} of N/L on {Study(record).dataset}" for record in records]
     return _columns(
         _best, records, 3.2,
@@ -153,8 +154,8 @@ def _wider(record: Record) -> str:
     study = Study(record)
     (shared, low), (fresh, _) = study.wider()
     return (
-        f"On {study.dataset}, the scatter at C = 16 N/L is {shared:.2f} times that of DOL with one subset "
-        f"for all draws (above {low:.2f} within 2 errors), and {fresh:.2f} times with fresh ones."
+        f"On {study.dataset}, the scatter at C = {WIDE:g} N/L is {shared:.2f} times that of DOL with one "
+        f"subset for all draws (above {low:.2f} within 2 errors), and {fresh:.2f} times with fresh ones."
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray as Array
 
+from diffnotes.chapters.loss_floor.readings import sharp, sums_up
 from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
@@ -55,11 +56,11 @@ class Area:
 
     @property
     def holds(self) -> bool:
-        return abs(self.dol - self.expected) < 3 * self.dol_error + 0.01
+        return sums_up(self.dol, self.dol_error, self.expected)
 
     @property
     def precise(self) -> bool:
-        return self.dol_error < 0.03 * self.expected
+        return sharp(self.dol_error, self.expected)
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,11 @@ class Study:
         if self.record.spec.get("dataset") == "digits":
             return _nearest(self.truth / self.variance, 0.06)
         return _nearest(np.log(self.sigma), PAPER_LEVEL)
+
+    @property
+    def grid_level(self) -> int:
+        """Its place on the grid of the areas, which is that of shared subsets."""
+        return _nearest(self.record["grid"], self.sigma[self.level])
 
     def estimates(self, k: int) -> list[Estimate]:
         """DOL, cDOL by the paper's rule, SNIS, and neighbours with a tail where these were tried, at ratio
@@ -254,8 +260,7 @@ class Study:
         draws and with fresh ones; and the relative error of each. At the first N/L with shared subsets.
         """
         coarse = self.record["coarse"]
-        wide = _nearest(np.log(self.record["grid"]), math.log(self.sigma[self.level]))
-        shared = self.record["shared_repeats"][:, 0, :, wide].std(0, ddof=1)
+        shared = self.record["shared_repeats"][:, 0, :, self.grid_level].std(0, ddof=1)
         places = [_nearest(self.multiples, c) for c in coarse[:-1]]
         k = self.ratios.index(self.shared_ratio)
         fresh = self.record["fresh_sd"][k, :, self._reading(), self.level][[*places, -1]]
@@ -271,12 +276,12 @@ class Study:
         """Scatter at C = 16 N/L over that of DOL, and its lower end at 2 jackknife errors: with one subset
         for all draws, with fresh ones.
         """
-        wide = _nearest(self.record["grid"], self.sigma[self.level])
         fine, coarse = (_nearest(self.record[name], WIDE) for name in ("multiples", "coarse"))
         k = self.ratios.index(self.shared_ratio)
         full = self.record["full_repeats"][:, [self.level]]
         fresh = self.record["bias_repeats"][:, k][:, [0, fine], self.level] + full
-        return [_growth(one) for one in (self.record["shared_repeats"][:, 0][:, [0, coarse], wide], fresh)]
+        shared = self.record["shared_repeats"][:, 0][:, [0, coarse], self.grid_level]
+        return [_growth(one) for one in (shared, fresh)]
 
     def areas(self) -> list[Area]:
         """One for each L with shared subsets."""

@@ -10,6 +10,7 @@ import torch
 
 from diffnotes import data
 from diffnotes.base.runtime import normals
+from diffnotes.chapters.loss_floor import readings
 from diffnotes.optimal_loss import optimal_loss
 from diffnotes.posterior import posterior
 from diffnotes.process import noise_levels
@@ -65,7 +66,5 @@ def half_told(answer: Callable[..., Any]) -> Sentence:
 
 def _half(sigma: np.ndarray, loss: np.ndarray, variance: float) -> float:
     """Where the area above sigma is half of the whole."""
-    rate = loss / sigma**2
-    steps = np.diff(np.log(sigma)) * (rate[1:] + rate[:-1]) / 2
-    told = np.append(np.cumsum(steps[::-1])[::-1], 0.0) + variance / (2 * sigma[-1] ** 2)
+    told = readings.told(sigma, loss, variance)
     return float(np.exp(np.interp(-told[0] / 2, -told, np.log(sigma))))

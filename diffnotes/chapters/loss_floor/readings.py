@@ -66,9 +66,14 @@ class Curve:
         return self.mean / self.sigma**2
 
     @property
+    def holds(self) -> bool:
+        """Whether the area is ln N."""
+        return sums_up(self.area, self.area_stderr, self.entropy)
+
+    @property
     def precise(self) -> bool:
-        """Whether the area is ln N within 3 standard errors and 0.01 nats, the error of the trapezoid."""
-        return abs(self.area - self.entropy) < 3 * self.area_stderr + 0.01
+        """Whether the area is known well enough to tell."""
+        return sharp(self.area_stderr, self.entropy)
 
     @property
     def missing(self) -> tuple[float, float]:
@@ -85,16 +90,34 @@ class Curve:
         return float(np.interp(share, self.share, self.sigma))
 
     def told(self) -> Array:
-        """Nats that a noisy image tells of its source on average: the area from the largest sigma on."""
-        steps = np.diff(np.log(self.sigma)) * (self.rate[1:] + self.rate[:-1]) / 2
-        tail = self.variance / (2 * self.sigma[-1] ** 2)
-        return tail + np.append(np.cumsum(steps[::-1])[::-1], 0.0)
+        """Nats that a noisy image tells of its source on average, [l]."""
+        return told(self.sigma, self.mean, self.variance)
 
     def told_by_gaussian(self) -> Array:
         """The same for the Gaussian: 1/2 sum_k ln(1 + lambda_k/sigma^2), [l]."""
         assert self.eigenvalues is not None
         values = self.eigenvalues.astype(float)
         return np.array([0.5 * np.log1p(values / sigma**2).sum() for sigma in self.sigma])
+
+
+def told(sigma: Array, loss: Array, variance: float) -> Array:
+    """The area under loss/sigma^2 over ln sigma from the largest of rising sigmas [l] down to each, in nats.
+    Above the largest the loss is taken to be the variance.
+    """
+    rate = loss / sigma**2
+    steps = np.diff(np.log(sigma)) * (rate[1:] + rate[:-1]) / 2
+    found: Array = variance / (2 * sigma[-1] ** 2) + np.append(np.cumsum(steps[::-1])[::-1], 0.0)
+    return found
+
+
+def sums_up(area: float, error: float, nats: float) -> bool:
+    """Whether an area is so many nats, within 3 standard errors and 0.01, the error of the trapezoid."""
+    return abs(area - nats) < 3 * error + 0.01
+
+
+def sharp(error: float, nats: float) -> bool:
+    """Whether the standard error of an area of so many nats is below 3 % of them."""
+    return error < 0.03 * nats
 
 
 def curve(record: Record) -> Curve:

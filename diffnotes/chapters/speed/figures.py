@@ -19,7 +19,6 @@ from diffnotes.show.style import (
     BookFigure,
     BookTable,
     Role,
-    Sentence,
     book_figure,
     log_ticks,
 )
@@ -217,13 +216,3 @@ def _powers(found: Sequence[Growth]) -> str:
         for word in words
     ]
     return minus(f"Seconds grow by these powers: {'; '.join(each)}.")
-
-
-def mean_found(record: Record) -> Sentence:
-    """A posterior mean over its two products, at the smallest and the largest noise level."""
-    found = readings.mean(record)
-    each = [
-        f"at σ = {sigma:g}, {', '.join(f'{one.word} {one.median:.2f}' for one in found[sigma])}"
-        for sigma in (min(found), max(found))
-    ]
-    return Sentence(record, text=f"Time over that of the two products alone: {'; '.join(each)}.")
