@@ -8,6 +8,7 @@ import numpy as np
 
 from diffnotes.chapters.memorization import findings, readings
 from diffnotes.chapters.memorization.readings import DATASETS, LABELS, TENTH, Run, named, title
+from diffnotes.show.labels import minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
 
@@ -164,7 +165,7 @@ def _mean(values: np.ndarray, digits: int) -> str:
 
 def _middle(values: np.ndarray, digits: int) -> str:
     """The median; with all seeds in every column the table would be too wide."""
-    return f"{np.median(values):,.{digits}f}".replace("-", "−") if np.isfinite(values).all() else "–"
+    return minus(f"{np.median(values):,.{digits}f}") if np.isfinite(values).all() else "–"
 
 
 # ----------------------------------------------------------------------------------------------- deviations
