@@ -15,13 +15,13 @@ import numpy as np
 from diffnotes.base.errors import UserError
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.memorization.onsets import SPLIT, exponent, minimum, parting
+from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
 RAW, AVERAGED = 0, -1
 SHARES = (0.1, 0.15, 0.2)  # of the least held-out loss: where the losses may be said to part
 TENTH = "copies 0.1"
 FELL_FROM = 0.1  # share of memorized samples that a run must have reached to break down
-DATASETS = {"digits": "digits", "cifar10": "CIFAR-10", "specimens": "specimens"}
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
 WORDS = {
     "n": "training images N", "width": "width of the network", "batch": "batch size B",
@@ -46,8 +46,7 @@ Run = tuple[Record, int]
 
 def title(record: Record) -> str:
     """'digits' or 'CIFAR-10, 16 × 16', by the settings."""
-    name = DATASETS[record.spec["dataset"]]
-    side = record.spec["side"]
+    name, side = dataset(record), record.spec["side"]
     return f"{name}, {side} × {side}" if side else name
 
 

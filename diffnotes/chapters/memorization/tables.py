@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffnotes.chapters.memorization import findings, readings
-from diffnotes.chapters.memorization.readings import DATASETS, LABELS, TENTH, Run, named, title
-from diffnotes.show.labels import minus
+from diffnotes.chapters.memorization.readings import LABELS, TENTH, Run, named, title
+from diffnotes.show.labels import dataset, minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
 
@@ -34,7 +34,7 @@ def calibration(record: Record, side: int = 32) -> BookTable:
     rows = [_kind_row(record, side, kind) for kind in readings.kinds(record)]
     return BookTable(record, header=header, rows=rows, finding=_calibrated(record, side), shows=(
         f"{spec['count']:,} images of each set against {spec['count']:,} training images of "
-        f"{DATASETS[spec['dataset']]} at {side} × {side} pixels; noise on copies has σ = {spec['noise']:g}. "
+        f"{dataset(record)} at {side} × {side} pixels; noise on copies has σ = {spec['noise']:g}. "
         "Shares with 95 % intervals; similarity as median and middle 90 % of images. Distances are ± half "
         "the width of the middle 95 % of resampled sets: a resampled set repeats images, which moves every "
         "distance up, so only the width of that range is an error, not its ends."
@@ -74,7 +74,7 @@ def classifier_found(record: Record) -> Sentence:
     ]
     return Sentence(record, text=(
         f"The classifier behind the features names {' and '.join(each)} of the {int(record['tested']):,} "
-        f"test images of {DATASETS[record.spec['dataset']]} rightly (± one standard error)."
+        f"test images of {dataset(record)} rightly (± one standard error)."
     ))  # fmt: skip
 
 
