@@ -200,16 +200,16 @@ def deviations(*records: Record) -> BookTable:
 
 def _setting(record: Record) -> dict[str, str]:
     spec, side = record.spec, record["sheet"].shape[-1]
+    images = title(record) if spec["side"] else f"{title(record)}, {side} × {side}"
     kind = "U-Net" if spec["network"] == "unet" else "residual MLP"
     factors = ("sizes", "widths", "batches", "rates")
     listed = {name: ", ".join(f"{v:g}" for v in sorted(spec[name])) for name in factors}
-    pixels = spec["dataset"] == "digits"
+    space = "pixels" if record.experiment == "digits" else "features of our classifier"
     classes = "classes given" if spec["conditional"] else "no classes"
     parameters = int(record["parameters"][readings.default_place(record), 0])
     averages = ", ".join(f"{h:,}" for h in readings.horizons(record) if h)
     return {
-        "training set": f"{title(record)}, {side} × {side}, {classes}" if pixels
-        else f"{title(record)}, {classes}",
+        "training set": f"{images}, {classes}",
         "N": listed["sizes"],
         "network": f"{kind}, {parameters:,} parameters",
         "width": f"{spec['width']} ({listed['widths']})",
@@ -219,6 +219,6 @@ def _setting(record: Record) -> dict[str, str]:
         "average of the weights": f"{averages} steps, and none",
         "sampler": f"Euler, {spec['sampler_steps']} steps",
         "memorized": "pixels, nearest three times nearer than the next",
-        "distances": f"{'pixels' if pixels else 'features of our classifier'}, {spec['samples']} samples",
+        "distances": f"{space}, {spec['samples']} samples",
         "seeds": f"{len(spec['seeds'])}",
     }  # fmt: skip
