@@ -14,7 +14,7 @@ import numpy as np
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.memorization.onsets import SPLIT, exponent, minimum, parting
+from diffnotes.chapters.memorization.onsets import COPIES, SPLIT, exponent, minimum, parting
 from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
@@ -30,9 +30,7 @@ WORDS = {
 LABELS = {
     "minimum": "held-out loss is least",
     "split": f"losses part by {100 * SPLIT:.0f} %",
-    "copies 0.05": "5 % memorized",
-    "copies 0.1": "10 % memorized",
-    "copies 0.5": "50 % memorized",
+    **{f"copies {share:g}": f"{100 * share:.0f} % memorized" for share in COPIES},
 }
 
 # What we read off the curves of arXiv 2605.06077, figure 2 (N = 2,048 to 16,384): powers of N of the step at
@@ -123,6 +121,11 @@ class Swept:
     def value(self) -> np.ndarray:
         """The factor [value]."""
         return np.array([of_run(run, self.factor) for run in self.runs])
+
+    @property
+    def ends(self) -> str:
+        """'N = 32 to N = 256'."""
+        return " to ".join(named(self.factor, value) for value in self.value[[0, -1]])
 
     def read(self, name: str, average: int = AVERAGED) -> np.ndarray:
         """`rate` or `best`: [value, seed]."""
@@ -296,6 +299,12 @@ def _breakdowns(shares: np.ndarray) -> Iterator[tuple[float, float, float]]:
         if len(fallen):
             first = int(fallen[0])
             yield float(top[first]), float(share[first:].min()), float(share[-1])
+
+
+def stderr(values: np.ndarray) -> np.ndarray | None:
+    """Standard errors over seeds of [x, seed], where there are several seeds."""
+    seeds = values.shape[1]
+    return values.std(1, ddof=1) / seeds**0.5 if seeds > 1 else None
 
 
 # ------------------------------------------------------------------------------------------- disjoint halves

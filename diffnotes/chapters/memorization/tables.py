@@ -158,8 +158,8 @@ def _run_row(record: Record, place: int) -> tuple[str, ...]:
 def _mean(values: np.ndarray, digits: int) -> str:
     if not np.isfinite(values).all():
         return "–"
-    spread = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-    more = f" ± {spread:,.{digits}f}" if np.isfinite(spread) else ""
+    spread = readings.stderr(values[None])
+    more = "" if spread is None else f" ± {spread[0]:,.{digits}f}"
     return f"{values.mean():,.{digits}f}{more}"
 
 
