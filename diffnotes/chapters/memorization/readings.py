@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffnotes.base.errors import UserError
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.memorization.onsets import COPIES, SPLIT, exponent, minimum, parting
 from diffnotes.show.labels import dataset
+from diffnotes.show.style import check_profiles
 from diffnotes.store import Record
 
 RAW, AVERAGED = 0, -1
@@ -139,11 +139,7 @@ class Swept:
 def swept(base: Record, record: Record) -> Swept:
     """The runs of `record`; `base` is the sweep over n. UserError for records of two profiles."""
     factor = record.spec["sweep"]
-    if base.profile != record.profile:
-        raise UserError(
-            f"{base.experiment} records of the profiles {base.profile} and {record.profile} cannot be shown "
-            "together; load them with store.load_all, which takes one profile for all."
-        )
+    check_profiles([base, record])
     runs = [(record, place) for place in range(len(record["value"]))]
     if factor != "n":
         runs.append((base, default_place(base)))

@@ -10,6 +10,7 @@ from diffnotes.chapters.toy import readings
 from diffnotes.chapters.toy.readings import DESIGNS, SEPARATE
 from diffnotes.show.labels import minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus, power_of_ten
+from diffnotes.show.verdict import in_numbers
 from diffnotes.store import Record
 
 NOTHING = "; nothing to compare here."
@@ -343,6 +344,5 @@ def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> 
 
 def _counted(claims: Sequence[Mapping[str, str]]) -> str:
     """How many claims on the toy have which verdict."""
-    toy = [claim["verdict"] for claim in claims if "-toy-" in claim["id"]]
-    parts = [f"{toy.count(word)} {word}" for word in dict.fromkeys(toy)]
-    return f" Of {len(toy)} claims on the toy, on its pinned record: {', '.join(parts)}." if toy else ""
+    toy = [claim for claim in claims if "-toy-" in claim["id"]]
+    return f" Of {len(toy)} claims on the toy, on its pinned record: {in_numbers(toy)}." if toy else ""
