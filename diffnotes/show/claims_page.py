@@ -11,9 +11,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from diffnotes.show.labels import VERDICTS
 from diffnotes.show.numbers import NUMBERS
-from diffnotes.show.style import BookTable, Markup, page_figure
-from diffnotes.show.tables import PAPERS, VERDICTS, badge_of, counted
+from diffnotes.show.page import page_figure
+from diffnotes.show.style import BookTable, Markup
+from diffnotes.show.tables import PAPERS, badge_of, counted
 
 Claim = Mapping[str, str]
 COLUMNS = ("claim", "the paper", "ours", "verdict")

@@ -1,9 +1,11 @@
-"""What readers know the data sets as. Every page uses these words."""
+"""The words for data sets and verdicts that every page uses, and numbers as pages write them."""
 
 from __future__ import annotations
 
 from diffnotes.store import Record
 
+VERDICTS = ("reproduced", "partly", "not reproduced", "only on paper", "pending")
+OPEN = VERDICTS[3:]  # nothing has been found out
 DATASETS = {
     "digits": "digits",
     "cifar10": "CIFAR-10",
@@ -27,6 +29,6 @@ def minus(text: str) -> str:
 
 
 def bounds(low: float, high: float, digits: int = 0, unit: str = "") -> str:
-    """'3 to 5 %'; one number where both ends read the same, so never '0 to 0 %'."""
-    ends = [f"{value:.{digits}f}" for value in (low, high)]
+    """'3 to 5 %'; one number where both ends read the same, so never '0 to 0 %'; zero has no sign."""
+    ends = [f"{value:z.{digits}f}" for value in (low, high)]
     return minus(f"{' to '.join(dict.fromkeys(ends))}{unit}")

@@ -24,19 +24,14 @@ from matplotlib.ticker import NullFormatter
 from diffnotes.base.errors import UserError
 from diffnotes.show import svg
 from diffnotes.show.colours import (
-    BLUE,
     FADE,
-    GREEN,
     GREY,
     HELD_OUT,
     INK,
     OCHRE,
     OPTIMUM,
-    ORANGE,
     PALETTE,
     PINK,
-    PURPLE,
-    RAMP,
     SAMPLER,
     TEAL,
     TRAIN,
@@ -48,10 +43,9 @@ from diffnotes.store import Record
 
 # What chapters import from here.
 __all__ = [
-    "BLUE", "FADE", "GREEN", "GREY", "HELD_OUT", "INK", "OCHRE", "OPTIMUM", "ORANGE", "PALETTE", "PINK",
-    "PURPLE", "RAMP", "SAMPLER", "STYLE", "TEAL", "TRAIN", "BookFigure", "BookTable", "Caption",
-    "Sentence", "Markup", "Role", "banner", "book_figure", "book_frame", "log_ticks", "picture",
-    "plus_minus", "power_of_ten", "ramp", "together",
+    "FADE", "GREY", "HELD_OUT", "INK", "OCHRE", "OPTIMUM", "PALETTE", "PINK", "SAMPLER", "STYLE", "TEAL",
+    "TRAIN", "BookFigure", "BookTable", "Caption", "Sentence", "Markup", "Role", "book_figure", "book_frame",
+    "check_profiles", "log_ticks", "picture", "plus_minus", "power_of_ten", "ramp", "together",
 ]  # fmt: skip
 
 STYLE: Any = {
@@ -73,7 +67,7 @@ Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
 
 
-def _check_profiles(records: Sequence[Record]) -> None:
+def check_profiles(records: Sequence[Record]) -> None:
     """Raise UserError when two records of one experiment are of two profiles: no figure mixes them."""
     profiles: dict[str, str] = {}
     for record in records:
@@ -103,7 +97,7 @@ class BookFigure(Figure):
         alt: str = "",
         size: tuple[float, float] = (6.7, 3.2),
     ) -> None:
-        _check_profiles(records)
+        check_profiles(records)
         super().__init__(figsize=size)
         FigureCanvasAgg(self)
         self.records, self.alt, self.name = records, alt or finding, ""
@@ -147,13 +141,12 @@ class BookTable:
         *records: Record,
         header: Sequence[str],
         rows: Sequence[Sequence[str]],
-        note: str = "",
         finding: str = "",
         shows: str = "",
     ) -> None:
-        _check_profiles(records)
-        self.records, self.header, self.rows, self.note, self.name = records, header, rows, note, ""
-        self.caption = Caption(finding, " ".join(filter(None, [shows, note])))
+        check_profiles(records)
+        self.records, self.header, self.rows, self.name = records, header, rows, ""
+        self.caption = Caption(finding, shows)
 
     def _repr_html_(self) -> str:
         first = self.rows[0] if self.rows else self.header
@@ -202,7 +195,7 @@ class Sentence:
     """A sentence or two with numbers from records, so that no result is ever typed into the text."""
 
     def __init__(self, *records: Record, text: str) -> None:
-        _check_profiles(records)
+        check_profiles(records)
         self.records, self.text = records, text
 
     def _repr_html_(self) -> str:

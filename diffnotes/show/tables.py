@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from diffnotes.show.labels import OPEN, VERDICTS
 from diffnotes.show.numbers import NUMBERS
 from diffnotes.show.page import row_anchor
 from diffnotes.show.style import BookTable, Markup
@@ -21,7 +22,6 @@ PAPERS = {
     "xu2025diagnosing": "Xu et al. 2025",
     "this book": "this book",
 }
-VERDICTS = ("reproduced", "partly", "not reproduced", "only on paper", "pending")
 
 
 def badge(word: str, reason: str = "") -> Markup:
@@ -32,7 +32,7 @@ def badge(word: str, reason: str = "") -> Markup:
 
 def badge_of(claim: Mapping[str, str]) -> Markup:
     """The verdict of a claim, with a word on its scale where the paper's is much larger and it was tried."""
-    tried = claim["verdict"] not in ("pending", "only on paper")
+    tried = claim["verdict"] not in OPEN
     small = f' <span class="dn-small">{claim["small"]}</span>' if claim["small"] and tried else ""
     return Markup(badge(claim["verdict"]) + small)
 

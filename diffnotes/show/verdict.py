@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from diffnotes.base.errors import UserError
+from diffnotes.show.labels import VERDICTS
 from diffnotes.show.style import BookTable, Markup, Sentence
-from diffnotes.show.tables import VERDICTS, badge, badge_of
+from diffnotes.show.tables import badge, badge_of
 
 # The one definition of each verdict. The introduction and the README repeat the last two word for word.
 MEANINGS = {
@@ -18,7 +19,6 @@ MEANINGS = {
     "only on paper": "it needs models, data or a scale of training that we do not have",
     "pending": "not tried yet, not to be read off, or resting on a record that does not hold",
 }
-OPEN = ("pending", "only on paper")  # nothing has been found out
 Claims = Sequence[Mapping[str, str]]
 
 
@@ -72,7 +72,7 @@ def not_reproduced(claims: Claims, page: str) -> BookTable:
     found = [claim for word in VERDICTS[1:] for claim in _with(own, word)]
     return BookTable(
         header=("claim", "the paper", "ours", "verdict"), rows=[_row(claim) for claim in found],
-        note=f"Of {len(own)} claims of this chapter, by the rules of the claims page: {_counts(own)}.",
+        shows=f"Of {len(own)} claims of this chapter, by the rules of the claims page: {in_numbers(own)}.",
     )  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def _with(claims: Claims, *words: str) -> list[Mapping[str, str]]:
     return [claim for claim in claims if claim["verdict"] in words]
 
 
-def _counts(claims: Claims) -> str:
+def in_numbers(claims: Claims) -> str:
     """'29 reproduced, 13 partly': words that no claim has are left out."""
     counts = Counter(claim["verdict"] for claim in claims)
     return ", ".join(f"{counts[word]} {word}" for word in VERDICTS if counts[word])

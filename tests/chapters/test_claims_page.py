@@ -11,7 +11,8 @@ from bs4 import BeautifulSoup
 
 from diffnotes.chapters import checks, status
 from diffnotes.show import claims_page, verdict
-from diffnotes.show.tables import PAPERS, VERDICTS
+from diffnotes.show.labels import VERDICTS
+from diffnotes.show.tables import PAPERS
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 

@@ -17,7 +17,7 @@ from diffnotes.base.errors import UserError
 from diffnotes.chapters import checks as book_claims
 from diffnotes.chapters import status
 from diffnotes.show import verdict as verdicts
-from diffnotes.show.tables import VERDICTS
+from diffnotes.show.labels import OPEN, VERDICTS
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -114,11 +114,17 @@ def test_claims_page_types_no_verdict() -> None:
 def test_verdicts_have_one_definition(path: Path) -> None:
     text = re.sub(r"<!-- claims:start -->.*?<!-- claims:end -->", "", path.read_text(), flags=re.DOTALL)
     text = " ".join(text.split())
-    for word in verdicts.OPEN:
+    for word in OPEN:
         meaning = f"*{word.capitalize()}*: {verdicts.MEANINGS[word]}."
         assert text.count(meaning) == 1, f"{path.name} must say: {meaning}"
         text = text.replace(meaning, "")
     assert NAMES.findall(text) == []
+
+
+def test_pages_and_checks_have_the_same_words_for_verdicts() -> None:
+    """Twice in the code, since neither room may import the other."""
+    assert book_claims.VERDICTS == VERDICTS
+    assert set(OPEN) == {book_claims.PAPER_ONLY, book_claims.PENDING}
 
 
 def judged_ids() -> dict[str, list[str]]:
@@ -147,7 +153,7 @@ def test_lists_agree_with_the_checks(path: Path, found: list[dict[str, str]]) ->
     listed = {row[0].a["href"].split("#")[1]: row[3].span.get_text() for row in rows}
     assert listed == {c["id"]: c["verdict"] for c in own if c["verdict"] != "reproduced"}
     assert [VERDICTS.index(word) for word in listed.values()] == sorted(map(VERDICTS.index, listed.values()))
-    assert f"Of {len(own)} claims" in table.note
+    assert f"Of {len(own)} claims" in table.caption.shows
 
 
 def test_every_claim_of_a_paper_is_in_a_chapter(found: list[dict[str, str]]) -> None:
@@ -190,7 +196,7 @@ def claim(name: str, verdict: str, **more: str) -> dict[str, str]:
 def test_verdict_that_changes_changes_the_list() -> None:
     table = verdicts.not_reproduced([claim("a", "reproduced"), claim("b", "partly")], "01_x")
     assert len(table.rows) == 1
-    assert "1 reproduced, 1 partly" in table.note
+    assert "1 reproduced, 1 partly" in table.caption.shows
     table = verdicts.not_reproduced([claim("a", "pending"), claim("b", "not reproduced")], "01_x")
     assert [str(row[0]).split("#")[1][0] for row in table.rows] == ["b", "a"]  # what is open comes last
     assert "S &amp; b." in table.rows[0][0]

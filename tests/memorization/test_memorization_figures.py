@@ -388,6 +388,16 @@ def test_table_of_deviations(copied: Record, images: Record) -> None:
     assert found["seeds"][1:] == ["2", "1"]
 
 
+@pytest.mark.parametrize(("experiment", "space"), [("digits", "pixels"), ("cifar", "features")])
+def test_the_experiment_says_where_distances_are_taken(experiment: str, space: str, copied: Record) -> None:
+    """Not the data set: the small profile of `cifar` has digits. Whole images have a side too."""
+    record = changed(copied, {"dataset": "cifar10"})
+    record.meta["experiment"] = experiment
+    found = {row[0]: row[2] for row in tables.deviations(record).rows}
+    assert found["distances"].startswith(space)
+    assert found["training set"] == "CIFAR-10, 8 × 8, no classes"
+
+
 @pytest.mark.parametrize(
     ("dataset", "side", "title"),
     [("digits", 0, "digits"), ("cifar10", 0, "CIFAR-10"), ("cifar10", 16, "CIFAR-10, 16 × 16"),

@@ -20,6 +20,7 @@ def fake(onset: tuple[float, ...] = (1.05, 1.06, 1.04), error: float = -0.6) -> 
     opening = 10.0 * (PSI_N / 4.0)[:, None] ** onset
     return record({
         "psi_n": PSI_N, "threshold": [0.02, 0.05, 0.1], "tau_memorize": 500.0 * (PSI_N / 4.0) ** THEORY,
+        "tau_exponent": THEORY,
         "onset": np.repeat(opening[:, None], 2, 1), "onset_exponent": np.array(onset)[:, None] + spread,
         "least_error_exponent": error + spread,
     })  # fmt: skip

@@ -177,7 +177,7 @@ def test_every_record_of_a_figure_is_named(record):
 
 
 def test_text_of_a_table_is_escaped(record):
-    html = BookTable(record, header=("<a>",), rows=[["<b>1</b>"]], note="<i>")._repr_html_()
+    html = BookTable(record, header=("<a>",), rows=[["<b>1</b>"]], shows="<i>")._repr_html_()
     soup = BeautifulSoup(html, "html.parser")
     assert [soup.find(name).get_text() for name in ("th", "td", "figcaption")] == ["<a>", "<b>1</b>", "<i>"]
     assert "<script>" not in Caption("<script>", "<script>", {"<script>": "#123456"}).html()

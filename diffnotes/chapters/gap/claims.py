@@ -11,7 +11,7 @@ from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import FAILED, Check, Finding, Nothing, companion, every, verdict
 from diffnotes.chapters.gap import readings
 from diffnotes.chapters.gap.readings import HELD_OUT, SAMPLER, SIZES, TRAINING, WIDTHS
-from diffnotes.show.labels import bounds
+from diffnotes.show.labels import bounds, minus
 from diffnotes.store import Record
 
 SIZE_SIGMA = 0.2  # where the onset is compared between sizes
@@ -179,9 +179,9 @@ def _shots(record: Record) -> Finding:
     stops = over_seeds(gain[:, TRAINING] - gain[:, SAMPLER])[1] > 0
     ahead = readings.ahead(record)
     named = zip(readings.KINDS, _alike(record), gain.mean(0), strict=True)
-    text = ", ".join(f"{name} {value:.3f} ({more:+.3f})" for name, value, more in named)
+    text = ", ".join(f"{name} {value:.3f} ({minus(f'{more:+.3f}')})" for name, value, more in named)
     interval = f"sampler less training {_signed(ahead)}"
-    return Finding(text.replace("-0", "−0"), interval, verdict(ahead[2] < 0, stops))
+    return Finding(text, interval, verdict(ahead[2] < 0, stops))
 
 
 def _rank(record: Record) -> Finding:
@@ -198,7 +198,7 @@ def _alike(record: Record) -> np.ndarray:
 
 
 def _signed(interval: np.ndarray) -> str:
-    return f"{interval[1]:+.3f} to {interval[2]:+.3f} at 95 %".replace("-", "−")
+    return minus(f"{interval[1]:+.3f} to {interval[2]:+.3f} at 95 %")
 
 
 def _limit(record: Record) -> Finding:

@@ -39,7 +39,7 @@ def growth_text(*records: Record) -> str:
 def _growth(top: np.ndarray) -> str:
     """'from 0.025 to 2.92'."""
     digits = 3 if top[-1] < 1 else 2 if top[-1] < 10 else 1
-    return f"from {top[0]:.3f} to {top[-1]:.{digits}f}".replace("-", "−")
+    return minus(f"from {top[0]:.3f} to {top[-1]:.{digits}f}")
 
 
 def overfit_text(record: Record, level: int) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from diffnotes.chapters.gap import findings, readings
 from diffnotes.chapters.gap.readings import span
+from diffnotes.show.labels import minus
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -100,6 +101,6 @@ def _probe(record: Record, place: int) -> tuple[str, ...]:
     alike = record["similarity"][:, -1, place].mean(0)
     return (
         "" if place else readings.title(record), f"{sigma:.2g}", f"{100 * rise:.0f} %",
-        f"{readings.positions(record)[:, -1, place].mean():.2f}".replace("-", "−"),
+        minus(f"{readings.positions(record)[:, -1, place].mean():.2f}"),
         *(f"{value:.3f}" for value in alike),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import PENDING, Check, Finding, companion, every, verdict
 from diffnotes.chapters.memorization import readings
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH, Power, Swept
-from diffnotes.show.labels import bounds
+from diffnotes.show.labels import bounds, minus
 from diffnotes.store import Record
 
 RISE, LOST = 0.2, 0.5  # of the double descent
@@ -57,7 +57,7 @@ def _list(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
 def _number(value: float, digits: int = 3) -> str:
     if not np.isfinite(value):
         return "–" if np.isnan(value) else "never"
-    return (f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}").replace("-", "−")
+    return minus(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}")
 
 
 def _sweep(record: Record) -> Swept:

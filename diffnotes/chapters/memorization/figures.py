@@ -99,7 +99,7 @@ def _band(axis: Any, step: np.ndarray, values: np.ndarray, role: Role, color: st
 @book_figure
 def size_sweep(*records: Record) -> BookFigure:
     """Losses, memorized samples and distance for training sets of several sizes, against steps per image."""
-    figure = _sweeps(
+    return _sweeps(
         *records,
         finding=findings.collapse(*records),
         shows=(
@@ -108,7 +108,6 @@ def size_sweep(*records: Record) -> BookFigure:
         ),
         rows=[(title(record), readings.swept(record, record).runs, "n") for record in records],
     )
-    return figure
 
 
 @book_figure
@@ -277,17 +276,11 @@ def _averages_panel(axis: Any, base: Record, record: Record) -> None:
         shift = 1.07 ** (place - (len(horizons) - 1) / 2)
         values = sweep.read("best", place)
         axis.errorbar(
-            sweep.value * shift, values.mean(1), stderr(values), color=color, marker=marker, ls=line, ms=4,
-            capsize=2, label=text,
+            sweep.value * shift, values.mean(1), readings.stderr(values), color=color, marker=marker, ls=line,
+            ms=4, capsize=2, label=text,
         )  # fmt: skip
     axis.axhline(readings.floor(base), lw=1, **OPTIMUM.curve(label=""))
     axis.set(xscale="log", xlabel=readings.WORDS[sweep.factor])
     axis.set_xticks(sweep.value, [f"{v:g}" for v in sweep.value])
     axis.minorticks_off()
     axis.grid(True)
-
-
-def stderr(values: np.ndarray) -> np.ndarray | None:
-    """Standard errors over seeds of [x, seed], where there are several seeds."""
-    seeds = values.shape[1]
-    return values.std(1, ddof=1) / seeds**0.5 if seeds > 1 else None

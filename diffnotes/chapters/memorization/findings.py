@@ -142,8 +142,7 @@ def collapse(*records: Record) -> str:
 def _collapse(record: Record) -> str:
     sweep = readings.swept(record, record)
     parts = [_moved_by(sweep.onset(which).mean(1), sweep.value, LABELS[which]) for which in ("split", TENTH)]
-    ends = f"{named('n', sweep.value[0])} to {named('n', sweep.value[-1])}"
-    return f"{title(record)}, {ends}: {'; '.join(parts)}."
+    return f"{title(record)}, {sweep.ends}: {'; '.join(parts)}."
 
 
 def _moved_by(times: np.ndarray, size: np.ndarray, name: str) -> str:
@@ -232,11 +231,16 @@ def moved_most(base: Record, *sweeps: Record) -> str:
 def _span(sweep: Swept) -> str:
     """'3.12 with the width'."""
     mean = sweep.onset(TENTH).mean(1)
-    known = np.isfinite(mean)
-    missing = [named(sweep.factor, value) for value in sweep.value[~known]]
-    without = f" (without {', '.join(missing)}, where a seed never gets there)" if missing else ""
     word = readings.WORDS[sweep.factor]
-    return f"{_ratio(mean)} with the {word}{without}" if known.any() else f"unknown with the {word}"
+    if not np.isfinite(mean).any():
+        return f"unknown with the {word}"
+    return f"{_ratio(mean)} with the {word}{_without(sweep, mean)}"
+
+
+def _without(sweep: Swept, mean: np.ndarray) -> str:
+    """Which values a ratio leaves out."""
+    missing = [named(sweep.factor, value) for value in sweep.value[~np.isfinite(mean)]]
+    return f" (without {', '.join(missing)}, where a seed never gets there)" if missing else ""
 
 
 def best_run(base: Record, *sweeps: Record) -> str:
@@ -260,8 +264,7 @@ def factor_found(base: Record, sweep: Record) -> Sentence:
     """How much a factor moves the two onsets, in steps and in the paper's units: largest over least mean."""
     runs = readings.swept(base, sweep)
     parts = [_moved(runs, which) for which in ("split", TENTH)]
-    ends = f"from {named(runs.factor, runs.value[0])} to {named(runs.factor, runs.value[-1])}"
-    return Sentence(base, sweep, text=f"{title(base)}, {ends}: {'; '.join(parts)}.")
+    return Sentence(base, sweep, text=f"{title(base)}, from {runs.ends}: {'; '.join(parts)}.")
 
 
 def _moved(runs: Swept, which: str) -> str:
@@ -271,9 +274,7 @@ def _moved(runs: Swept, which: str) -> str:
     spans = [f"{_ratio(mean)} in steps"]
     if runs.factor in UNITS:
         spans.append(f"{_ratio(mean * runs.value)} in {UNITS[runs.factor]}")
-    missing = [named(runs.factor, v) for v in runs.value[~np.isfinite(mean)]]
-    without = f" (without {', '.join(missing)}, where a seed never gets there)" if missing else ""
-    return f"the onset “{name}” varies by a factor {' and '.join(spans)}{without}"
+    return f"the onset “{name}” varies by a factor {' and '.join(spans)}{_without(runs, mean)}"
 
 
 def _ratio(values: np.ndarray) -> str:
@@ -332,8 +333,7 @@ def _gain(sweep: Swept) -> str:
     """In percent of the distance of the weights as they are, least and most over the values."""
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
     gains = 100 * np.sort(1 - long / raw)[[0, -1]]
-    ends = f"{named(sweep.factor, sweep.value[0])} to {named(sweep.factor, sweep.value[-1])}"
-    return f"From {ends}, the longest average lowers the least distance by {bounds(*gains)} %."
+    return f"From {sweep.ends}, the longest average lowers the least distance by {bounds(*gains)} %."
 
 
 def averages_found(base: Record, *sweeps: Record) -> Sentence:
@@ -345,10 +345,9 @@ def _averages(base: Record, record: Record) -> str:
     sweep = readings.swept(base, record)
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
     first, second = (", ".join(f"{v:.3f}" for v in values) for values in (raw, long))
-    ends = f"{named(sweep.factor, sweep.value[0])} to {named(sweep.factor, sweep.value[-1])}"
     text = (
-        f"{title(base)}, {ends}: the least distance is {first} as they are and {second} with the longest "
-        "average."
+        f"{title(base)}, {sweep.ends}: the least distance is {first} as they are and {second} with the "
+        "longest average."
     )
     between = [sweep.read("best", place).mean(1) for place in range(1, len(readings.horizons(base)) - 1)]
     if between:

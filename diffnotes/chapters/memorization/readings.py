@@ -12,16 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffnotes.base.errors import UserError
 from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.memorization.onsets import SPLIT, exponent, minimum, parting
+from diffnotes.chapters.memorization.onsets import COPIES, SPLIT, exponent, minimum, parting
+from diffnotes.show.labels import dataset
+from diffnotes.show.style import check_profiles
 from diffnotes.store import Record
 
 RAW, AVERAGED = 0, -1
 SHARES = (0.1, 0.15, 0.2)  # of the least held-out loss: where the losses may be said to part
 TENTH = "copies 0.1"
 FELL_FROM = 0.1  # share of memorized samples that a run must have reached to break down
-DATASETS = {"digits": "digits", "cifar10": "CIFAR-10", "specimens": "specimens"}
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
 WORDS = {
     "n": "training images N", "width": "width of the network", "batch": "batch size B",
@@ -30,9 +30,7 @@ WORDS = {
 LABELS = {
     "minimum": "held-out loss is least",
     "split": f"losses part by {100 * SPLIT:.0f} %",
-    "copies 0.05": "5 % memorized",
-    "copies 0.1": "10 % memorized",
-    "copies 0.5": "50 % memorized",
+    **{f"copies {share:g}": f"{100 * share:.0f} % memorized" for share in COPIES},
 }
 
 # What we read off the curves of arXiv 2605.06077, figure 2 (N = 2,048 to 16,384): powers of N of the step at
@@ -46,8 +44,7 @@ Run = tuple[Record, int]
 
 def title(record: Record) -> str:
     """'digits' or 'CIFAR-10, 16 × 16', by the settings."""
-    name = DATASETS[record.spec["dataset"]]
-    side = record.spec["side"]
+    name, side = dataset(record), record.spec["side"]
     return f"{name}, {side} × {side}" if side else name
 
 
@@ -125,6 +122,11 @@ class Swept:
         """The factor [value]."""
         return np.array([of_run(run, self.factor) for run in self.runs])
 
+    @property
+    def ends(self) -> str:
+        """'N = 32 to N = 256'."""
+        return " to ".join(named(self.factor, value) for value in self.value[[0, -1]])
+
     def read(self, name: str, average: int = AVERAGED) -> np.ndarray:
         """`rate` or `best`: [value, seed]."""
         return np.stack([record[name][place, :, average] for record, place in self.runs])
@@ -137,11 +139,7 @@ class Swept:
 def swept(base: Record, record: Record) -> Swept:
     """The runs of `record`; `base` is the sweep over n. UserError for records of two profiles."""
     factor = record.spec["sweep"]
-    if base.profile != record.profile:
-        raise UserError(
-            f"{base.experiment} records of the profiles {base.profile} and {record.profile} cannot be shown "
-            "together; load them with store.load_all, which takes one profile for all."
-        )
+    check_profiles([base, record])
     runs = [(record, place) for place in range(len(record["value"]))]
     if factor != "n":
         runs.append((base, default_place(base)))
@@ -297,6 +295,12 @@ def _breakdowns(shares: np.ndarray) -> Iterator[tuple[float, float, float]]:
         if len(fallen):
             first = int(fallen[0])
             yield float(top[first]), float(share[first:].min()), float(share[-1])
+
+
+def stderr(values: np.ndarray) -> np.ndarray | None:
+    """Standard errors over seeds of [x, seed], where there are several seeds."""
+    seeds = values.shape[1]
+    return values.std(1, ddof=1) / seeds**0.5 if seeds > 1 else None
 
 
 # ------------------------------------------------------------------------------------------- disjoint halves

@@ -94,12 +94,11 @@ def _measured(axis: Any, record: Record) -> None:
     count = len(record["n"])
     for k, (read, color, marker, line, text) in enumerate(SERIES):
         values = read(record)
-        spread = values.std(1, ddof=1) / values.shape[1] ** 0.5 if values.shape[1] > 1 else None
         rows = np.arange(count) + 0.06 * (k - 1)
         axis.errorbar(
             values.mean(1),
             rows,
-            xerr=spread,
+            xerr=readings.stderr(values),
             color=color,
             marker=marker,
             ls=line,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffnotes.chapters.memorization import findings, readings
-from diffnotes.chapters.memorization.readings import DATASETS, LABELS, TENTH, Run, named, title
+from diffnotes.chapters.memorization.readings import LABELS, TENTH, Run, named, title
+from diffnotes.show.labels import dataset, minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
 
@@ -33,7 +34,7 @@ def calibration(record: Record, side: int = 32) -> BookTable:
     rows = [_kind_row(record, side, kind) for kind in readings.kinds(record)]
     return BookTable(record, header=header, rows=rows, finding=_calibrated(record, side), shows=(
         f"{spec['count']:,} images of each set against {spec['count']:,} training images of "
-        f"{DATASETS[spec['dataset']]} at {side} × {side} pixels; noise on copies has σ = {spec['noise']:g}. "
+        f"{dataset(record)} at {side} × {side} pixels; noise on copies has σ = {spec['noise']:g}. "
         "Shares with 95 % intervals; similarity as median and middle 90 % of images. Distances are ± half "
         "the width of the middle 95 % of resampled sets: a resampled set repeats images, which moves every "
         "distance up, so only the width of that range is an error, not its ends."
@@ -73,7 +74,7 @@ def classifier_found(record: Record) -> Sentence:
     ]
     return Sentence(record, text=(
         f"The classifier behind the features names {' and '.join(each)} of the {int(record['tested']):,} "
-        f"test images of {DATASETS[record.spec['dataset']]} rightly (± one standard error)."
+        f"test images of {dataset(record)} rightly (± one standard error)."
     ))  # fmt: skip
 
 
@@ -157,14 +158,14 @@ def _run_row(record: Record, place: int) -> tuple[str, ...]:
 def _mean(values: np.ndarray, digits: int) -> str:
     if not np.isfinite(values).all():
         return "–"
-    spread = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else np.nan
-    more = f" ± {spread:,.{digits}f}" if np.isfinite(spread) else ""
+    spread = readings.stderr(values[None])
+    more = "" if spread is None else f" ± {spread[0]:,.{digits}f}"
     return f"{values.mean():,.{digits}f}{more}"
 
 
 def _middle(values: np.ndarray, digits: int) -> str:
     """The median; with all seeds in every column the table would be too wide."""
-    return f"{np.median(values):,.{digits}f}".replace("-", "−") if np.isfinite(values).all() else "–"
+    return minus(f"{np.median(values):,.{digits}f}") if np.isfinite(values).all() else "–"
 
 
 # ----------------------------------------------------------------------------------------------- deviations
@@ -199,16 +200,16 @@ def deviations(*records: Record) -> BookTable:
 
 def _setting(record: Record) -> dict[str, str]:
     spec, side = record.spec, record["sheet"].shape[-1]
+    images = title(record) if spec["side"] else f"{title(record)}, {side} × {side}"
     kind = "U-Net" if spec["network"] == "unet" else "residual MLP"
     factors = ("sizes", "widths", "batches", "rates")
     listed = {name: ", ".join(f"{v:g}" for v in sorted(spec[name])) for name in factors}
-    pixels = spec["dataset"] == "digits"
+    space = "pixels" if record.experiment == "digits" else "features of our classifier"
     classes = "classes given" if spec["conditional"] else "no classes"
     parameters = int(record["parameters"][readings.default_place(record), 0])
     averages = ", ".join(f"{h:,}" for h in readings.horizons(record) if h)
     return {
-        "training set": f"{title(record)}, {side} × {side}, {classes}" if pixels
-        else f"{title(record)}, {classes}",
+        "training set": f"{images}, {classes}",
         "N": listed["sizes"],
         "network": f"{kind}, {parameters:,} parameters",
         "width": f"{spec['width']} ({listed['widths']})",
@@ -218,6 +219,6 @@ def _setting(record: Record) -> dict[str, str]:
         "average of the weights": f"{averages} steps, and none",
         "sampler": f"Euler, {spec['sampler_steps']} steps",
         "memorized": "pixels, nearest three times nearer than the next",
-        "distances": f"{'pixels' if pixels else 'features of our classifier'}, {spec['samples']} samples",
+        "distances": f"{space}, {spec['samples']} samples",
         "seeds": f"{len(spec['seeds'])}",
     }  # fmt: skip

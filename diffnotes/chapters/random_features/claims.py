@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from diffnotes.chapters.checks import Finding, verdict
 from diffnotes.chapters.random_features import readings
+from diffnotes.show.labels import minus
 from diffnotes.store import Record
 
 
@@ -22,7 +23,7 @@ def _onset(record: Record) -> Finding:
 
 def _error(record: Record) -> Finding:
     power, low, high = readings.power(record, "least_error")
-    text, interval = (part.replace("-", "−") for part in (f"power {power:.2f}", f"{low:.2f} to {high:.2f}"))
+    text, interval = minus(f"power {power:.2f}"), minus(f"{low:.2f} to {high:.2f}")
     return Finding(text, interval, verdict(abs(power - readings.THEIR_ERROR) < 0.1))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from diffnotes.chapters.random_features import readings
 from diffnotes.chapters.random_features.readings import MAIN, THEIR_ERROR
+from diffnotes.show.labels import minus
 from diffnotes.show.style import (
     GREY,
     HELD_OUT,
@@ -186,7 +187,7 @@ def _errors(axis: Any, record: Record) -> None:
     psi_n, least = readings.sizes(record), readings.least_error(record)
     _line(axis, psi_n, least, OCHRE, "P", "least score error")
     guide = least.mean(1)[0] * (psi_n / psi_n[0]) ** THEIR_ERROR
-    axis.plot(psi_n, guide, color=INK, ls=":", label=_minus(f"power {THEIR_ERROR:g} (paper)"))
+    axis.plot(psi_n, guide, color=INK, ls=":", label=minus(f"power {THEIR_ERROR:g} (paper)"))
     axis.set(yscale="log", ylabel="score error")
     log_ticks(axis.yaxis, 0.02, 0.03, 0.05, 0.07, 0.1)
 
@@ -218,15 +219,11 @@ def flow_found(record: Record) -> Sentence:
         f"{_power(readings.power(record, 'half'))}: the law is one of the beginning. Without taking off the "
         f"plateau, a gap of {level[0]:g} has the power {_power(readings.raw_power(record, 0))}. The least "
         f"score error falls with the power {_power(readings.power(record, 'least_error'))} (paper: "
-        f"{_minus(f'{THEIR_ERROR:g}')})."
+        f"{minus(f'{THEIR_ERROR:g}')})."
     ))  # fmt: skip
 
 
 def _power(found: tuple[float, float, float]) -> str:
     """'1.17 (1.05 to 1.29)'; the interval is left out where there is only one seed."""
-    value, low, high = (_minus(f"{x:.2f}") for x in found)
+    value, low, high = (minus(f"{x:.2f}") for x in found)
     return value if np.isnan(found[1]) else f"{value} ({low} to {high})"
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")

@@ -117,7 +117,7 @@ def _three(found: np.ndarray) -> tuple[float, float, float]:
 
 def theory_power(record: Record) -> float:
     """The power of N of the time psi_p/(Delta lambda_min) over the sizes of the record; 1 for p >> n only."""
-    return float(np.polyfit(np.log(sizes(record)), np.log(record["tau_memorize"]), 1)[0])
+    return float(record["tau_exponent"])
 
 
 def theory_times(record: Record) -> np.ndarray:

@@ -8,15 +8,12 @@ import numpy as np
 
 from diffnotes.chapters.toy import readings
 from diffnotes.chapters.toy.readings import DESIGNS, SEPARATE
+from diffnotes.show.labels import minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus, power_of_ten
+from diffnotes.show.verdict import in_numbers
 from diffnotes.store import Record
 
 NOTHING = "; nothing to compare here."
-
-
-def _minus(text: str) -> str:
-    """Hyphens before digits as minus signs."""
-    return text.replace("-", "−")
 
 
 def _listed(values: np.ndarray, form: str = "g") -> str:
@@ -110,7 +107,7 @@ def band_finding(record: Record) -> Sentence:
         f"says little: {inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
         f"{width[0][-1]:.2f} to {width[1][-1]:.2f}."
     )
-    return Sentence(record, text=_minus(text))
+    return Sentence(record, text=minus(text))
 
 
 # ------------------------------------------------------------------------------------------ inside, or not
@@ -188,7 +185,7 @@ def density_finding(record: Record) -> Sentence:
         f"is {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact heights. "
         f"{_joined(match)} Each alone, {inside} of {len(match.at)} lie in the band of 50 draws."
     )
-    return Sentence(record, text=_minus(text))
+    return Sentence(record, text=minus(text))
 
 
 def moving_finding(record: Record) -> Sentence:
@@ -250,7 +247,7 @@ def law_finding(record: Record) -> Sentence:
     law = readings.law(record)
     heun, euler = (", ".join(f"{off:+.1f} %" for off in law.off(one)) for one in (law.heun, law.euler))
     text = f"Off the exact law, at δ = {_listed(record['law_delta'])}: Heun’s method {heun}, Euler’s {euler}."
-    return Sentence(record, text=_minus(text))
+    return Sentence(record, text=minus(text))
 
 
 def states_finding(record: Record) -> Sentence:
@@ -347,6 +344,5 @@ def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> 
 
 def _counted(claims: Sequence[Mapping[str, str]]) -> str:
     """How many claims on the toy have which verdict."""
-    toy = [claim["verdict"] for claim in claims if "-toy-" in claim["id"]]
-    parts = [f"{toy.count(word)} {word}" for word in dict.fromkeys(toy)]
-    return f" Of {len(toy)} claims on the toy, on its pinned record: {', '.join(parts)}." if toy else ""
+    toy = [claim for claim in claims if "-toy-" in claim["id"]]
+    return f" Of {len(toy)} claims on the toy, on its pinned record: {in_numbers(toy)}." if toy else ""
