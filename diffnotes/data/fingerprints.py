@@ -11,6 +11,7 @@ from diffnotes.data import sets as data
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "imagenet64": "tiny-imagenet-200"}
 _known: dict[tuple[object, ...], str] = {}
+_whole: dict[tuple[object, ...], data.Dataset] = {}  # the last set that was read: subsets come in rows
 
 
 def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int = 0) -> str:
@@ -19,10 +20,22 @@ def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int
     It is worked out anew when path, size, inode or a time of any file behind the set has changed (the time of
     the last change of an inode cannot be set by hand), or when scikit-learn's function for digits is another.
     """
-    key = (name, n, split, seed, _source(name, split))
+    source = _source(name, split)
+    key = (name, n, split, seed, source)
     if key not in _known:
-        _known[key] = data.load(name, n, split, seed).fingerprint
+        _known[key] = _loaded(name, n, split, seed, source).fingerprint
     return _known[key]
+
+
+def _loaded(name: str, n: int | None, split: str, seed: int, source: object) -> data.Dataset:
+    """`data.load`; what lies on the disk is read once for all subsets that are asked for in a row."""
+    if source is None:
+        return data.load(name, n, split, seed)
+    place = (name, split, source)
+    if place not in _whole:
+        _whole.clear()
+        _whole[place] = data.load(name, None, split)
+    return data.subset(_whole[place], n, seed)
 
 
 def _source(name: str, split: str) -> object:

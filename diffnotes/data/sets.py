@@ -142,7 +142,7 @@ def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, *
     if name in MADE:
         size = {} if n is None else {"n": n}
         return MADE[name](split=SPLITS[split], seed=seed, **size, **_checked(MADE[name], name, settings))
-    return _subset(_stored(name, SPLITS[split], _checked(STORED[name], name, settings)), n, seed)
+    return subset(_stored(name, SPLITS[split], _checked(STORED[name], name, settings)), n, seed)
 
 
 def _stored(name: str, split: str, settings: dict[str, Any]) -> Dataset:
@@ -160,7 +160,8 @@ def _checked(make: Callable[..., Dataset], name: str, settings: dict[str, Any]) 
     return settings
 
 
-def _subset(data: Dataset, n: int | None, seed: int) -> Dataset:
+def subset(data: Dataset, n: int | None, seed: int) -> Dataset:
+    """The first n of the permutation that `load` draws from `seed`; None: all."""
     if n is None:
         return data
     if n > len(data):

@@ -63,7 +63,7 @@ def same(one: data.Dataset, two: data.Dataset) -> bool:
 def test_what_is_drawn_is_that_of_the_whole_set(part: Path) -> None:
     for n, split, seed in ((40, "train", 0), (40, "train", 1), (7, "train", 1), (40, "test", 0)):
         whole = made_up(sets.SPLITS[split])
-        drawn = sets._subset(whole, n, seed)
+        drawn = sets.subset(whole, n, seed)
         assert same(data.load("cifar10", n, split, seed), drawn)
     for split in ("train", "test"):
         here = data.load("cifar10", split=split)

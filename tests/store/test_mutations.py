@@ -70,7 +70,7 @@ def asked(checkout: Path, name: str) -> tuple[list[list[str]], bool]:
     """States of what is shown of an experiment, and whether its twins could be computed (into out/)."""
     (checkout / "out").mkdir(exist_ok=True)
     environment = {
-        **os.environ, "PYTHONPATH": str(checkout), "DIFFNOTES_ROOT": str(checkout), "OMP_NUM_THREADS": "2",
+        **os.environ, "PYTHONPATH": str(checkout), "DIFFNOTES_ROOT": str(checkout), "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
     words = [sys.executable, "-c", ASKED, name, str(checkout / "out")]
