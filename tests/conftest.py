@@ -20,12 +20,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Every record is synced to the disk, and tests make thousands: in memory, where there is room, none waits.
-MEMORY = Path("/dev/shm")
-if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4e9:
+if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 4e9:
     for name in ("PYTEST_DEBUG_TEMPROOT", "TMPDIR"):  # of pytest's folders, and of all others
-        os.environ.setdefault(name, str(MEMORY))
+        os.environ.setdefault(name, "/dev/shm")
 
 import pytest
+from forks import Forks
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
@@ -77,6 +77,14 @@ def browser() -> Iterator[chromium.Browser]:
         pytest.skip(reason)
     with chromium.browser() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Fresh Python processes, without the seconds that they need to load torch."""
+    server = Forks()
+    yield server
+    server.close()
 
 
 @pytest.fixture(autouse=True)

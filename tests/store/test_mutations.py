@@ -7,13 +7,12 @@ import json
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from forks import Forks
 
 from diffnotes import chapters, store
 from diffnotes.store import code, staleness
@@ -66,15 +65,15 @@ def mutated(text: str, draw: random.Random) -> tuple[str, str]:
     return "".join(lines), f"line {node.lineno}: {old!r} -> {new!r}"
 
 
-def asked(checkout: Path, name: str) -> tuple[list[list[str]], bool]:
+def asked(forks: Forks, checkout: Path, name: str) -> tuple[list[list[str]], bool]:
     """States of what is shown of an experiment, and whether its twins could be computed (into out/)."""
     (checkout / "out").mkdir(exist_ok=True)
     environment = {
         **os.environ, "PYTHONPATH": str(checkout), "DIFFNOTES_ROOT": str(checkout), "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
-    words = [sys.executable, "-c", ASKED, name, str(checkout / "out")]
-    done = subprocess.run(words, cwd=checkout, env=environment, capture_output=True, text=True, timeout=600)
+    words = ("-c", ASKED, name, str(checkout / "out"))
+    done = forks.run(*words, cwd=checkout, environment=environment)
     lines = done.stdout.splitlines()
     states = json.loads(lines[0]) if lines and lines[0].startswith("[") else [["stale", done.stderr[-200:]]]
     return states, lines[-1:] == ["computed"]
@@ -124,11 +123,11 @@ COUNTS: Counter[str] = Counter()
 
 
 @pytest.mark.parametrize(("name", "file", "seed"), drawn())
-def test_a_changed_number(checkout: Path, name: str, file: str, seed: int) -> None:
+def test_a_changed_number(forks: Forks, checkout: Path, name: str, file: str, seed: int) -> None:
     path = checkout / "diffnotes" / file
     text, what = mutated(path.read_text("utf-8"), random.Random(seed))
     path.write_text(text, encoding="utf-8")
-    states, computed = asked(checkout, name)
+    states, computed = asked(forks, checkout, name)
     valid = any(state == "valid" for state, _ in states)
     same = valid and computed and equal(checkout, chapters.find(name))
     assert same or not valid, f"{file} {what}: {name} is called valid"
@@ -155,10 +154,10 @@ def test_some_were_stale(capsys: pytest.CaptureFixture[str]) -> None:
         ("digits", "store/experiment.py", "", ""),  # nothing: what is asked of an untouched copy
     ],
 )
-def test_a_named_change(checkout: Path, name: str, file: str, old: str, new: str) -> None:
+def test_a_named_change(forks: Forks, checkout: Path, name: str, file: str, old: str, new: str) -> None:
     path = checkout / "diffnotes" / file
     text = path.read_text("utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
-    states, _ = asked(checkout, name)
+    states, _ = asked(forks, checkout, name)
     assert {state for state, _ in states} == {"stale" if old else "valid"}, states

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
+from forks import Forks
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
@@ -47,22 +46,19 @@ def environment(checkout: Path) -> dict[str, str]:
     }
 
 
-def status(checkout: Path) -> dict[str, tuple[str, str]]:
+def status(forks: Forks, checkout: Path) -> dict[str, tuple[str, str]]:
     """State and reason of everything shown, by experiment and settings."""
-    words = [sys.executable, "-m", "diffnotes", "status", "--json"]
-    done = subprocess.run(
-        words, cwd=checkout, env=environment(checkout), capture_output=True, text=True, timeout=300
-    )
+    words = ("-m", "diffnotes", "status", "--json")
+    done = forks.run(*words, cwd=checkout, environment=environment(checkout))
     rows = json.loads(done.stdout)
     assert done.returncode == (4 if any(row["state"] != "valid" for row in rows) else 0), done.stderr
     return {f"{row['experiment']} {row['settings']}": (row["state"], row["reason"]) for row in rows}
 
 
-def digest(checkout: Path) -> str:
+def digest(forks: Forks, checkout: Path) -> str:
     """The digest of the toy model's code, which a record of it keeps."""
     source = "from diffnotes import chapters, store; print(store.code_digest(chapters.find('toy_model')))"
-    words = [sys.executable, "-c", source]
-    done = subprocess.run(words, cwd=checkout, env=environment(checkout), capture_output=True, text=True)
+    done = forks.run("-c", source, cwd=checkout, environment=environment(checkout))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -92,17 +88,17 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_an_untouched_checkout_is_valid(checkout, monkeypatch):
-    assert {state for state, _ in status(checkout).values()} == {"valid"}
+def test_an_untouched_checkout_is_valid(forks, checkout, monkeypatch):
+    assert {state for state, _ in status(forks, checkout).values()} == {"valid"}
     assert "This result is" not in page(checkout, PAGE, monkeypatch)
 
 
-def test_a_deleted_record_is_missing_and_the_page_names_the_command(checkout, monkeypatch):
+def test_a_deleted_record_is_missing_and_the_page_names_the_command(forks, checkout, monkeypatch):
     entries = json.loads((checkout / "results/index.json").read_text())["records"]
     for entry in entries:
         if entry["shown"].get("dataset") == "cifar10":
             shutil.rmtree(checkout / "results" / entry["experiment"] / entry["key"])
-    state, reason = status(checkout)["loss_curve {'dataset': 'cifar10'}"]
+    state, reason = status(forks, checkout)["loss_curve {'dataset': 'cifar10'}"]
     assert state == "missing"
     assert "not there" in reason
     shown = page(checkout, MISSING, monkeypatch)
@@ -111,20 +107,20 @@ def test_a_deleted_record_is_missing_and_the_page_names_the_command(checkout, mo
     assert len(shown.strip().splitlines()) == 1
 
 
-def test_one_byte_of_the_arrays_is_tampering(checkout, monkeypatch):
+def test_one_byte_of_the_arrays_is_tampering(forks, checkout, monkeypatch):
     path = pinned(checkout, "toy_model") / "arrays.npz"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    assert status(checkout)["toy_model {}"][0] == "tampered"
+    assert status(forks, checkout)["toy_model {}"][0] == "tampered"
     shown = page(checkout, PAGE, monkeypatch)
     assert "is not what was recorded" in shown
     assert len(shown.strip().splitlines()) == 1
 
 
-def test_a_changed_constant_of_the_formula_makes_the_toy_stale(checkout, monkeypatch):
+def test_a_changed_constant_of_the_formula_makes_the_toy_stale(forks, checkout, monkeypatch):
     edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.001 * CIRCLE_RADIUS")
-    found = status(checkout)
+    found = status(forks, checkout)
     state, reason = found["toy_model {}"]
     assert state == "stale"
     assert "twin differs" in reason
@@ -132,17 +128,17 @@ def test_a_changed_constant_of_the_formula_makes_the_toy_stale(checkout, monkeyp
     assert "This result is stale" in page(checkout, PAGE, monkeypatch)
 
 
-def test_a_changed_comment_changes_nothing(checkout):
-    path, before = checkout / "diffnotes/chapters/toy/formulas.py", digest(checkout)
+def test_a_changed_comment_changes_nothing(forks, checkout):
+    path, before = checkout / "diffnotes/chapters/toy/formulas.py", digest(forks, checkout)
     path.write_text(path.read_text() + "\n# Words only.\n")
-    assert digest(checkout) == before
-    assert status(checkout)["toy_model {}"][0] == "valid"
+    assert digest(forks, checkout) == before
+    assert status(forks, checkout)["toy_model {}"][0] == "valid"
     edit(path, "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
-    assert digest(checkout) != before
+    assert digest(forks, checkout) != before
 
 
-def test_changed_code_with_the_same_numbers_stays_valid(checkout):
+def test_changed_code_with_the_same_numbers_stays_valid(forks, checkout):
     edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
-    state, reason = status(checkout)["toy_model {}"]
+    state, reason = status(forks, checkout)["toy_model {}"]
     assert state == "valid"
     assert "the code has changed; the recomputed twin is equal" in reason
