@@ -30,8 +30,7 @@ def address(site: Path) -> Iterator[str]:
 @pytest.fixture
 def opened(browser: chromium.Browser, address: str, page: str, view: View) -> chromium.Browser:
     """The browser with a page of the book in a view, loaded once for all tests that ask for it in a row."""
-    browser.resize(view.width)
-    browser.show(f"{address}/{page}", view.theme)
+    browser.show(f"{address}/{page}", view.width, view.theme)
     return browser
 
 
