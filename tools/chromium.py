@@ -44,6 +44,7 @@ const wait = () => ready()
   : setTimeout(wait, 20);
 wait();
 """
+ARRIVED = "document.getAnimations().filter((e) => e instanceof CSSTransition).forEach((e) => e.finish());"
 
 
 def missing() -> str:
@@ -85,18 +86,37 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
         self.driver.set_script_timeout(60)
+        self._shown: tuple = ()  # what `show` left open
 
     def resize(self, width: int, height: int = 900) -> None:
-        """Set the size of the page's window in CSS pixels, also below the least width of a real window."""
+        """Set the size of the page's window in CSS pixels, also below the least width of a real window. What
+        would slide to its new place is there at once.
+        """
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        self.run(ARRIVED)
 
     def open(self, address: str) -> None:
         """Load a page afresh; what earlier pages logged is forgotten."""
+        self._shown = ()
         self.driver.get("about:blank")
         self.requests(), self.complaints()
         self.driver.get(address)
         self.driver.execute_async_script(SETTLED)
+
+    def show(self, address: str, width: int, theme: str) -> None:
+        """Have a page open at a width and in a theme. What the last `show` opened so is not loaded again: for
+        those who look, and leave the page as it was.
+        """
+        self.resize(width)
+        if self._shown == (address, width, theme):
+            self.run("window.scrollTo(0, 0)")
+            return
+        if urlsplit(self.driver.current_url).netloc != urlsplit(address).netloc:
+            self.open(address)  # where the theme is stored
+        self.set_theme(theme)
+        self.open(address)
+        self._shown = (address, width, theme)
 
     def run(self, script: str, *values: object) -> Any:
         """Run JavaScript in the page and return what it returns."""

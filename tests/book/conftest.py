@@ -8,6 +8,7 @@ from pathlib import Path
 import build_book
 import chromium
 import pytest
+from pages import View
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +25,22 @@ def address(site: Path) -> Iterator[str]:
     """Where the book is served."""
     with chromium.serve(site) as served:
         yield served
+
+
+@pytest.fixture
+def opened(browser: chromium.Browser, address: str, page: str, view: View) -> chromium.Browser:
+    """The browser with a page of the book in a view, loaded once for all tests that ask for it in a row."""
+    browser.show(f"{address}/{page}", view.width, view.theme)
+    return browser
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of one view of a page in a row, at the end of their file."""
+    files = {item.path: number for number, item in reversed(list(enumerate(items)))}
+
+    def place(item: pytest.Item) -> tuple:
+        case = item.callspec.params if hasattr(item, "callspec") else {}
+        return files[item.path], (case["page"], case["view"].theme, case["view"]) if "view" in case else ()
+
+    items.sort(key=place)

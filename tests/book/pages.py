@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import build_pages
 import chromium
+import pytest
 from bs4 import BeautifulSoup
 
 PAGES = [f"{page}.html" for page in build_pages.pages()]  # below the site
@@ -13,6 +16,23 @@ PHONE, DESK = 360, 1280
 PAPER = 688  # pixels of A4 between margins of 14 mm
 HEAVIEST = 3_000_000  # bytes of a page with all that it loads, uncompressed
 CHECKS = Path(__file__).with_name("page_checks.js").read_text(encoding="utf-8")
+
+
+class View(NamedTuple):
+    """The width of a window, and the theme that its reader has chosen."""
+
+    width: int
+    theme: str = "light"
+
+
+def each_page(*views: View) -> Callable:
+    """A test of every page in some views, with the page as `opened`. Tests of one view of a page follow each
+    other and share its load (conftest.py), so they leave it as it was.
+    """
+    cases = [
+        pytest.param(page, view, id=f"{page}-{view.width}-{view.theme}") for page in PAGES for view in views
+    ]
+    return pytest.mark.parametrize(("page", "view"), cases)
 
 
 def show(browser: chromium.Browser, folder: Path, body: str) -> str:

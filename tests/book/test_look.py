@@ -13,40 +13,35 @@ from urllib.parse import unquote, urlsplit
 import axe
 import chromium
 import pytest
-from pages import DESK, HEAVIEST, PAGES, PAPER, PHONE, faults, show
+from pages import DESK, HEAVIEST, PAGES, PAPER, PHONE, View, each_page, faults, show
+
+SMALL, LARGER, WIDE = View(PHONE), View(390), View(DESK)
+DARK = View(DESK, "dark")
 
 
-@pytest.mark.parametrize("width", [PHONE, 390, DESK])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_fits_its_window(browser: chromium.Browser, address: str, page: str, width: int) -> None:
-    browser.resize(width)
-    browser.open(f"{address}/{page}")
-    assert faults(browser, "stickingOut") == []
-    assert browser.run("return document.documentElement.scrollWidth") <= width
+@each_page(SMALL, LARGER, WIDE)
+def test_page_fits_its_window(opened: chromium.Browser, view: View) -> None:
+    assert faults(opened, "stickingOut") == []
+    assert opened.run("return document.documentElement.scrollWidth") <= view.width
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_what_scrolls_on_a_phone_shows_it(browser: chromium.Browser, address: str, page: str) -> None:
-    browser.resize(PHONE)
-    browser.open(f"{address}/{page}")
-    assert faults(browser, "unhinted") == []
+@each_page(SMALL)
+def test_what_scrolls_on_a_phone_shows_it(opened: chromium.Browser) -> None:
+    assert faults(opened, "unhinted") == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_figures_suit_a_phone(browser: chromium.Browser, address: str, page: str) -> None:
-    browser.resize(PHONE)
-    browser.open(f"{address}/{page}")
-    assert faults(browser, "tiny") == []
-    assert faults(browser, "narrow") == []
-    browser.resize(390)
-    assert faults(browser, "unwrapped") == []
+@each_page(SMALL)
+def test_figures_suit_a_phone(opened: chromium.Browser) -> None:
+    assert faults(opened, "tiny") == []
+    assert faults(opened, "narrow") == []
+    opened.resize(390)
+    assert faults(opened, "unwrapped") == []
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_tables_fit_the_column_of_a_wide_page(browser: chromium.Browser, address: str, page: str) -> None:
-    browser.resize(1440)
-    browser.open(f"{address}/{page}")
-    assert faults(browser, "overfull") == []
+@each_page(WIDE)
+def test_tables_fit_the_column_of_a_wide_page(opened: chromium.Browser) -> None:
+    opened.resize(1440)
+    assert faults(opened, "overfull") == []
 
 
 def test_what_does_not_suit_a_phone_is_found(browser: chromium.Browser, tmp_path: Path) -> None:
@@ -73,12 +68,9 @@ def paper(browser: chromium.Browser) -> Iterator[chromium.Browser]:
     browser.set_media("screen")
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_paper_shows_all(paper: chromium.Browser, address: str, page: str) -> None:
-    paper.open(f"{address}/{page}")
-    paper.set_theme("dark")  # which must not reach the paper
-    paper.open(f"{address}/{page}")
-    paper.set_theme("light")
+@each_page(DARK)
+def test_paper_shows_all(opened: chromium.Browser, paper: chromium.Browser) -> None:
+    """Printed from the dark theme, which must not reach the paper."""
     assert faults(paper, "cutOff") == []
     assert faults(paper, "pressable") == []
     assert faults(paper, "faint") == []
@@ -98,13 +90,11 @@ def loaded(browser: chromium.Browser, address: str, site: Path) -> dict[str, int
     return {path: (site / path).stat().st_size for path in paths if (site / path).is_file()}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_light(browser: chromium.Browser, address: str, site: Path, page: str) -> None:
-    browser.resize(DESK)
-    browser.open(f"{address}/{page}")
-    browser.run("window.scrollTo(0, document.body.scrollHeight)")
+@each_page(WIDE)
+def test_page_is_light(opened: chromium.Browser, address: str, site: Path, page: str) -> None:
+    opened.run("window.scrollTo(0, document.body.scrollHeight)")
     time.sleep(0.2)
-    files = loaded(browser, address, site)
+    files = loaded(opened, address, site)
     assert page in files
     assert [path for path in files if "fontawesome" in path or "sphinx-design" in path] == []
     assert sum(files.values()) <= HEAVIEST, sorted((size, path) for path, size in files.items())[-4:]
@@ -126,14 +116,9 @@ def axe_core() -> str:
     return axe.script()
 
 
-@pytest.mark.parametrize("width", [390, DESK])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_accessible(
-    browser: chromium.Browser, address: str, axe_core: str, page: str, width: int
-) -> None:
-    browser.resize(width)
-    browser.open(f"{address}/{page}")
-    assert axe.violations(browser, axe_core) == []
+@each_page(LARGER, WIDE)
+def test_page_is_accessible(opened: chromium.Browser, axe_core: str) -> None:
+    assert axe.violations(opened, axe_core) == []
 
 
 def test_inaccessible_page_is_found(browser: chromium.Browser, tmp_path: Path, axe_core: str) -> None:
@@ -166,14 +151,10 @@ def test_overflow_is_found(browser: chromium.Browser, tmp_path: Path, clip: str,
     assert faults(browser, "stickingOut") == ["p."]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("page", PAGES)
-def test_page_is_legible(browser: chromium.Browser, address: str, page: str, theme: str) -> None:
-    browser.resize(DESK)
-    browser.set_theme(theme)
-    browser.open(f"{address}/{page}")
-    assert browser.run("return document.documentElement.dataset.theme") == theme
-    assert faults(browser, "faint") == []
+@each_page(WIDE, DARK)
+def test_page_is_legible(opened: chromium.Browser, view: View) -> None:
+    assert opened.run("return document.documentElement.dataset.theme") == view.theme
+    assert faults(opened, "faint") == []
 
 
 def test_faint_text_is_found(browser: chromium.Browser, tmp_path: Path) -> None:

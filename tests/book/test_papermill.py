@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.util import run_sync
+from papermill.clientwrap import PapermillNotebookClient
+from papermill.engines import NBClientEngine, papermill_engines
 
 from diffnotes import store
 
@@ -23,19 +28,62 @@ def own_kernels(elsewhere, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(elsewhere / "ipython"))
 
 
-def execute(tmp_path, chapter=TOY, **parameters):
+class OneKernel(NBClientEngine):
+    """Papermill in a kernel that goes on: the next notebook finds the packages loaded, but no name and no
+    cell of the one before.
+    """
+
+    manager: AsyncKernelManager
+
+    @classmethod
+    def execute_managed_notebook(cls, nb_man, kernel_name, **_):
+        client = PapermillNotebookClient(nb_man, km=cls.manager)
+        client.execute()
+        reset = client.kc.execute("get_ipython().reset()", silent=True)
+        assert client.wait_for_reply(reset)["content"]["status"] == "ok"
+        client.kc.stop_channels()
+
+
+@pytest.fixture(scope="module")
+def one_kernel(tmp_path_factory):
+    """The folder of a kernel that runs one notebook after the other, as papermill's engine `one_kernel`."""
+    folder = tmp_path_factory.mktemp("kernel")
+    own = {"DIFFNOTES_ROOT": str(folder), "IPYTHONDIR": str(folder / "ipython")}
+    OneKernel.manager = AsyncKernelManager(kernel_name="python3")
+    run_sync(OneKernel.manager.start_kernel)(env=os.environ | own)
+    papermill_engines.register("one_kernel", OneKernel)
+    yield folder
+    run_sync(OneKernel.manager.shutdown_kernel)(now=True)
+
+
+def execute(tmp_path, chapter=TOY, engine=None, **parameters):
     out = tmp_path / "out.ipynb"
-    papermill.execute_notebook(chapter, out, parameters, kernel_name="python3", progress_bar=False)
+    papermill.execute_notebook(
+        chapter, out, parameters, kernel_name="python3", engine_name=engine, progress_bar=False
+    )
     return nbformat.read(out, as_version=4)
 
 
-def refusal(tmp_path, chapter, **parameters):
-    """The sentence with which a chapter stops, before anything is computed."""
+def refusal(folder, chapter, engine="one_kernel", **parameters):
+    """The sentence with which a chapter stops, before anything is computed in the kernel's folder."""
     with pytest.raises(papermill.PapermillExecutionError) as caught:
-        execute(tmp_path, chapter, **parameters)
+        execute(folder, chapter, engine, **parameters)
     assert len(caught.value.traceback) == 1  # the sentence, and no call stack
-    assert not list(tmp_path.glob("runs/*"))
+    assert not list(folder.glob("runs/*"))
     return caught.value.evalue
+
+
+@pytest.mark.parametrize(
+    ("chapter", "parameters", "sentence"),
+    [
+        (TOY, {"detla": 1}, "unknown parameter 'detla' (did you mean delta?)"),
+        (MEMORIZATION, {"seeds": [1]}, "unknown parameter 'seeds'; the valid names are profile."),
+        (LOSS, {"dataset": "mnist"}, "dataset must be one of digits, cifar10, imagenet64"),
+    ],
+)
+def test_a_chapter_refuses_in_a_kernel_of_its_own(tmp_path, chapter, parameters, sentence):
+    """As a reader runs it; further refusals share a kernel, since each new one loads torch."""
+    assert sentence in refusal(tmp_path, chapter, engine=None, **parameters)
 
 
 def test_parameters_reach_the_record(tmp_path):
@@ -59,8 +107,8 @@ def test_parameters_reach_the_record(tmp_path):
         ({"profile": "papr"}, "profile must be one of pinned, smoke, laptop; not 'papr'."),
     ],
 )
-def test_a_wrong_parameter_gets_one_sentence(tmp_path, parameters, sentence):
-    assert sentence in refusal(tmp_path, TOY, **parameters)
+def test_a_wrong_parameter_gets_one_sentence(one_kernel, parameters, sentence):
+    assert sentence in refusal(one_kernel, TOY, **parameters)
 
 
 @pytest.mark.parametrize(
@@ -83,8 +131,8 @@ def test_a_wrong_parameter_gets_one_sentence(tmp_path, parameters, sentence):
         (LOSS, {"sed": 7}, "unknown parameter 'sed' (did you mean seed?)"),
     ],
 )
-def test_a_chapter_offers_only_what_all_of_it_takes(tmp_path, chapter, parameters, sentence):
-    assert sentence in refusal(tmp_path, chapter, **parameters)
+def test_a_chapter_offers_only_what_all_of_it_takes(one_kernel, chapter, parameters, sentence):
+    assert sentence in refusal(one_kernel, chapter, **parameters)
 
 
 def short(tmp_path, change=lambda cells: cells):
@@ -116,18 +164,20 @@ def test_annotated_and_unpacked_parameters_count_beside_those_given(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["n_trian = 12", "n_trian: int = 12"])
-def test_an_unknown_name_in_the_own_cell_is_refused(tmp_path, line):
+def test_an_unknown_name_in_the_own_cell_is_refused(one_kernel, tmp_path, line):
     chapter = short(tmp_path, lines("profile, delta, n_train, seed = 'smoke', 1.2, 6, 3", line))
-    assert "unknown parameter 'n_trian' (did you mean n_train?)" in refusal(tmp_path, chapter)
+    assert "unknown parameter 'n_trian' (did you mean n_train?)" in refusal(one_kernel, chapter)
 
 
-def test_a_value_that_papermill_cannot_write_as_a_literal_is_refused(tmp_path):
-    assert "not `delta = float('inf')` (its line 2)" in refusal(tmp_path, short(tmp_path), delta=float("inf"))
+def test_a_value_that_papermill_cannot_write_as_a_literal_is_refused(one_kernel, tmp_path):
+    assert "not `delta = float('inf')` (its line 2)" in refusal(
+        one_kernel, short(tmp_path), delta=float("inf")
+    )
 
 
-def test_anything_but_plain_values_is_refused(tmp_path):
+def test_anything_but_plain_values_is_refused(one_kernel, tmp_path):
     chapter = short(tmp_path, lines("import math", "profile, delta, n_train, seed = 'smoke', 1.2, 6, 3"))
-    assert "not `import math` (its line 2)" in refusal(tmp_path, chapter, delta=1.45)
+    assert "not `import math` (its line 2)" in refusal(one_kernel, chapter, delta=1.45)
 
 
 def without_tag(cells):
@@ -151,8 +201,8 @@ def without_heading(cells):
         (lambda cells: cells[1:], {"n_train": 12}, "name 'profile' is not defined"),
     ],
 )
-def test_a_chapter_without_its_parameters_stops(tmp_path, change, parameters, sentence):
+def test_a_chapter_without_its_parameters_stops(one_kernel, tmp_path, change, parameters, sentence):
     with pytest.raises(papermill.PapermillExecutionError) as caught:
-        execute(tmp_path, short(tmp_path, change), **parameters)
+        execute(one_kernel, short(tmp_path, change), "one_kernel", **parameters)
     assert sentence in caught.value.evalue
-    assert not list(tmp_path.glob("runs/*"))
+    assert not list(one_kernel.glob("runs/*"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import importlib
+import io
 import re
 import shlex
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
@@ -16,6 +18,8 @@ import hero
 import nbformat
 import pytest
 import refresh_readme
+
+from diffnotes.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "book").glob("*.md"))]
@@ -74,9 +78,10 @@ def make_fault(rest: list[str]) -> str:
 @cache
 def usage(subcommand: str) -> str:
     """What `python -m diffnotes SUBCOMMAND --help` prints; "" when it fails."""
-    command = [sys.executable, "-m", "diffnotes", subcommand, "--help"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    return done.stdout if done.returncode == 0 else ""
+    said = io.StringIO()
+    with pytest.raises(SystemExit) as end, redirect_stdout(said), redirect_stderr(said):
+        main([subcommand, "--help"])
+    return said.getvalue() if end.value.code == 0 else ""
 
 
 def command_line_fault(rest: list[str]) -> str:
