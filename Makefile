@@ -2,8 +2,9 @@
 .POSIX:
 PYTHON = python3
 RUN = PYTHONPATH= PYTHONNOUSERSITE=1 .venv/bin/python
-# Tests run in two processes, a file of them in one, the longest first (tests/conftest.py).
-TWO = -n 2 --dist loadfile --no-loadscope-reorder
+# A file of tests runs in one process, the longest first (tests/conftest.py). All of them take three processes on
+# two cores: some wait for a browser, or for what they have killed.
+FILES = --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo "make book    install into .venv, execute every notebook, build the pages, say where they are"
@@ -22,10 +23,10 @@ book: .venv-book
 	@$(RUN) tools/build_book.py
 
 test: style
-	$(RUN) -m pytest $(TWO) --durations=10 --durations-min=1
+	$(RUN) -m pytest -n 3 $(FILES) --durations=10 --durations-min=1
 
 quick: style
-	$(RUN) -m pytest $(TWO) -q -m "not slow"
+	$(RUN) -m pytest -n 2 $(FILES) -q -m "not slow"
 
 style: .venv-test
 	$(RUN) -m ruff check diffnotes tests tools notebooks

@@ -81,8 +81,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("checkout")
     shutil.copytree(ROOT / "diffnotes", folder / "diffnotes", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests", folder / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "_toc.yml", folder)
-    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name in ("_toc.yml", "pyproject.toml", ".gitignore"):
+        shutil.copy(ROOT / name, folder)
     write(folder)
     name = ["-c", "user.name=n", "-c", "user.email=e"]
     for words in (["init", "-q"], ["add", "."], [*name, "commit", "-q", "-m", "A chapter"]):

@@ -352,7 +352,7 @@ EXPERIMENT = Experiment(
     spec=ToySpec,
     profiles={
         # all 4,000 draws, which are more than a chunk holds
-        "smoke": ToySpec(draws=1000, repeats=20, map_size=31, states=4000, supports=3),
+        "smoke": ToySpec(repeats=20, map_size=31, states=4000, supports=3),
         "laptop": ToySpec(),
     },
     compute=compute,
