@@ -225,7 +225,7 @@ EXPERIMENT = Experiment(
     },
     compute=compute,
     seconds={
-        "smoke": 2, "smoke_x0": 2, "smoke_velocity": 2, "smoke_rows": 1, "laptop": 3000, "paper": 3000,
+        "smoke": 2, "smoke_x0": 2, "smoke_velocity": 2, "smoke_rows": 1, "laptop": 2100, "paper": 2100,
     },
     data=fingerprints,
     shown=tuple({"seed": seed} for seed in (0, 1, 2)),
