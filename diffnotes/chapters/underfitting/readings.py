@@ -135,8 +135,14 @@ def crossing(step: np.ndarray, falling: np.ndarray, other: np.ndarray) -> float:
 
 
 def rise(values: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Last (see `last`) over least, of values [..., evaluation]."""
-    return last(values, step) / values.min(-1)
+    """Last (see `last`) over least after the start, of values [..., evaluation]. Before the first step a network
+    says zero, which for some targets happens to be right at some times."""
+    return last(values, step) / values[..., 1:].min(-1)
+
+
+def least(values: np.ndarray) -> np.ndarray:
+    """At which evaluation after the start values [..., evaluation] are least."""
+    return values[..., 1:].argmin(-1) + 1
 
 
 def crossings(records: Sequence[Record]) -> np.ndarray:
@@ -190,24 +196,25 @@ def rise_by_time(error: np.ndarray, step: np.ndarray, average: int = RAW) -> np.
 def early_share(error: np.ndarray, t: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Of the rise of the third curve from its least value to the end, the share of t < EARLY [seed]."""
     whole = curve(error, t, FRESH, TRUE)
-    least = whole.argmin(-1)
+    place = least(whole)
     part = curve(error, t, FRESH, TRUE, high=EARLY) * (t < EARLY).mean()
-    return _risen(part, least, step) / _risen(whole, least, step)
+    return _risen(part, place, step) / _risen(whole, place, step)
 
 
 def late_ratio(error: np.ndarray, t: np.ndarray, step: np.ndarray) -> np.ndarray:
     """The third curve of times from APART on: at the end, over its value where that of all times is least
     [seed]."""
-    least = curve(error, t, FRESH, TRUE).argmin(-1)
+    place = least(curve(error, t, FRESH, TRUE))
     part = curve(error, t, FRESH, TRUE, low=APART)
-    return last(part, step) / _pick(part, least)
+    return last(part, step) / pick(part, place)
 
 
-def _risen(values: np.ndarray, least: np.ndarray, step: np.ndarray) -> np.ndarray:
-    return last(values, step) - _pick(values, least)
+def _risen(values: np.ndarray, place: np.ndarray, step: np.ndarray) -> np.ndarray:
+    return last(values, step) - pick(values, place)
 
 
-def _pick(values: np.ndarray, place: np.ndarray) -> np.ndarray:
+def pick(values: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """The value of each curve [..., evaluation] at a place of its own [...]."""
     return np.take_along_axis(values, place[..., None], -1)[..., 0]
 
 
