@@ -79,6 +79,36 @@ def ends_of(record: Record, factor: str) -> tuple[str, str]:
     return min(values, key=float), max(values, key=float)
 
 
+def run_name(factor: str, value: str) -> str:
+    """'default', 'batch 20', 'predicts x0'."""
+    if factor == "default":
+        return factor
+    return f"predicts {value}" if factor == "target" else f"{factor} {value}"
+
+
+def run_names(record: Record) -> list[str]:
+    """Of all runs of `gaussian_factors`."""
+    pairs = zip(record["factor"], record["value"], strict=True)
+    return [run_name(str(factor), str(value)) for factor, value in pairs]
+
+
+def default_value(record: Record, factor: str) -> str:
+    """The value of a factor in the default run."""
+    return "eps" if factor == "target" else f"{record.spec[factor]}"
+
+
+def runs_by(record: Record, factor: str) -> list[tuple[str, int]]:
+    """(value, place) of the runs that differ in one factor, the default among them, in rising order."""
+    own = [(str(record["value"][k]), int(k)) for k in np.flatnonzero(record["factor"] == factor)]
+    found = [*own, (default_value(record, factor), 0)]
+    return found if factor == "target" else sorted(found, key=lambda pair: float(pair[0]))
+
+
+def is_papers(record: Record) -> bool:
+    """Whether a run has the dimension and the points of the paper, so that its curves can stand beside."""
+    return record.spec["dim"] == 20 and record.spec["n_train"] == 100
+
+
 # --------------------------------------------------------------------------------------------------- curves
 
 
@@ -104,6 +134,18 @@ def by_time(error: np.ndarray, place: int, score: int, average: int = RAW) -> np
 def denoiser_units(values: np.ndarray, t: np.ndarray) -> np.ndarray:
     """|D - D'|^2 / d of errors [..., level]: s^2 times as much, s = t/(1 - t)."""
     return values * (t / (1 - t)) ** 2
+
+
+def in_denoiser_units(record: Record, error: np.ndarray, place: int, score: int) -> np.ndarray:
+    """The mean of |D - D'|^2 / d over t below APART [..., evaluation]."""
+    t = record["t"]
+    values = denoiser_units(by_time(error, place, score), t)
+    return values[..., t < APART].mean(-1)
+
+
+def reference(records: Sequence[Record], net: int, place: int, score: int) -> np.ndarray:
+    """What one of NETS has at a place against a score, by time [seed, level]."""
+    return np.stack([record["reference"][net, place, score] for record in records])
 
 
 def last(values: np.ndarray, step: np.ndarray) -> np.ndarray:
@@ -135,8 +177,8 @@ def crossing(step: np.ndarray, falling: np.ndarray, other: np.ndarray) -> float:
 
 
 def rise(values: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Last (see `last`) over least after the start, of values [..., evaluation]. Before the first step a network
-    says zero, which for some targets happens to be right at some times."""
+    """Last (see `last`) over least after the start, of values [..., evaluation]. Before the first step a
+    network says zero, which for some targets happens to be right at some times."""
     return last(values, step) / values[..., 1:].min(-1)
 
 
