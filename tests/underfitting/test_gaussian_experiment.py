@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from diffnotes.chapters.underfitting import factors, gaussian
-from diffnotes.chapters.underfitting.gaussian import Run, true_denoiser, zero_score
+from diffnotes.chapters.underfitting.gaussian import GaussianRun, true_denoiser, zero_score
 from diffnotes.chapters.underfitting.network import Between, PlainMLP
 from diffnotes.networks import NetworkDenoiser, seeded
 from diffnotes.process import FlowMatching
@@ -20,11 +20,11 @@ TINY = gaussian.SMOKE.replace(dim=3, n_train=7, levels=4, draws=2, fresh=9, path
 
 
 @pytest.fixture(scope="module")
-def run() -> Run:
-    return Run(TINY, CPU)
+def run() -> GaussianRun:
+    return GaussianRun(TINY, CPU)
 
 
-def network_on(run: Run) -> NetworkDenoiser:
+def network_on(run: GaussianRun) -> NetworkDenoiser:
     """A network whose last layer is not zero."""
     torch.nn.init.normal_(run.denoiser.network.leave.weight, std=0.3)
     return run.denoiser
@@ -64,7 +64,7 @@ def test_times_in_training_are_uniform():
 # --- errors ---
 
 
-def brute_force(run: Run, net: gaussian.Denoise, x0: torch.Tensor, stream: str) -> np.ndarray:
+def brute_force(run: GaussianRun, net: gaussian.Denoise, x0: torch.Tensor, stream: str) -> np.ndarray:
     """[score, level] point by point, from scores in float64."""
     found = np.zeros((2, TINY.levels))
     noise = gaussian.runtime.normals(TINY.seed, stream, range(len(x0)), (TINY.dim,)).double().numpy()
@@ -96,7 +96,7 @@ def test_errors_are_those_of_scores_in_units_of_the_noise(run, kind):
 def test_a_score_of_zero_is_off_by_what_the_closed_form_says():
     """At fresh points the true score has the mean square 1/(alpha^2 + sigma^2) per dimension."""
     spec = TINY.replace(dim=20, n_train=50, fresh=4000)
-    found = Run(spec, CPU).errors(zero_score)[1, 1]
+    found = GaussianRun(spec, CPU).errors(zero_score)[1, 1]
     t = gaussian.times(spec).numpy()
     assert np.allclose(found, t**2 / ((1 - t) ** 2 + t**2), rtol=0.02)
 

@@ -68,7 +68,7 @@ def compute(spec: FactorsSpec, work: Work) -> Arrays:
         for seed in spec.seeds
     ]
     found = stacked([
-        gaussian.Run(settings, where).table(work, name, work.part(place, len(jobs), name))
+        gaussian.GaussianRun(settings, where).table(work, name, work.part(place, len(jobs), name))
         for place, (name, settings) in enumerate(jobs)
     ])  # fmt: skip
     shaped = {k: v.reshape(len(runs), len(spec.seeds), *v.shape[1:]) for k, v in found.items()}

@@ -49,7 +49,11 @@ FIGURE_10: tuple[tuple[int, int, dict[str, Any]], ...] = (
     (SUPERVISED, TRUE, TRAIN.curve(label="training points, true", linestyle=":", lw=2)),
     (FRESH, TRUE, HELD_OUT.curve(label="fresh points, true")),
 )
-PAPER_LOOKS = ({"marker": "o", "ms": 4}, {"marker": "o", "ms": 4, "mfc": "none"}, {"marker": "D", "ms": 3.5})
+PAPER_LOOKS: tuple[dict[str, Any], ...] = (
+    {"marker": "o", "ms": 4},
+    {"marker": "o", "ms": 4, "mfc": "none"},
+    {"marker": "D", "ms": 3.5},
+)
 RANGES = ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0))  # of t
 FACTORS = {"batch": "batch size", "rate": "learning rate", "target": "prediction", "depth": "hidden layers"}
 

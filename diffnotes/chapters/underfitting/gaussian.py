@@ -73,7 +73,7 @@ def compute(spec: GaussianSpec, work: Work) -> Arrays:
     `horizon` steps. `reference` [net, place, score, level]: the same of NETS, at the first two places."""
     work.device = runtime.device_name(runtime.device())
     name = f"seed-{spec.seed}"
-    found = Run(spec, runtime.device()).table(work, name, work.part(0, 1, name))
+    found = GaussianRun(spec, runtime.device()).table(work, name, work.part(0, 1, name))
     return found | {"step": np.array(evaluation_steps(spec)), "t": times(spec).numpy()}
 
 
@@ -103,7 +103,7 @@ def zero_score(x: Tensor, s: float | Tensor) -> Tensor:
 Denoise = Callable[[Tensor, Tensor], Tensor]
 
 
-class Run:
+class GaussianRun:
     """A training run and its evaluations."""
 
     def __init__(self, spec: GaussianSpec, where: torch.device) -> None:
