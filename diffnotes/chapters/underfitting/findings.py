@@ -163,10 +163,13 @@ def gap(*records: Record) -> Sentence:
 
 def crossings(*records: Record) -> Sentence:
     """Where the first two curves cross."""
-    found = [f"{one:,.0f}" if np.isfinite(one) else "never" for one in readings.crossings(records)]
+    found = readings.crossings(records)
+    there = [f"{one:,.0f}" for one in found if np.isfinite(one)]
+    when = f"at iteration {', '.join(there)} (one per seed)" if there else "in no seed"
+    rest = f", and not at all in {len(found) - len(there)} of {len(found)} seeds"
     text = (
-        "At noised training points the network comes nearer to the empirical score than to the true one at "
-        f"iteration {', '.join(found)} (one per seed)."
+        "At noised training points the network comes nearer to the empirical score than to the true one "
+        f"{when}{rest if 0 < len(there) < len(found) else ''}."
     )
     return Sentence(*records, text=text)
 
