@@ -15,6 +15,10 @@ from diffnotes.store import Experiment, SpecError
 ROOMS = (
     "toy",
     "gap",
+    "underfitting",
+    "supervision",
+    "selective",
+    "extrapolation",
     "memorization",
     "random_features",
     "loss_floor",

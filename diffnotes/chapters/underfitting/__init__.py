@@ -1,0 +1,3 @@
+"""Chapter 2, a network on samples of a Gaussian: what it learns, and where (Song et al.)."""
+
+EXPERIMENTS = {"gaussian": "gaussian", "gaussian_factors": "factors"}  # name -> module
