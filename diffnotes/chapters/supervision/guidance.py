@@ -14,12 +14,10 @@ from torch import Tensor
 
 from diffnotes import data
 from diffnotes.base import runtime
+from diffnotes.chapters.supervision.region import PROCESS, exact
 from diffnotes.data import fingerprint
-from diffnotes.process import FlowMatching
 from diffnotes.regions import guidance_gap
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number, numbers
-
-PROCESS = FlowMatching()
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ def compute(spec: GuidanceSpec, work: Work) -> Arrays:
     work.device = runtime.device_name(where)
     known = data.load(spec.dataset, n=spec.n or None, seed=spec.seed)
     chosen = torch.from_numpy(runtime.permutation(spec.seed, "queries", len(known))[: spec.queries])
-    clean = data.as_floats(known.values[chosen]).double().to(where)
+    clean = exact(known.values[chosen]).to(where)
     shape = clean.shape[1:]
     eps = runtime.normals(spec.seed, "eps", range(len(chosen)), shape, torch.float64).to(where)
     values, labels, wanted = (x.to(where) for x in (known.values, known.labels, known.labels[chosen]))

@@ -75,6 +75,11 @@ def images_of(spec: RegionSpec) -> tuple[Tensor, Tensor]:
     return known.values, unseen.values
 
 
+def exact(values: Tensor) -> Tensor:
+    """Stored images as float64: pixels p as p/127.5 - 1 without rounding to float32."""
+    return values.double() / 127.5 - 1 if values.dtype == torch.uint8 else values.double()
+
+
 # -------------------------------------------------------------------------------- distances between images
 
 
@@ -130,11 +135,11 @@ class _Queries:
         count = min(spec.queries, len(known), len(unseen))
         chosen = runtime.permutation(spec.seed, "queries", len(known))[:count]
         own = torch.from_numpy(chosen).to(known.device)
-        self.known, self.unseen = (data.as_floats(x).double() for x in (known[own], unseen[:count]))
+        self.known, self.unseen = map(exact, (known[own], unseen[:count]))
         noise = runtime.normals(spec.seed, "eps", range(count), known.shape[1:], torch.float64)
         self.eps, self.values = noise.to(known.device), known
         near = neighbours(self.unseen, known)
-        self.distance, self.near = near.distance[:, 0], data.as_floats(known[near.index[:, 0]]).double()
+        self.distance, self.near = near.distance[:, 0], exact(known[near.index[:, 0]])
 
     def at(self, t: float) -> Arrays:
         """Everything that is measured at one time, [query] each."""
