@@ -72,11 +72,11 @@ EXPERIMENT = Experiment(
     spec=GuidanceSpec,
     profiles={
         "smoke": GuidanceSpec(n=200, times=(0.05, 0.5, 0.9, 1.0), queries=20),
-        "smoke_pixels": GuidanceSpec(dataset="specimens", n=500, times=(0.3, 0.9), queries=10),
+        "smoke_pixels": GuidanceSpec(dataset="specimens", times=(0.3, 0.9), queries=10),
         "laptop": GuidanceSpec(),
     },
     compute=compute,
-    seconds={"smoke": 1, "smoke_pixels": 2, "laptop": 240},
+    seconds={"smoke": 1, "smoke_pixels": 2, "laptop": 150},
     data=_fingerprints,
     shown=({"dataset": "digits"}, {"dataset": "cifar10"}),
     tolerance=Tolerance(1e-4, 1e-12, "squares of differences of means that are right to 1e-6"),
