@@ -34,9 +34,10 @@ BELOW = {
     "train": "networks store",
     "sample": "train",
     "metrics": "posterior",
+    "regions": "metrics",
     "show": "store",
     "chapters": "store",
-    "chapters.toy": "chapters optimal_loss sample metrics show",
+    "chapters.toy": "chapters optimal_loss sample metrics regions show",
     "experiments": "chapters.toy",
     "__main__": "chapters data show",
 }

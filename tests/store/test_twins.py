@@ -119,6 +119,7 @@ TILED = [  # experiment, twin, points
     ("loss_estimators", "smoke_pixels", 2080),
     ("noisy_image", "smoke_pixels", 2080),
     ("speed", "smoke_pixels", 2080),
+    ("supervision_region", "smoke_pixels", 2080),
 ]
 
 

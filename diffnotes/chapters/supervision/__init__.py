@@ -1,3 +1,7 @@
 """Chapter 2, where the loss looks: the supervision region of a data set, exactly (Song et al.)."""
 
-EXPERIMENTS: dict[str, str] = {}  # name -> module
+EXPERIMENTS = {
+    "shell_width": "shells",
+    "supervision_region": "region",
+    "guidance_gap": "guidance",
+}  # name -> module
