@@ -238,7 +238,7 @@ class Scene:
     def distance(self, x: Tensor) -> np.ndarray:
         """Squared distance per dimension to the nearest training image [m]."""
         near = neighbours(x, self.images.x).distance[:, 0]
-        return (near.square() / x[0].numel()).cpu().numpy()
+        return (near.square() / x[0].numel()).float().cpu().numpy()
 
     def starts(self) -> Tensor:
         """Where trajectories begin."""
@@ -321,7 +321,7 @@ class Run:
         return {
             "ratio_own": measures.quantiles(ratio, measures.RANKS), "ratio_again": scene.again(made),
             "distance": scene.distance(made),
-            "rho": ratios(neighbours(made, scene.images.x)).cpu().numpy(),
+            "rho": ratios(neighbours(made, scene.images.x)).float().cpu().numpy(),
             "shown_ratio": ratio[:, :kept].cpu().numpy(),
             **{f"shown_{name}": data.as_bytes(x) for name, x in pictures.items()},
         }  # fmt: skip
