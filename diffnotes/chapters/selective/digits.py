@@ -30,7 +30,7 @@ EXPERIMENT = Experiment(
         "laptop": SelectiveSpec(),
     },
     compute=compute,
-    seconds={"smoke": 5, "smoke_blocks": 5, "laptop": 800},
+    seconds={"smoke": 5, "smoke_blocks": 5, "laptop": 900},
     data=selective.fingerprints,
     tolerance=selective.TOLERANCE,
     tolerances=selective.TOLERANCES,

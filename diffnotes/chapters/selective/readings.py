@@ -99,10 +99,15 @@ def guide_error(record: Record, guide: int, point: int, told: int = TOLD) -> np.
     return record["guide"][:, guide, point, told].mean(-1)
 
 
-def velocity_error(record: Record, told: int = TOLD) -> np.ndarray:
+def velocity_error(record: Record, told: int = TOLD, prefix: str = "") -> np.ndarray:
     """Error at noised training images of the velocity, in the mean over t: the paper's unit. The factor is
     1/t^2 at each t. [width, seed, snapshot]; on trajectories its mean over t has no limit."""
-    return (record["error"][..., TRAINING, told, :] / record["t"] ** 2).mean(-1)
+    return (record[f"{prefix}error"][..., TRAINING, told, :] / record["t"] ** 2).mean(-1)
+
+
+def guide_velocity_error(record: Record, guide: int, told: int = TOLD) -> np.ndarray:
+    """The same of a denoiser that needs no training [seed]."""
+    return (record["guide"][:, guide, TRAINING, told] / record["t"] ** 2).mean(-1)
 
 
 def excess(record: Record, point: int, prefix: str = "") -> np.ndarray:
@@ -247,3 +252,10 @@ def copies(record: Record, prefix: str = "") -> np.ndarray:
     """Share of generated images that are memorized at the last snapshot [width, seed]; of the contrast
     [seed]."""
     return (record[f"{prefix}rho"][..., -1, :] < COPIED).mean(-1)
+
+
+def pictures(record: Record, name: str, net: int, level: int) -> np.ndarray:
+    """Bytes of the kept trajectories of the first seed at one time [kept, c, h, w]: `state`, `guess` (the
+    prediction) or `near` (the training image of the nearest shell), of the largest network (0) or of the
+    contrast (1)."""
+    return record[f"shown_{name}"][net, level]
