@@ -57,9 +57,9 @@ def band(axes: Axes, x: np.ndarray, values: np.ndarray, style: dict[str, Any]) -
 
 
 def size_key(record: Record) -> dict[str, str]:
-    """The smallest and the largest network, and the colours of the ramp that they have."""
-    names, last = readings.sizes(record), len(record["width"]) - 1
-    return {names[k]: ramp(k, last + 1) for k in sorted({0, last})}
+    """The colours of the ramp that the smallest and the largest network have."""
+    count = len(record["width"])
+    return {"smallest network": ramp(0, count), "largest network": ramp(count - 1, count)}
 
 
 def columns(records: tuple[Record, ...], figure: BookFigure, **more: Any) -> list[tuple[Axes, Record]]:

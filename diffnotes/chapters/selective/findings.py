@@ -31,8 +31,8 @@ def name(record: Record) -> str:
 
 
 def mean_of(values: np.ndarray, digits: int = 2) -> str:
-    """'2.31 (2.10 to 2.52)': mean over seeds and its interval."""
-    found = over_seeds(values)
+    """'2.31 (2.10 to 2.52)': a positive number over seeds and its interval, by logarithms."""
+    found = readings.factor(values)
     text = minus(f"{found[0]:.{digits}f}")
     return text if np.isnan(found[1]) else f"{text} ({bounds(found[1], found[2], digits)})"
 
@@ -43,8 +43,8 @@ def word(interval: np.ndarray) -> str:
 
 
 def _change(interval: np.ndarray) -> str:
-    """'−12.3 % (−14.0 to −10.5 %)'."""
-    ends = "" if np.isnan(interval[1]) else f" ({bounds(interval[1], interval[2], 1, ' %')})"
+    """'−12.3 %, −14.0 to −10.5 %'."""
+    ends = "" if np.isnan(interval[1]) else f", {bounds(interval[1], interval[2], 1, ' %')}"
     return minus(f"{interval[0]:+.1f} %") + ends
 
 
@@ -81,8 +81,8 @@ def scaling_text(record: Record) -> str:
     known, far, own = (readings.trend(record, point) for point in (TRAINING, COMMON, OWN))
     return (
         f"With {name(record)}, over {readings.PAPER_RANGE:.0f} times the compute the error at noised "
-        f"training images {word(known)}, by {_change(known)}; that on common trajectories {word(far)}, by "
-        f"{_change(far)}, and on own ones {word(own)}, by {_change(own)}."
+        f"training images {word(known)} ({_change(known)}); that on common trajectories {word(far)} "
+        f"({_change(far)}), and on own ones {word(own)} ({_change(own)})."
     )
 
 

@@ -117,6 +117,19 @@ def excess(record: Record, point: int, prefix: str = "") -> np.ndarray:
     return ratio[..., -1]
 
 
+def beyond_gaussian(record: Record, point: int) -> np.ndarray:
+    """`excess` over that of the Gaussian denoiser [width, seed]: above 1 where a network has come closer to
+    the exact denoiser at noised training images than at `point`, both measured by the Gaussian one. On own
+    trajectories the Gaussian one's error is that on the common ones."""
+    known, far = (guide_error(record, GAUSSIAN, place) for place in (TRAINING, COMMON))
+    return excess(record, point) / (far / known)
+
+
+def factor(values: np.ndarray) -> np.ndarray:
+    """[mean, low, high] of positive factors over seeds, by their logarithms."""
+    return np.exp(over_seeds(np.log(values)))
+
+
 def slopes(record: Record, point: int) -> np.ndarray:
     """The slope of ln error on log10 of training compute [seed], over all widths at the last LATE
     snapshots."""
