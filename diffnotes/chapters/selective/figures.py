@@ -146,8 +146,7 @@ def _scaling(axes: Axes, record: Record, point: int, colour: str = "") -> None:
         axes.plot(late, one.mean(0)[-readings.LATE :], "^" if colour else "o", color=style["color"], ms=5)
     axes.set(xscale="log", yscale="log")
     axes.minorticks_off()
-    low, high = axes.get_ylim()
-    log_ticks(axes.yaxis, *_plain_ticks(low, high))
+    log_ticks(axes.yaxis, *_plain_ticks(*axes.get_ylim()))
     axes.grid(True)
 
 
@@ -288,12 +287,7 @@ def _excess(axes: Axes, record: Record) -> None:
     tiny = readings.error(record, OWN, prefix="tiny_") / readings.error(record, TRAINING, prefix="tiny_")
     band(axes, batch * record["tiny_step"], tiny, {"color": TEAL, "ls": "--", "marker": "s", "ms": 3})
     axes.axhline(1, color=INK, lw=0.8)
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="images seen",
-        title=findings.name(record),
-        ylabel="error, own / training",
-    )
-    low, high = axes.get_ylim()
-    log_ticks(axes.yaxis, *_plain_ticks(low, high))
+    axes.set(xscale="log", yscale="log", title=findings.name(record))
+    axes.set(xlabel="images seen", ylabel="error, own / training")
+    axes.minorticks_off()
+    log_ticks(axes.yaxis, *_plain_ticks(*axes.get_ylim()))
