@@ -67,6 +67,8 @@ def test_sentences_say_numbers_of_the_record():
     assert "training images falls" in text
     assert "common trajectories rises" in text
     assert f"{readings.error(found, COMMON, 1)[-1, :, -1].mean():.4f}" in str(findings.told_finding(found))
+    assert "differ by 0.000, the learned ones by" in str(findings.paradox_finding(found))
+    assert "at no t" in str(findings.paradox_finding(found))
     assert f"{FAR**2:.3f}" in str(findings.sets_finding(found))
 
 

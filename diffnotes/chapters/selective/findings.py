@@ -174,6 +174,25 @@ def _told(record: Record) -> str:
     )
 
 
+def paradox_finding(*records: Record) -> Sentence:
+    """What the exact denoisers themselves make of the class on trajectories, and where their gap at noised
+    training images begins."""
+    return Sentence(*records, text=joined(map(_paradox, records)))
+
+
+def _paradox(record: Record) -> str:
+    k, t = int(np.flatnonzero(readings.small(record))[-1]), record["t"]
+    learned, exact = (gap(record, OWN).mean(0) for gap in (readings.learned_gap, readings.exact_gap))
+    score = readings.as_scores(record, learned)[k]
+    above = readings.exact_gap(record, TRAINING).mean(0) > learned
+    begins = f"from t = {t[above][0]:.2g} on" if above.any() else "at no t"
+    return (
+        f"With {name(record)}, on trajectories at t = {t[k]:.2g} the exact denoisers with and without the "
+        f"class differ by {exact[k]:.3f}, the learned ones by {learned[k]:.3f} (as scores, {score:.2g}). At "
+        f"noised training images the exact gap is above the learned one of trajectories {begins}."
+    )
+
+
 def sets_finding(*records: Record) -> Sentence:
     """How far generated and held-out images are from the training set, which is all that r* knows of them."""
     return Sentence(*records, text=joined(map(_sets, records)))

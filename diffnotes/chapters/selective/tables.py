@@ -80,7 +80,7 @@ def selective_steps_table(*records: Record) -> BookTable:
         f"{readings.paper_trend(values):+.2f} %"
         for values in (readings.PAPER_SUPERVISED, readings.PAPER_EXTRAPOLATED)
     ]
-    rows = [("paper, ImageNet latents", paper[0], paper[1], "–")]
+    rows: list[tuple[str, ...]] = [("paper, ImageNet latents", *paper, "–")]
     rows += [
         (findings.name(record), *(_trend(record, point) for point in (TRAINING, COMMON, OWN)))
         for record in records
