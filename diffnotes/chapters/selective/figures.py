@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from diffnotes.chapters.selective import findings, readings
 from diffnotes.chapters.selective.readings import (
@@ -152,10 +153,12 @@ def _scaling(axes: Axes, record: Record, point: int, colour: str = "") -> None:
 
 def _plain_ticks(low: float, high: float) -> list[float]:
     """Some round numbers between two that may be close to each other."""
-    tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    fine = high / low < 5
-    steps = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9) if fine else (1, 2, 5)
-    return [float(f"{ten * step:.2g}") for ten in tens for step in steps if low <= ten * step <= high]
+    if high / low < 5:
+        found = MaxNLocator(4).tick_values(low, high)
+    else:
+        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        found = np.outer(tens, (1, 2, 5)).ravel()
+    return [float(f"{tick:.6g}") for tick in found if low <= tick <= high]
 
 
 # ------------------------------------------------------------------------------------------ distance ratios
