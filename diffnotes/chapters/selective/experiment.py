@@ -249,7 +249,7 @@ class Scene:
 # ---------------------------------------------------------------------------------------------- one network
 
 
-class Run:
+class _Run:
     """One network: its training, and what is measured on the way. `key` is the width in the ladder, 0 for the
     contrast."""
 
@@ -327,17 +327,17 @@ class Run:
         }  # fmt: skip
 
 
-def _runs_of(spec: SelectiveSpec, whole: Scene, tiny: Scene) -> list[Run]:
+def _runs_of(spec: SelectiveSpec, whole: Scene, tiny: Scene) -> list[_Run]:
     """The networks of one seed: those of the ladder, then the contrast."""
-    ladder = [Run(whole, width, spec.steps, width) for width in spec.widths]
-    return [*ladder, Run(tiny, spec.tiny_width, spec.tiny_steps, 0)]
+    ladder = [_Run(whole, width, spec.steps, width) for width in spec.widths]
+    return [*ladder, _Run(tiny, spec.tiny_width, spec.tiny_steps, 0)]
 
 
 def _reference(spec: SelectiveSpec, known: Images, work: Work, count: int) -> Tensor:
     """States of the trajectories of the reference network, for every seed [seed, l, m, ...]."""
     nothing = known.x.new_zeros(0)
     scenes = [Scene(spec, known, nothing, seed) for seed in spec.seeds]
-    run = Run(scenes[0], spec.widths[-1], spec.steps, spec.widths[-1], seed=REFERENCE)
+    run = _Run(scenes[0], spec.widths[-1], spec.steps, spec.widths[-1], seed=REFERENCE)
     grid = measures.grid(spec.levels, spec.half_steps)
 
     def evaluate(snapshot: Snapshot) -> Arrays:

@@ -154,7 +154,7 @@ def _scaling(axes: Axes, record: Record, point: int, colour: str = "") -> None:
 def _plain_ticks(low: float, high: float) -> list[float]:
     """Some round numbers between two that may be close to each other."""
     if high / low < 5:
-        found = MaxNLocator(4).tick_values(low, high)
+        found = np.asarray(MaxNLocator(4).tick_values(low, high))
     else:
         tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
         found = np.outer(tens, (1, 2, 5)).ravel()
