@@ -116,20 +116,20 @@ def test_regions(points: Points) -> None:
         ("perturbed", 3, 24),
         ("shell", 2.0, 8),
     ):
-        region = points.region(Arm("mlp", kind, amount))
+        region = points.region(Arm("mlp", kind, float(amount)))
         assert len(region) == count
         assert kind == "balanced" or torch.equal(region[:8], points.score)
 
 
 def test_balanced_regions_have_as_many_centres_for_every_point(points: Points) -> None:
-    region = points.region(Arm("mlp", "balanced", 3))
+    region = points.region(Arm("mlp", "balanced", 3.0))
     apart = torch.cdist(region.flatten(1), points.score.flatten(1))
     assert torch.bincount(apart.argmin(1), minlength=8).tolist() == [3] * 8
     assert all(bool((points.pool[:24] == one).flatten(1).all(1).any()) for one in region)
 
 
 def test_moved_points_lie_as_far_as_those_of_the_region(points: Points) -> None:
-    extra, moved = points.pool[8:24], points.region(Arm("mlp", "perturbed", 3))[8:]
+    extra, moved = points.pool[8:24], points.region(Arm("mlp", "perturbed", 3.0))[8:]
     far = torch.cdist(extra.flatten(1), points.score.flatten(1)).amin(1)
     anchors = points.score.repeat(2, 1, 1, 1)
     assert torch.allclose((moved - anchors).flatten(1).norm(dim=1), far, rtol=1e-4)
@@ -172,7 +172,7 @@ def test_slices_give_the_same_record(tmp_path) -> None:
 
 
 def test_an_exact_denoiser_is_at_no_distance_from_its_target(points: Points) -> None:
-    run = freedom._Run(TINY, Arm("mlp", "region", 1), points, torch.device("cpu"))
+    run = freedom._Run(TINY, Arm("mlp", "region", 1.0), points, torch.device("cpu"))
     run.denoiser = lambda x, s: posterior(x, s, points.score).mean
     assert np.abs(run._apart(points.unseen)).max() < 1e-10
 

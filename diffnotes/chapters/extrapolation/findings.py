@@ -156,7 +156,7 @@ def scale(record: Record) -> str:
 def lines(record: Record) -> str:
     """Figure 7: FID of each line at the common loss."""
     from_paper = [
-        f"{one.name} {one.fid[0]:.1f} ({bounds(*one.fid[1:], 1)})" for one in readings.lines(record)
+        f"{one.name} {one.fid[0]:.1f} ({bounds(one.fid[1], one.fid[2], 1)})" for one in readings.lines(record)
     ]
     return f"FID at a loss of {values.AT:.3f}, by the lines: {'; '.join(from_paper)}."
 
@@ -167,10 +167,10 @@ def slopes(record: Record) -> Sentence:
     for one in readings.lines(record):
         between = ""
         if np.isfinite(one.between[1]):
-            between = f", {one.between[0]:.1f} ({bounds(*one.between[1:], 1)}) through the means of its sizes"
+            between = f", {one.between[0]:.1f} ({bounds(one.between[1], one.between[2], 1)}) through the means of its sizes"
         parts.append(
             f"{one.name}: {one.slope[0]:.1f} through all points, {one.within[0]:.1f} "
-            f"({bounds(*one.within[1:], 1)}) within a size{between}"
+            f"({bounds(one.within[1], one.within[2], 1)}) within a size{between}"
         )
     return Sentence(record, text=f"Slopes in FID per 0.01 of the loss. {'; '.join(parts)}.")
 

@@ -73,7 +73,7 @@ class _Compared:
         process = FlowMatching()
         network = seeded(seed, lambda: MLP(points.shape, spec.width, 2))
         self.denoiser = NetworkDenoiser(network, process, "x0").to(where)
-        region = points.region(freedom.Arm("mlp", "region", spec.ratio))
+        region = points.region(freedom.Arm("mlp", "region", float(spec.ratio)))
         self.exact = FreedomLoss(region.to(where), points.score.to(where), UniformTime(process))
         self.drawn = replace(self.exact, drawn=True)
 

@@ -35,7 +35,7 @@ from diffnotes.base.shapes import Float, Int
 from diffnotes.chapters.extrapolation.objective import FreedomLoss
 from diffnotes.data import fingerprint
 from diffnotes.metrics import neighbours
-from diffnotes.networks import MLP, DiT, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.posterior import ExactDenoiser
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
@@ -63,11 +63,10 @@ class FreedomSpec(Spec):
     ratios: tuple[int, ...] = numbers((1, 2, 4, 8), low=1, help="sizes of D_region, in units of D_score")
     shells: tuple[float, ...] = numbers((2.0, 4.0), low=1, high=100, help="factors by which noise is spread")
     control: int = number(8, low=2, help="the ratio at which the other controls are made")
-    networks: str = choice("mlp", "mlp", "mlp unet", "mlp unet dit", help="the first has the controls")
+    networks: str = choice("mlp", "mlp", "mlp unet", help="the first has the controls")
     width: int = number(256, low=8, help="width of the MLP")
     depth: int = number(3, low=1, high=8, help="its blocks")
     channels: int = number(16, low=8, help="width of the U-Net")
-    tokens: int = number(64, low=8, help="width of the transformer")
     steps: int = number(2000, low=4, help="training steps")
     batch: int = number(64, low=1, help="batch size")
     rate: float = number(1e-3, low=1e-7, high=1.0, help="learning rate of Adam")
@@ -97,9 +96,9 @@ class Arm:
 def arms_of(spec: FreedomSpec) -> list[Arm]:
     """Every network with every ratio, and the controls of the first."""
     first, *_ = networks = spec.networks.split()
-    regions = [Arm(network, "region", ratio) for network in networks for ratio in spec.ratios]
+    regions = [Arm(network, "region", float(ratio)) for network in networks for ratio in spec.ratios]
     shells = [Arm(first, "shell", factor) for factor in spec.shells]
-    return regions + shells + [Arm(first, kind, spec.control) for kind in KINDS[2:]]
+    return regions + shells + [Arm(first, kind, float(spec.control)) for kind in KINDS[2:]]
 
 
 def stops_of(spec: FreedomSpec) -> list[int]:
@@ -232,9 +231,7 @@ class _Run:
     def _network(self) -> nn.Module:
         spec, shape = self.spec, self.points.shape
         if self.arm.network == "unet":
-            return UNet(shape, spec.channels, blocks=1, embedding=64)
-        if self.arm.network == "dit":
-            return DiT(shape, spec.tokens, depth=3)
+            return UNet(shape, spec.channels, (1, 2), blocks=1, attention=(1,), embedding=64)
         return MLP(shape, spec.width, spec.depth)
 
     def table(self, work: Work, place: int, count: int) -> Arrays:

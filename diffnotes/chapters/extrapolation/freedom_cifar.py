@@ -16,8 +16,8 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
 
 
 LAPTOP = FreedomSpec(
-    dataset="cifar10", side=16, anchors=256, ratios=(1, 2, 4, 16, 64), control=16, networks="mlp unet",
-    width=512, channels=16, steps=3000, precision="bfloat16",
+    dataset="cifar10", side=16, anchors=256, ratios=(1, 2, 4, 16), control=16, networks="mlp unet",
+    steps=1200, precision="bfloat16",
 )  # fmt: skip
 SMOKE = LAPTOP.replace(
     dataset="specimens", anchors=8, ratios=(1, 2), shells=(2.0, 3.0), control=3, width=16, channels=8,
@@ -30,7 +30,7 @@ EXPERIMENT = Experiment(
     spec=FreedomSpec,
     profiles={"smoke": SMOKE, "laptop": LAPTOP},
     compute=compute,
-    seconds={"smoke": 4, "laptop": 1800},
+    seconds={"smoke": 4, "laptop": 1500},
     data=freedom.fingerprints,
     tolerance=Tolerance(5e-3, 1e-4, "products in bfloat16, and another order of additions"),
     tolerances=dict.fromkeys(

@@ -14,8 +14,8 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
 
 
 LAPTOP = FreedomSpec(
-    dataset="circle", anchors=64, near=2, ratios=(1, 2, 4, 8, 16, 32), control=8, width=64, depth=2,
-    steps=2000, samples=512,
+    dataset="circle", anchors=32, near=2, ratios=(1, 4, 16), control=16, width=64, depth=2, steps=600,
+    samples=512,
 )  # fmt: skip
 
 EXPERIMENT = Experiment(

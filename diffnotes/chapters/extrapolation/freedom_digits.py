@@ -12,9 +12,9 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
     return freedom.compute(spec, work)
 
 
-LAPTOP = FreedomSpec(networks="mlp unet dit")
+LAPTOP = FreedomSpec(anchors=299, ratios=(1, 2, 4), control=4, networks="mlp unet", steps=1200)
 SMOKE = LAPTOP.replace(
-    anchors=8, ratios=(1, 2), shells=(2.0, 3.0), control=3, width=16, channels=8, tokens=16, steps=8, batch=8,
+    anchors=8, ratios=(1, 2), shells=(2.0, 3.0), control=3, width=16, channels=8, steps=8, batch=8,
     horizon=4, samples=16, held_out=24, near=5, sampler_steps=3, seeds=(0, 1),
 )  # fmt: skip
 
@@ -24,7 +24,7 @@ EXPERIMENT = Experiment(
     spec=FreedomSpec,
     profiles={"smoke": SMOKE, "laptop": LAPTOP},
     compute=compute,
-    seconds={"smoke": 4, "laptop": 600},
+    seconds={"smoke": 4, "laptop": 500},
     data=freedom.fingerprints,
     tolerance=freedom.TOLERANCE,
     tolerances=freedom.TOLERANCES,

@@ -13,7 +13,7 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
 
 
 LAPTOP = FreedomSpec(
-    dataset="gaussian", anchors=100, ratios=(1, 2, 4, 8, 16, 32), control=8, width=128, depth=2, steps=3000,
+    dataset="gaussian", anchors=200, ratios=(1, 2, 4, 16), control=16, width=128, depth=2, steps=1600,
     samples=512,
 )  # fmt: skip
 

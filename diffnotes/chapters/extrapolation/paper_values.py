@@ -76,7 +76,10 @@ def _lines(level: float) -> Arrays:
     """Figure 7: for each recipe the line, its curvature, the slope within sizes, and that of their means."""
     sets = {name: _points(sizes) for name, sizes in values.RECIPES.items()}
     longest = max(len(x) for x, _, _ in sets.values())
-    found = {name: [] for name in ("slope", "fid", "curvature", "within", "between")}
+    kinds = ("slope", "fid", "curvature", "within", "between")
+    found: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
+        name: [] for name in ("slope", "fid", "curvature", "within", "between")
+    }
     padded = np.full((len(sets), longest, 3), np.nan)
     for place, (x, y, size) in enumerate(sets.values()):
         padded[place, : len(x)] = np.stack([x, y, size], 1)

@@ -29,6 +29,7 @@ from diffnotes.base import runtime
 from diffnotes.base.runtime import normals
 from diffnotes.base.shapes import Float
 from diffnotes.networks import seeded
+from diffnotes.networks.layers import zero
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
@@ -46,10 +47,10 @@ class PerceptionSpec(Spec):
     """Settings of the denoisers, and of what counts as a gap."""
 
     widths: tuple[int, ...] = numbers((64, 256), low=2, high=4096, help="widths of the MLP")
-    steps: int = number(4000, low=2, help="training steps of the MLP")
+    steps: int = number(1500, low=2, help="training steps of the MLP")
     batch: int = number(128, low=4, help="batch size")
-    rate: float = number(1e-3, low=1e-7, high=1.0, help="learning rate of Adam")
-    horizon: int = number(400, low=1, help="average of the weights that is evaluated, in steps")
+    rate: float = number(2e-3, low=1e-7, high=1.0, help="learning rate of Adam")
+    horizon: int = number(200, low=1, help="average of the weights that is evaluated, in steps")
     kernels: tuple[float, ...] = numbers((0.3, 0.6), low=1e-3, high=100, help="widths of the kernel")
     ridge: float = number(1e-3, low=1e-9, high=10, help="ridge, for each noised point")
     noised: int = number(64, low=2, high=1000, help="noised points for each point and level, for the kernel")
@@ -66,7 +67,7 @@ def compute(spec: PerceptionSpec, work: Work) -> Arrays:
     work.device = runtime.device_name(where)
     variants = [("mlp", one) for one in COORDINATES] + [("kernel", one) for one in COORDINATES[:2]]
     cases = [
-        (kind, coordinates, setting, seed)
+        (kind, coordinates, float(setting), seed)
         for kind, coordinates in variants
         for setting in (spec.widths if kind == "mlp" else spec.kernels)
         for seed in spec.seeds
@@ -100,7 +101,7 @@ def _samples(spec: PerceptionSpec, case: Case, where: torch.device, work: Work, 
     if kind == "mlp":
         network = seeded(seed, lambda: FlatDenoiser(int(setting), coordinates)).to(where)
         points = torch.tensor(POINTS, device=where)
-        objective = DenoisingLoss(points, UniformTime(), FlowMatching(), "velocity")
+        objective = DenoisingLoss(points, UniformTime(), FlowMatching(), "x0")
         plan = Plan(
             spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), precision="float32", seed=seed
         )
@@ -136,10 +137,10 @@ def features(z: Float[Tensor, "b 2"], coordinates: str) -> Float[Tensor, "b k"]:
 
 
 class FlatDenoiser(nn.Module):
-    """E[x0|x] in the plane: D = z - t v, with the velocity v of an MLP of two hidden layers.
+    """E[x0|x] in the plane by an MLP of two hidden layers, which begins at zero.
 
-    It sees the features of z = (1 - t) x and t; the last layer begins at zero. For "radial" v is r times what
-    the MLP says of direction and t, so that D(c z) = c D(z) for c > 0.
+    It sees the features of z = (1 - t) x and t. For "radial" the estimate is r times what the MLP says of
+    direction and t, so that D(c z) = c D(z) for c > 0.
     """
 
     def __init__(self, width: int, coordinates: str) -> None:
@@ -151,7 +152,7 @@ class FlatDenoiser(nn.Module):
             nn.Linear(width, width),
             nn.Linear(width, 2),
         )
-        nn.init.zeros_(self.last.weight)
+        zero(self.last)
 
     def forward(
         self, x: Float[Tensor, "b 2"], sigma: float | Tensor, labels: Tensor | None = None
@@ -161,10 +162,8 @@ class FlatDenoiser(nn.Module):
         z = (x.double() * (1 - t)).to(x.dtype)
         t = t.to(x.dtype)
         h = F.silu(self.first(torch.cat([features(z, self.coordinates), t], 1)))
-        v = self.last(F.silu(self.second(h)))
-        if self.coordinates == "radial":
-            v = v * z.norm(dim=1, keepdim=True)
-        return z - t * v
+        found = self.last(F.silu(self.second(h)))
+        return found * z.norm(dim=1, keepdim=True) if self.coordinates == "radial" else found
 
 
 @dataclass(frozen=True)

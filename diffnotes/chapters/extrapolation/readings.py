@@ -293,8 +293,9 @@ def lines(record: Record) -> list[Line]:
     found = []
     for place, name in enumerate(map(str, record["recipe"])):
         x, y, size = record["fid_points"][place][~np.isnan(record["fid_points"][place][:, 0])].T
-        slopes = (record[kind][place] / 100 for kind in ("slope", "within", "between"))
-        found.append(Line(name, x, y, size, record["fid"][place], *slopes, record["curvature"][place]))
+        slope, within, between = (record[kind][place] / 100 for kind in ("slope", "within", "between"))
+        curvature = record["curvature"][place]
+        found.append(Line(name, x, y, size, record["fid"][place], slope, within, between, curvature))
     return found
 
 

@@ -71,7 +71,7 @@ def control_table(*records: Record) -> BookTable:
 
 def _control_rows(record: Record) -> list[tuple[str, ...]]:
     first = readings.control(record, "balanced")
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (title(record), "D_score alone", interval(over_seeds(first.alone)), "–", "–"),
         (title(record), f"{record.spec['control']} times D_score", interval(over_seeds(first.same)),
          interval(over_seeds(first.same - first.alone)), "–"),
