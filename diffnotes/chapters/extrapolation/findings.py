@@ -167,7 +167,8 @@ def slopes(record: Record) -> Sentence:
     for one in readings.lines(record):
         between = ""
         if np.isfinite(one.between[1]):
-            between = f", {one.between[0]:.1f} ({bounds(one.between[1], one.between[2], 1)}) through the means of its sizes"
+            ends = bounds(one.between[1], one.between[2], 1)
+            between = f", {one.between[0]:.1f} ({ends}) through the means of its sizes"
         parts.append(
             f"{one.name}: {one.slope[0]:.1f} through all points, {one.within[0]:.1f} "
             f"({bounds(one.within[1], one.within[2], 1)}) within a size{between}"

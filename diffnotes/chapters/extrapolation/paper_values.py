@@ -78,8 +78,6 @@ def _lines(level: float) -> Arrays:
     longest = max(len(x) for x, _, _ in sets.values())
     kinds = ("slope", "fid", "curvature", "within", "between")
     found: dict[str, list[np.ndarray]] = {name: [] for name in kinds}
-        name: [] for name in ("slope", "fid", "curvature", "within", "between")
-    }
     padded = np.full((len(sets), longest, 3), np.nan)
     for place, (x, y, size) in enumerate(sets.values()):
         padded[place, : len(x)] = np.stack([x, y, size], 1)
