@@ -33,7 +33,7 @@ from diffnotes.networks.layers import zero
 from diffnotes.process import FlowMatching
 from diffnotes.sample import flow_times, sample
 from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, numbers
-from diffnotes.train import DenoisingLoss, Plan, Snapshot, Training, UniformTime, evaluating
+from diffnotes.train import DenoisingLoss, LogNormal, Plan, Snapshot, Training, evaluating
 
 POINTS = ((-1.0, 0.0), (-0.2, 0.0), (0.2, 0.0), (1.0, 0.0))
 INNER, OUTER = 0.2, 1.0  # |x| of the points: the bad gap lies within INNER, the good ones between the two
@@ -46,10 +46,12 @@ SHOWN = 500  # samples of the first seed that are kept
 class PerceptionSpec(Spec):
     """Settings of the denoisers, and of what counts as a gap."""
 
-    widths: tuple[int, ...] = numbers((64, 256), low=2, high=4096, help="widths of the MLP")
-    steps: int = number(1500, low=2, help="training steps of the MLP")
+    widths: tuple[int, ...] = numbers((64, 128), low=2, high=4096, help="widths of the MLP")
+    steps: int = number(5000, low=2, help="training steps of the MLP")
     batch: int = number(128, low=4, help="batch size")
-    rate: float = number(2e-3, low=1e-7, high=1.0, help="learning rate of Adam")
+    rate: float = number(5e-3, low=1e-7, high=1.0, help="learning rate of Adam, which falls to 0")
+    noise_mean: float = number(-1.8, low=-10, high=10, help="mean of ln s in training")
+    noise_std: float = number(1.0, low=1e-3, high=10, help="its deviation")
     horizon: int = number(200, low=1, help="average of the weights that is evaluated, in steps")
     kernels: tuple[float, ...] = numbers((0.3, 0.6), low=1e-3, high=100, help="widths of the kernel")
     ridge: float = number(1e-3, low=1e-9, high=10, help="ridge, for each noised point")
@@ -101,10 +103,12 @@ def _samples(spec: PerceptionSpec, case: Case, where: torch.device, work: Work, 
     if kind == "mlp":
         network = seeded(seed, lambda: FlatDenoiser(int(setting), coordinates)).to(where)
         points = torch.tensor(POINTS, device=where)
-        objective = DenoisingLoss(points, UniformTime(), FlowMatching(), "x0")
+        law = LogNormal(spec.noise_mean, spec.noise_std)
+        objective = DenoisingLoss(points, law, FlowMatching(), "x0")
         plan = Plan(
-            spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), precision="float32", seed=seed
-        )
+            spec.steps, spec.batch, spec.rate, anneal="cosine", horizons=(spec.horizon,),
+            precision="float32", seed=seed,
+        )  # fmt: skip
 
         def drawn(snapshot: Snapshot) -> Arrays:
             with evaluating(snapshot, spec.horizon):
@@ -139,14 +143,14 @@ def features(z: Float[Tensor, "b 2"], coordinates: str) -> Float[Tensor, "b k"]:
 class FlatDenoiser(nn.Module):
     """E[x0|x] in the plane by an MLP of two hidden layers, which begins at zero.
 
-    It sees the features of z = (1 - t) x and t. For "radial" the estimate is r times what the MLP says of
-    direction and t, so that D(c z) = c D(z) for c > 0.
+    It sees the features of z = (1 - t) x, t and ln(s)/4. For "radial" the estimate is r times what the MLP
+    says of direction and level, so that D(c z) = c D(z) for c > 0.
     """
 
     def __init__(self, width: int, coordinates: str) -> None:
         super().__init__()
         self.coordinates = coordinates
-        size = len(features(torch.ones(1, 2), coordinates)[0]) + 1
+        size = len(features(torch.ones(1, 2), coordinates)[0]) + 2
         self.first, self.second, self.last = (
             nn.Linear(size, width),
             nn.Linear(width, width),
@@ -160,8 +164,8 @@ class FlatDenoiser(nn.Module):
         s = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
         t = FlowMatching().time(s)[:, None]
         z = (x.double() * (1 - t)).to(x.dtype)
-        t = t.to(x.dtype)
-        h = F.silu(self.first(torch.cat([features(z, self.coordinates), t], 1)))
+        level = torch.cat([t, s[:, None].clamp(min=1e-6).log() / 4], 1).to(x.dtype)
+        h = F.silu(self.first(torch.cat([features(z, self.coordinates), level], 1)))
         found = self.last(F.silu(self.second(h)))
         return found * z.norm(dim=1, keepdim=True) if self.coordinates == "radial" else found
 
