@@ -1,0 +1,185 @@
+"""Sentences on extrapolation: what the records say. Functions that return text begin a caption; a Sentence
+stands alone."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffnotes.base.statistics import over_seeds
+from diffnotes.chapters.extrapolation import readings, values
+from diffnotes.chapters.extrapolation.readings import CONTROLS, NETWORKS, VARIANTS, title
+from diffnotes.show.labels import bounds, minus
+from diffnotes.show.style import Sentence, together
+from diffnotes.store import Record
+
+
+def percent(share: float) -> str:
+    """'31 %'."""
+    return f"{100 * share:.0f} %"
+
+
+# ---------------------------------------------------------------------------------- freedom of extrapolation
+
+
+def rising(*records: Record) -> str:
+    """The memorized share at both ends, for every data set and network."""
+    return " ".join(_rising(record) for record in records)
+
+
+def _rising(record: Record) -> str:
+    parts = [
+        f"{NETWORKS[one.network]} {percent(one.mean[0])} to {percent(one.mean[-1])}{_sure(one.gain)}"
+        for one in readings.rises(record)
+    ]
+    ratio = readings.rises(record)[0].ratio
+    return (
+        f"{title(record)}: as the region grows from {ratio[0]:g} to {ratio[-1]:g} times D_score, the "
+        f"memorized share goes from {'; '.join(parts)}."
+    )
+
+
+def _sure(gain: np.ndarray) -> str:
+    return "" if gain[1] > 0 or gain[2] < 0 else " (within the interval)"
+
+
+def baseline_found(*records: Record) -> Sentence:
+    """What the limit is, and how many unseen points it takes for memorized."""
+    return Sentence(*records, text=" ".join(_baseline(record) for record in records))
+
+
+def _baseline(record: Record) -> str:
+    low, middle = (float(np.quantile(record["unseen"], q)) for q in (readings.FEW, 0.5))
+    return (
+        f"{title(record)}: of unseen points {100 * readings.baseline(record).mean():.1f} % have m below "
+        f"{readings.limit(record):.3f}, their median m is {middle:.2f}, and 1 % of them lie below {low:.3f}."
+    )
+
+
+def later(*records: Record) -> Sentence:
+    """The mean ratio over the larger regions, of every network."""
+    parts = []
+    for record in records:
+        each = [
+            f"{NETWORKS[one.network]} {percent(one.level.mean())} "
+            f"({bounds(*100 * over_seeds(one.level)[1:])})"
+            for one in readings.rises(record)
+        ]
+        parts.append(f"{title(record)}: over all regions larger than D_score, on average {'; '.join(each)}.")
+    return Sentence(*records, text=" ".join(parts))
+
+
+def limits_found(*records: Record) -> Sentence:
+    """Whether the rise stands with every limit of m."""
+    return together(*(Sentence(record, text=_limits(record)) for record in records))
+
+
+def _limits(record: Record) -> str:
+    """The gain at each limit, over networks."""
+    limits = [*readings.LIMITS, readings.few(record)]
+    held = [all(one.gain[1] > 0 for one in readings.rises(record, limit)) for limit in limits]
+    return (
+        f"{title(record)}: the share rises beyond its interval, for every network, at {sum(held)} of "
+        f"{len(limits)} limits of m from {min(limits):.3f} to {max(limits):.2f}."
+    )
+
+
+def controls(*records: Record) -> str:
+    """What each control does, for every data set."""
+    return " ".join(_controls(record) for record in records)
+
+
+def _controls(record: Record) -> str:
+    alone = readings.control(record, "balanced").alone.mean()
+    same = readings.control(record, "balanced").same.mean()
+    parts = [
+        f"{words} {percent(readings.control(record, kind).share.mean())}" for kind, words in CONTROLS.items()
+    ]
+    return (
+        f"{title(record)}: D_score alone {percent(alone)}, a region {record.spec['control']} times as large "
+        f"{percent(same)}; {', '.join(parts)}."
+    )
+
+
+def reach(*records: Record) -> str:
+    """How well networks follow the target where they were not told of it."""
+    parts = []
+    for record in records:
+        first = readings.networks(record)[0]
+        ratio = readings.apart(record, first)
+        parts.append(
+            f"{title(record)}, {NETWORKS[first]}: the squared distance to the target around unseen points is "
+            f"{ratio[0]:.1f} times that around D_score with D_score alone, and {ratio[-1]:.1f} times with "
+            f"the "
+            "largest region."
+        )
+    return " ".join(parts)
+
+
+def forms(record: Record) -> str:
+    """How far both forms lie apart, and what draws cost."""
+    found = readings.agreement(record)
+    return (
+        f"In {found.count} comparisons both forms differ by {found.largest:.1f} standard errors at most; the "
+        f"variance of the gradient is {bounds(found.variance.min(), found.variance.max(), 2)} times as "
+        f"large by "
+        "draws."
+    )
+
+
+# ------------------------------------------------------------------------------------------------ perception
+
+
+def perception(record: Record) -> str:
+    """Shares in the gaps of each variant, over the widths tried."""
+    parts = []
+    for variant in readings.variants(record):
+        bad, good = (100 * readings.gap_interval(record, variant, place)[:, 0] for place in ("bad", "good"))
+        parts.append(
+            f"{VARIANTS[variant]}: {bounds(bad.min(), bad.max(), 1)} and {bounds(good.min(), good.max(), 1)}"
+        )
+    return f"Percent of samples in the bad gap and in the good ones: {'; '.join(parts)}."
+
+
+# ------------------------------------------------------------------------------------- the paper's values
+
+
+def scale(record: Record) -> str:
+    """Figure 3: both slopes with intervals."""
+    words = ("supervised", "extrapolated")
+    parts = [
+        f"the {word} error {minus(f'{one[0]:+.2f}')} % ({bounds(one[1], one[2], 2)})"
+        for word, one in zip(words, 100 * readings.growth(record), strict=True)
+    ]
+    return f"For ten times the compute, by lines through the paper’s ten points: {' and '.join(parts)}."
+
+
+def lines(record: Record) -> str:
+    """Figure 7: FID of each line at the common loss."""
+    from_paper = [
+        f"{one.name} {one.fid[0]:.1f} ({bounds(one.fid[1], one.fid[2], 1)})" for one in readings.lines(record)
+    ]
+    return f"FID at a loss of {values.AT:.3f}, by the lines: {'; '.join(from_paper)}."
+
+
+def slopes(record: Record) -> Sentence:
+    """Figure 7: slopes within sizes, and of the means of sizes."""
+    parts = []
+    for one in readings.lines(record):
+        between = ""
+        if np.isfinite(one.between[1]):
+            ends = bounds(one.between[1], one.between[2], 1)
+            between = f", {one.between[0]:.1f} ({ends}) through the means of its sizes"
+        parts.append(
+            f"{one.name}: {one.slope[0]:.1f} through all points, {one.within[0]:.1f} "
+            f"({bounds(one.within[1], one.within[2], 1)}) within a size{between}"
+        )
+    return Sentence(record, text=f"Slopes in FID per 0.01 of the loss. {'; '.join(parts)}.")
+
+
+def repa(record: Record) -> str:
+    """Figure 6: the ratio."""
+    value, low, high = readings.repa_ratio(record)
+    return (
+        f"With REPA the score changes {value:.2f} times as much along trajectories as in the supervision "
+        f"region (mean of three sizes, {bounds(low, high, 2)})."
+    )
