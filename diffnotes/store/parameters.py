@@ -21,7 +21,7 @@ def parameters(
     `also` follow the profile alone. A profile must exist for all of both. SpecError says in one sentence what
     does not fit, and what is valid.
 
-    The values are the keywords' and nothing else's. In a notebook its cells are compared with them: a name
+    A value of None is that of the profile. The values are the keywords' and nothing else's. In a notebook its cells are compared with them: a name
     that is assigned there and that no keyword takes, as papermill would add, is an error too.
     """
     cells.check({"profile": profile, **settings})
@@ -29,7 +29,8 @@ def parameters(
     for name in settings:
         known(name, names, "profile")
     _check_profile(profile, [*experiments, *also])
-    asked = [request(experiment, profile, settings) for experiment in experiments]
+    given = {name: value for name, value in settings.items() if value is not None}
+    asked = [request(experiment, profile, given) for experiment in experiments]
     return asked[0] if asked else Request(profile, {})
 
 

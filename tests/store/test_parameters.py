@@ -309,6 +309,12 @@ def test_settings_get_the_form_of_their_fields():
     assert repr(found.settings["factor"]) == "2.0"
 
 
+def test_none_is_what_the_profile_has_and_a_wrong_name_stays_wrong():
+    assert store.parameters(ONE, profile="smoke", factor=None, n=9) == store.Request("smoke", {"n": 9})
+    with pytest.raises(store.SpecError, match="unknown parameter 'fatcor'"):
+        store.parameters(ONE, profile="smoke", fatcor=None)
+
+
 def test_results_that_follow_the_profile_alone_take_no_settings():
     assert store.parameters(ONE, profile="pinned", factor=2.0, also=[TWO]).settings == {"factor": 2.0}
     with pytest.raises(store.SpecError, match="unknown parameter 'n'; the valid names are profile"):
