@@ -185,6 +185,7 @@ def see(module: str) -> None:
         _outside(module)
 
 
+@cache
 def _scan(text: bytes, module: str, package: bool, registry: str = "") -> _File:
     """What a source file names, and its digest."""
     tree = ast.parse(text)
