@@ -93,7 +93,9 @@ def _to_ve(x: Tensor, t: float | Tensor, process: Process) -> tuple[_Shown, Tens
 
 
 class _Rows(NamedTuple):
-    """Queries x [m, d] float64; y [m, d] float32 and |y|^2 [m] float64 in the tiles' frame; s sqrt(d) [m]."""
+    """Queries x [m, d] float64; in the tiles' frame y [m, d] rounded to float32, and |y|^2 [m] before that;
+    s sqrt(d) [m].
+    """
 
     x: Tensor
     y: Tensor
@@ -105,8 +107,11 @@ class _Rows(NamedTuple):
 
 
 def _rows(x: Tensor, s: Tensor, support: Support) -> _Rows:
-    y = support.centred(x)
-    return _Rows(x, y, y.double().square().sum(1), s * math.sqrt(x.shape[1]))
+    origin = support.uncentred(torch.zeros(1, x.shape[1], device=x.device))
+    square = (
+        ((x - origin) / support.scale).square().sum(1)
+    )  # of the rounded y it could be off by all of a gap
+    return _Rows(x, support.centred(x), square, s * math.sqrt(x.shape[1]))
 
 
 def _nearest_shell(rows: _Rows, support: Support, width: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -91,6 +91,17 @@ def test_pixels_in_eight_bits_are_taken_as_they_are(seed: int, t: float) -> None
     assert torch.equal(found.point, index)
 
 
+def test_in_much_noise_the_point_is_found_too() -> None:
+    """Where |x| in float32 is rounded by more than its distances to the points differ."""
+    data, t = cloud(5000, 3), torch.full((20,), 1 - 1e-6, dtype=torch.float64)
+    x = noised(data, t, FlowMatching())
+    x *= (t[0] * 3**0.5 / x.norm(dim=1))[:, None]  # on a shell in the middle of all
+    ratios, point = brute_ratio(x, t, data, FlowMatching())
+    found = distance_ratio(x, t, data)
+    off = (ratios.gather(1, found.point[:, None]) - 1).abs()[:, 0] - (ratios - 1).abs().amin(1)
+    assert off.max() < 1e-14
+
+
 def test_not_the_nearest_point_counts_but_the_nearest_shell() -> None:
     data = torch.tensor([[0.0, 0.0], [3.0, 0.0], [9.0, 0.0]])
     x, radius = torch.tensor([[0.1, 0.0]]), 2 * 2**0.5
