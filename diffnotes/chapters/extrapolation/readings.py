@@ -130,10 +130,10 @@ class Control:
 
 
 def control(record: Record, kind: str, below: float | None = None) -> Control:
-    """A control, of shells the thickest; the region of the same size is that of the spec's `control`."""
+    """A control, of shells the thickest, and the largest region that is no larger than it."""
     first, found = networks(record)[0], shares(record, below)
     grown, amounts = places(record, first, "region"), record["amount"]
-    [same] = grown[amounts[grown] == record.spec["control"]]
+    same = grown[amounts[grown] <= record.spec["control"]][-1]
     return Control(found[places(record, first, kind)[-1]], found[grown[0]], found[same])
 
 
