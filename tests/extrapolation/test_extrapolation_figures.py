@@ -28,7 +28,8 @@ LISTED = {
     "perception_table": ("perception",), "line_table": ("paper_values",), "step_table": ("paper_values",),
 }  # fmt: skip
 SENTENCES = {
-    "baseline_found": FREEDOM, "later": FREEDOM[2:], "limits_found": FREEDOM, "slopes": ("paper_values",),
+    "baseline_found": FREEDOM, "later": FREEDOM[2:], "limits_found": FREEDOM, "reach": FREEDOM,
+    "slopes": ("paper_values",),
 }  # fmt: skip
 
 
