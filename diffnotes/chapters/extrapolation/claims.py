@@ -130,9 +130,9 @@ def _ordered(repa: bool) -> Check:
 
     def check(record: Record) -> Finding:
         found = readings.lower_by(record, repa)
-        text = "; ".join(f"{name} by {one[0]:.1f}" for name, one in found.items())
+        text = "; ".join(f"{name} by {minus(f'{one[0]:.1f}')}" for name, one in found.items())
         interval = "; ".join(f"{one[1]:.1f} to {one[2]:.1f}" for one in found.values())
-        return Finding(minus(f"{text} FID"), minus(interval), verdict(*map(_above, found.values())))
+        return Finding(f"{text} FID", minus(interval), verdict(*map(_above, found.values())))
 
     return check
 

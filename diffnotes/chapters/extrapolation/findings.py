@@ -100,19 +100,19 @@ def _controls(record: Record) -> str:
     )
 
 
-def reach(*records: Record) -> str:
+def reach(*records: Record) -> Sentence:
     """How well networks follow the target where they were not told of it."""
-    parts = []
-    for record in records:
-        first = readings.networks(record)[0]
-        ratio = readings.apart(record, first)
-        parts.append(
-            f"{title(record)}, {NETWORKS[first]}: the squared distance to the target around unseen points is "
-            f"{ratio[0]:.1f} times that around D_score with D_score alone, and {ratio[-1]:.1f} times with "
-            f"the "
-            "largest region."
-        )
-    return " ".join(parts)
+    return Sentence(*records, text=" ".join(map(_reach, records)))
+
+
+def _reach(record: Record) -> str:
+    first = readings.networks(record)[0]
+    ratio = readings.apart(record, first)
+    return (
+        f"{title(record)}, {NETWORKS[first]}: the squared distance to the target around unseen points is "
+        f"{ratio[0]:.1f} times that around D_score with D_score alone, and {ratio[-1]:.1f} times with the "
+        "largest region."
+    )
 
 
 def forms(record: Record) -> str:

@@ -69,7 +69,7 @@ def baseline(record: Record, below: float | None = None) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Rise:
+class RegionCurve:
     """The memorization ratio [size, seed] of one network against |D_region|/|D_score| [size]."""
 
     network: str
@@ -99,13 +99,13 @@ class Rise:
         return np.stack([over_seeds(one) for one in self.share])
 
 
-def rise(record: Record, network: str, below: float | None = None, stop: int = -1) -> Rise:
+def rise(record: Record, network: str, below: float | None = None, stop: int = -1) -> RegionCurve:
     """The growing region of one network."""
     at = places(record, network, "region")
-    return Rise(network, record["amount"][at], shares(record, below, stop)[at])
+    return RegionCurve(network, record["amount"][at], shares(record, below, stop)[at])
 
 
-def rises(record: Record, below: float | None = None) -> list[Rise]:
+def rises(record: Record, below: float | None = None) -> list[RegionCurve]:
     """Those of all networks."""
     return [rise(record, network, below) for network in networks(record)]
 
@@ -130,10 +130,10 @@ class Control:
 
 
 def control(record: Record, kind: str, below: float | None = None) -> Control:
-    """A control, of shells the thickest; the region of the same size is that of the spec's `control`."""
+    """A control, of shells the thickest, and the largest region that is no larger than it."""
     first, found = networks(record)[0], shares(record, below)
     grown, amounts = places(record, first, "region"), record["amount"]
-    [same] = grown[amounts[grown] == record.spec["control"]]
+    same = grown[amounts[grown] <= record.spec["control"]][-1]
     return Control(found[places(record, first, kind)[-1]], found[grown[0]], found[same])
 
 
