@@ -21,8 +21,9 @@ def parameters(
     `also` follow the profile alone. A profile must exist for all of both. SpecError says in one sentence what
     does not fit, and what is valid.
 
-    A value of None is that of the profile. The values are the keywords' and nothing else's. In a notebook its cells are compared with them: a name
-    that is assigned there and that no keyword takes, as papermill would add, is an error too.
+    A value of None is that of the profile. The values are the keywords' and nothing else's. In a notebook its
+    cells are compared with them: a name that is assigned there and that no keyword takes, as papermill would
+    add, is an error too.
     """
     cells.check({"profile": profile, **settings})
     names = _shared([experiment.spec.names() for experiment in experiments])
