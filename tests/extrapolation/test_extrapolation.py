@@ -11,7 +11,7 @@ import torch
 from diffnotes import chapters, store
 from diffnotes.base.errors import UserError
 from diffnotes.chapters.extrapolation import forms, freedom, perception
-from diffnotes.chapters.extrapolation.freedom import Arm, FreedomSpec, Points
+from diffnotes.chapters.extrapolation.freedom import Arm, FreedomSets, FreedomSpec
 from diffnotes.chapters.extrapolation.objective import FreedomLoss, drawn, posterior_mean, posterior_weights
 from diffnotes.posterior import posterior
 from diffnotes.process import FlowMatching
@@ -24,25 +24,25 @@ TINY = FreedomSpec(
 
 
 @pytest.fixture(scope="module")
-def points() -> Points:
-    return Points.of(TINY, 0)
+def points() -> FreedomSets:
+    return FreedomSets.of(TINY, 0)
 
 
-def loss_of(points: Points, **how: object) -> FreedomLoss:
+def loss_of(points: FreedomSets, **how: object) -> FreedomLoss:
     return FreedomLoss(points.pool[:24], points.score, UniformTime(FlowMatching()), **how)
 
 
 # --- the objective ---
 
 
-def test_target_is_the_posterior_mean(points: Points) -> None:
+def test_target_is_the_posterior_mean(points: FreedomSets) -> None:
     x, s, _ = loss_of(points).inputs(Batch(0, 64, 0, range(64)))
     exact = posterior(x, s, points.score).mean
     ours = posterior_mean(posterior_weights(x, s, points.score), points.score)
     assert torch.allclose(ours, exact, atol=1e-5)
 
 
-def test_loss_by_hand(points: Points) -> None:
+def test_loss_by_hand(points: FreedomSets) -> None:
     """Row 5 of the third batch, with everything written out."""
     loss, batch = loss_of(points), Batch(3, 8, 2, range(8))
     x, s, _ = loss.inputs(batch)
@@ -61,7 +61,7 @@ def test_draws_have_the_posterior_as_law() -> None:
     assert drawn(weights[:2], torch.tensor([0.0, 1.0])).tolist() == [0, 3]
 
 
-def test_both_forms_have_one_expectation(points: Points) -> None:
+def test_both_forms_have_one_expectation(points: FreedomSets) -> None:
     """Loss by draws less exact loss less posterior variance is noise around 0, and so is the gradient."""
     exact, sampled = loss_of(points), loss_of(points, drawn=True)
     scale = torch.tensor(0.3, requires_grad=True)
@@ -79,7 +79,7 @@ def test_both_forms_have_one_expectation(points: Points) -> None:
         assert abs(found.mean()) < 3 * found.std(ddof=1) / len(found) ** 0.5
 
 
-def test_thicker_shells_change_the_noise_alone(points: Points) -> None:
+def test_thicker_shells_change_the_noise_alone(points: FreedomSets) -> None:
     batch = Batch(0, 4000, 0, range(4000))
     thin, thick = (
         FreedomLoss(points.score, points.score, UniformTime(), False, c).inputs(batch) for c in (1.0, 3.0)
@@ -92,7 +92,7 @@ def test_thicker_shells_change_the_noise_alone(points: Points) -> None:
     assert np.isclose(float(factor.std()), math.log(3) / 3**0.5, rtol=0.05)
 
 
-def test_a_row_is_a_function_of_its_place(points: Points) -> None:
+def test_a_row_is_a_function_of_its_place(points: FreedomSets) -> None:
     loss = loss_of(points, drawn=True)
     whole = loss(lambda x, s: x, Batch(0, 8, 1, range(8)))
     assert torch.equal(whole[3:5], loss(lambda x, s: x, Batch(0, 8, 1, range(3, 5))))
@@ -101,7 +101,7 @@ def test_a_row_is_a_function_of_its_place(points: Points) -> None:
 @pytest.mark.parametrize(
     ("how", "word"), [({"score": torch.zeros(2, 5)}, "one shape"), ({"thickness": 0.5}, "thickness")]
 )
-def test_bad_objectives(points: Points, how: dict, word: str) -> None:
+def test_bad_objectives(points: FreedomSets, how: dict, word: str) -> None:
     with pytest.raises(UserError, match=word):
         FreedomLoss(**{"region": points.pool, "score": points.score, "law": UniformTime()} | how)
 
@@ -109,7 +109,7 @@ def test_bad_objectives(points: Points, how: dict, word: str) -> None:
 # --- regions ---
 
 
-def test_regions(points: Points) -> None:
+def test_regions(points: FreedomSets) -> None:
     for kind, amount, count in (
         ("region", 3, 24),
         ("balanced", 3, 24),
@@ -121,27 +121,27 @@ def test_regions(points: Points) -> None:
         assert kind == "balanced" or torch.equal(region[:8], points.score)
 
 
-def test_balanced_regions_have_as_many_centres_for_every_point(points: Points) -> None:
+def test_balanced_regions_have_as_many_centres_for_every_point(points: FreedomSets) -> None:
     region = points.region(Arm("mlp", "balanced", 3.0))
     apart = torch.cdist(region.flatten(1), points.score.flatten(1))
     assert torch.bincount(apart.argmin(1), minlength=8).tolist() == [3] * 8
     assert all(bool((points.pool[:24] == one).flatten(1).all(1).any()) for one in region)
 
 
-def test_moved_points_lie_as_far_as_those_of_the_region(points: Points) -> None:
+def test_moved_points_lie_as_far_as_those_of_the_region(points: FreedomSets) -> None:
     extra, moved = points.pool[8:24], points.region(Arm("mlp", "perturbed", 3.0))[8:]
     far = torch.cdist(extra.flatten(1), points.score.flatten(1)).amin(1)
     anchors = points.score.repeat(2, 1, 1, 1)
     assert torch.allclose((moved - anchors).flatten(1).norm(dim=1), far, rtol=1e-4)
 
 
-def test_seeds_differ_in_points_and_share_unseen_ones(points: Points) -> None:
-    other = Points.of(TINY, 1)
+def test_seeds_differ_in_points_and_share_unseen_ones(points: FreedomSets) -> None:
+    other = FreedomSets.of(TINY, 1)
     assert not torch.equal(points.score, other.score)
     assert torch.equal(points.unseen, other.unseen)
 
 
-def test_closeness_by_hand(points: Points) -> None:
+def test_closeness_by_hand(points: FreedomSets) -> None:
     m = freedom.closeness(points.unseen, points.score, 5)
     for x, found in zip(points.unseen, m, strict=True):
         squares = sorted(float((x - y).double().square().sum()) for y in points.score)[:5]
@@ -171,7 +171,7 @@ def test_slices_give_the_same_record(tmp_path) -> None:
     assert all(np.array_equal(whole[name], pieces[name]) for name in whole)
 
 
-def test_an_exact_denoiser_is_at_no_distance_from_its_target(points: Points) -> None:
+def test_an_exact_denoiser_is_at_no_distance_from_its_target(points: FreedomSets) -> None:
     run = freedom._Run(TINY, Arm("mlp", "region", 1.0), points, torch.device("cpu"))
     run.denoiser = lambda x, s: posterior(x, s, points.score).mean
     assert np.abs(run._apart(points.unseen)).max() < 1e-10

@@ -6,13 +6,16 @@ import re
 
 import numpy as np
 import pytest
-from cases import BASE, FAR, T, back, errors, fake
+from fakes import cases
 from layout import collisions, texts
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import Nothing
 from diffnotes.chapters.selective import claims, figures, findings, readings, slider, tables
 from diffnotes.chapters.selective.readings import COMMON, OWN, TRAINING
+
+CASES = cases("selective")
+BASE, FAR, T, back, errors, fake = (CASES.BASE, CASES.FAR, CASES.T, CASES.back, CASES.errors, CASES.fake)
 
 FIGURES = ["errors", "scaling", "ratios", "guidance", "way_back", "contrast"]
 TABLES = ["settings", "errors_table", "steps_table"]

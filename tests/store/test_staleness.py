@@ -46,9 +46,9 @@ def environment(checkout: Path) -> dict[str, str]:
     }
 
 
-def status(forks: Forks, checkout: Path) -> dict[str, tuple[str, str]]:
-    """State and reason of everything shown, by experiment and settings."""
-    words = ("-m", "diffnotes", "status", "--json")
+def status(forks: Forks, checkout: Path, *name: str) -> dict[str, tuple[str, str]]:
+    """State and reason of everything shown, or of one experiment, by experiment and settings."""
+    words = ("-m", "diffnotes", "status", *name, "--json")
     done = forks.run(*words, cwd=checkout, environment=environment(checkout))
     rows = json.loads(done.stdout)
     assert done.returncode == (4 if any(row["state"] != "valid" for row in rows) else 0), done.stderr
@@ -98,7 +98,7 @@ def test_a_deleted_record_is_missing_and_the_page_names_the_command(forks, check
     for entry in entries:
         if entry["shown"].get("dataset") == "cifar10":
             shutil.rmtree(checkout / "results" / entry["experiment"] / entry["key"])
-    state, reason = status(forks, checkout)["loss_curve {'dataset': 'cifar10'}"]
+    state, reason = status(forks, checkout, "loss_curve")["loss_curve {'dataset': 'cifar10'}"]
     assert state == "missing"
     assert "not there" in reason
     shown = page(checkout, MISSING, monkeypatch)
@@ -112,7 +112,7 @@ def test_one_byte_of_the_arrays_is_tampering(forks, checkout, monkeypatch):
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
-    assert status(forks, checkout)["toy_model {}"][0] == "tampered"
+    assert status(forks, checkout, "toy_model")["toy_model {}"][0] == "tampered"
     shown = page(checkout, PAGE, monkeypatch)
     assert "is not what was recorded" in shown
     assert len(shown.strip().splitlines()) == 1
@@ -120,7 +120,7 @@ def test_one_byte_of_the_arrays_is_tampering(forks, checkout, monkeypatch):
 
 def test_a_changed_constant_of_the_formula_makes_the_toy_stale(forks, checkout, monkeypatch):
     edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.001 * CIRCLE_RADIUS")
-    found = status(forks, checkout)
+    found = status(forks, checkout, "toy_model") | status(forks, checkout, "loss_curve")
     state, reason = found["toy_model {}"]
     assert state == "stale"
     assert "twin differs" in reason
@@ -132,13 +132,13 @@ def test_a_changed_comment_changes_nothing(forks, checkout):
     path, before = checkout / "diffnotes/chapters/toy/formulas.py", digest(forks, checkout)
     path.write_text(path.read_text() + "\n# Words only.\n")
     assert digest(forks, checkout) == before
-    assert status(forks, checkout)["toy_model {}"][0] == "valid"
+    assert status(forks, checkout, "toy_model")["toy_model {}"][0] == "valid"
     edit(path, "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
     assert digest(forks, checkout) != before
 
 
 def test_changed_code_with_the_same_numbers_stays_valid(forks, checkout):
     edit(checkout / "diffnotes/chapters/toy/formulas.py", "2 * CIRCLE_RADIUS", "2.0 * CIRCLE_RADIUS")
-    state, reason = status(forks, checkout)["toy_model {}"]
+    state, reason = status(forks, checkout, "toy_model")["toy_model {}"]
     assert state == "valid"
     assert "the code has changed; the recomputed twin is equal" in reason

@@ -6,11 +6,14 @@ import re
 
 import numpy as np
 import pytest
-from cases import IMAGES, T, guidance, region, shells
+from fakes import cases
 from layout import collisions, texts
 
 from diffnotes.chapters.supervision import figures, findings, readings, slider, tables
 from diffnotes.show import widgets
+
+CASES = cases("supervision")
+IMAGES, T, guidance, region, shells = (CASES.IMAGES, CASES.T, CASES.guidance, CASES.region, CASES.shells)
 
 PLACES = {"shell_widths": "shell_width", "guidance_curve": "guidance_gap"}  # others: supervision_region
 FIGURES = ["shell_widths", "distance_ratios", "shell_overlap", "collapse", "guidance_curve", "near_pairs"]

@@ -6,12 +6,15 @@ import re
 
 import numpy as np
 import pytest
-from cases import RISING, factors, of_seed
+from fakes import cases
 from layout import collisions, texts
 
 from diffnotes.chapters.underfitting import figures, findings, readings, tables
 from diffnotes.show.style import BookFigure, BookTable
 from diffnotes.store import Record
+
+CASES = cases("underfitting")
+RISING, factors, of_seed = (CASES.RISING, CASES.factors, CASES.of_seed)
 
 OF_SEEDS = ["gaussian_curves", "gaussian_by_time", "gaussian_elsewhere"]
 OF_FACTORS = ["factors_by_time", "factors_fit"]

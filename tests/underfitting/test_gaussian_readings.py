@@ -7,12 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import BASE, RISING, STEP, T, errors, factors, of_steps, rising, three
+from fakes import cases
 
 from diffnotes.chapters import checks
 from diffnotes.chapters.underfitting import claims, gaussian, readings
 from diffnotes.chapters.underfitting import factors as study
 from diffnotes.chapters.underfitting.readings import EMPIRICAL, FRESH, PATH, SUPERVISED, TRUE
+
+CASES = cases("underfitting")
+BASE, RISING, STEP, T, errors, factors, of_steps, rising, three = (
+    CASES.BASE,
+    CASES.RISING,
+    CASES.STEP,
+    CASES.T,
+    CASES.errors,
+    CASES.factors,
+    CASES.of_steps,
+    CASES.rising,
+    CASES.three,
+)
 
 WRITTEN = {
     claim["id"]: claim

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from diffnotes.base import runtime
 from diffnotes.base.runtime import normals
 from diffnotes.chapters.extrapolation import freedom
-from diffnotes.chapters.extrapolation.freedom import FreedomSpec, Points
+from diffnotes.chapters.extrapolation.freedom import FreedomSets, FreedomSpec
 from diffnotes.chapters.extrapolation.objective import FreedomLoss, posterior_weights
 from diffnotes.networks import MLP, NetworkDenoiser, seeded
 from diffnotes.process import FlowMatching
@@ -69,7 +69,7 @@ class _Compared:
             control=max(2, spec.ratio),
             held_out=8,
         )
-        points = Points.of(sizes, seed)
+        points = FreedomSets.of(sizes, seed)
         process = FlowMatching()
         network = seeded(seed, lambda: MLP(points.shape, spec.width, 2))
         self.denoiser = NetworkDenoiser(network, process, "x0").to(where)

@@ -112,7 +112,7 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
     where = runtime.device()
     work.device = runtime.device_name(where)
     arms, seeds = arms_of(spec), spec.seeds
-    sets = {seed: Points.of(spec, seed) for seed in seeds}
+    sets = {seed: FreedomSets.of(spec, seed) for seed in seeds}
     runs = [(arm, seed) for arm in arms for seed in seeds]
     tables = [
         _Run(spec, arm, sets[seed], where).table(work, place, len(runs))
@@ -134,7 +134,7 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
 
 
 @dataclass(frozen=True)
-class Points:
+class FreedomSets:
     """D_score, the pool that begins with it and from which regions are taken, and points that no run sees."""
 
     seed: int
@@ -148,7 +148,7 @@ class Points:
         return tuple(self.score.shape[1:])
 
     @classmethod
-    def of(cls, spec: FreedomSpec, seed: int) -> Points:
+    def of(cls, spec: FreedomSpec, seed: int) -> FreedomSets:
         """Those of one seed."""
         most = spec.anchors * max(*spec.ratios, spec.control)
         pool = points_of(spec, most, "train", seed)
@@ -217,7 +217,7 @@ def kept(x: Float[Tensor, "b ..."], count: int) -> np.ndarray:
 class _Run:
     """One network in one region: trained, and what is measured on the way."""
 
-    def __init__(self, spec: FreedomSpec, arm: Arm, points: Points, where: torch.device) -> None:
+    def __init__(self, spec: FreedomSpec, arm: Arm, points: FreedomSets, where: torch.device) -> None:
         self.spec, self.arm, self.points, self.where = spec, arm, points, where
         process = FlowMatching()
         network = seeded(points.seed, self._network)
@@ -275,6 +275,6 @@ class _Run:
 def fingerprints(spec: FreedomSpec) -> dict[str, str]:
     """Of the sets that points are taken from; of those that are made, the points of the first seed."""
     if spec.dataset in ("gaussian", "circle"):
-        first = Points.of(spec, spec.seeds[0])
+        first = FreedomSets.of(spec, spec.seeds[0])
         return {name: sha256_bytes(getattr(first, name).numpy().tobytes()) for name in ("pool", "unseen")}
     return {f"{spec.dataset} {split}": fingerprint(spec.dataset, split=split) for split in ("train", "test")}
