@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -27,9 +28,13 @@ gap_curves(store.load(toy_model.EXPERIMENT))
 
 @pytest.fixture
 def book(tmp_path: Path) -> Path:
-    """A book of one page with one figure, beside a copy of the package, the records and the build tool."""
-    for name in ("diffnotes", "results", "tools", "book"):
+    """A book of one page with one figure, beside a copy of the package, the build tool and the records of it."""
+    for name in ("diffnotes", "results/toy_model", "tools", "book"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "results" / "verified.json", tmp_path / "results")
+    index = json.loads((ROOT / "results" / "index.json").read_text(encoding="utf-8"))
+    index["records"] = [entry for entry in index["records"] if entry["experiment"] == "toy_model"]
+    (tmp_path / "results" / "index.json").write_text(json.dumps(index), encoding="utf-8")
     for name in ("_config.yml", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: page\n")

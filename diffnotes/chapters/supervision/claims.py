@@ -13,7 +13,9 @@ from diffnotes.store import Record
 
 MOST_TIMES = 0.5  # a time up to which a thing holds that holds at most times
 ENOUGH = 0.95  # of images
-EARLY = 0.3  # a time at which held-out images are looked at
+EARLY = 0.3  # a time up to which, or at which, held-out images are looked at
+MORE = 0.5  # by how much the share of training images on shells exceeds that of held-out ones
+LONG = 0.2  # a time that counts as long
 WIDER = 5.0  # times the exact half width, from so many dimensions on:
 WIDE_DIM = 20
 
@@ -61,9 +63,13 @@ def _ratio(record: Record) -> Finding:
         f"{100 * share.min():.0f} to {100 * share.max():.0f} % of images within {NEAR_ONE:g} of 1 by t; "
         f"medians off by at most {middle.max():.3f}"
     )
+    early = record["t"] <= EARLY + 1e-9
+    unseen = readings.on_shell(record, "ratio_held_out")[early]
+    text += f"; of held-out images at most {100 * unseen.max():.0f} % up to t = {EARLY:g}"
     low, high = np.quantile(record["ratio_train"], [0.025, 0.975])
-    interval = f"{low:.3f} to {high:.3f} holds 95 % of all"
-    return Finding(text, interval, verdict(every(share >= ENOUGH), also=[every(middle <= NEAR_ONE)]))
+    interval = f"{low:.3f} to {high:.3f} holds 95 % of all training images"
+    also = [every(share >= ENOUGH), every(middle <= NEAR_ONE)]
+    return Finding(text, interval, verdict(every(share[early] - unseen >= MORE), also=also))
 
 
 def _held_out(record: Record) -> Finding:
@@ -72,7 +78,7 @@ def _held_out(record: Record) -> Finding:
     t = record["t"][window]
     worst = int(np.abs(short[0]).argmax())
     text = (
-        f"within the interval at {agrees.sum()} of {len(agrees)} times; furthest at t = {t[worst]:g}, where "
+        f"no difference at {agrees.sum()} of {len(agrees)} times; furthest at t = {t[worst]:g}, where "
         f"r* is {readings.held_out_interval(record)[0, window][worst]:.3f} and the curve "
         f"{readings.analytic(record)[window].mean(1)[worst]:.3f}"
     )
@@ -99,27 +105,25 @@ def _leaves(record: Record) -> Finding:
 
 def _one_hot(record: Record) -> Finding:
     apart = record["t"] < readings.separated_until(record, SHARES["median image"])
-    known = np.median(record["own"], 1)[apart]
+    short = 1 - np.median(record["own"], 1)[apart]
     share = readings.sure(record)[apart]
     last = record["t"][apart][-1] if apart.any() else 0.0
-    text = f"up to t = {last:g} the median weight of the true image is {known.min():.4f} or more"
+    worst = power_of_ten(float(short.max(initial=0.0)))
+    text = f"up to t = {last:g} the median weight of the true image falls short of 1 by at most {worst}"
     interval = f"above {SURE:g} for {100 * share.min():.0f} % of images or more"
-    return Finding(text, interval, verdict(every(known > SURE), also=[every(share >= 0.9)]))
+    return Finding(text, interval, verdict(every(short < 1 - SURE), also=[every(share >= 0.9)]))
 
 
 def _criterion(record: Record) -> Finding:
-    place = readings.after_criterion(record)
-    t, own = float(record["t"][place]), record["own"][place]
-    c = float(readings.overlap(readings.distance_at(record, 0.5), np.array(t)))
+    broken, until = readings.criterion(record), readings.sure_until(record)
     text = (
-        f"σ√d exceeds α times the median nearest distance from t = {readings.criterion(record):.2f} on; at "
-        f"t = {t:g} the true image has weight {np.median(own):.4f}, and C of the median image is "
-        f"{power_of_ten(c)}"
+        f"t√d exceeds 1 − t times the median nearest distance from t = {broken:.2f} on (the least one: from "
+        f"{readings.criterion(record, 0.0):.2f}); the median weight of the true image is above {SURE:g} up "
+        f"to t = {until:g}"
     )
-    low = np.quantile(own, 0.1)
-    interval = f"weight above {low:.4f} for 90 % of images"
-    good = verdict(bool(np.median(own) > SURE), also=[c < readings.SEPARATE, bool(low > SURE)])
-    return Finding(text, interval, good)
+    share = readings.sure(record)[readings.after_criterion(record)]
+    interval = f"at the first time tried after that, above {SURE:g} for {100 * share:.0f} % of images"
+    return Finding(text, interval, verdict(bool(until - broken >= LONG)))
 
 
 # --------------------------------------------------------------------------------------------------- guidance
@@ -145,6 +149,7 @@ CHECKS: dict[str, Check] = {
     "ours-held-out-curve": _held_out,
     "ours-held-out-leaves": _leaves,
     "song-one-hot": _one_hot,
+    "ours-criterion-digits": _criterion,
     "ours-criterion-cifar10": _criterion,
     "ours-criterion-imagenet64": _criterion,
     "song-guidance-zero-digits": _guidance,

@@ -54,7 +54,7 @@ def collapse_text(record: Record) -> str:
     """Up to when the image that was noised is known, and what the paper's condition would say."""
     return (
         f"{dataset(record)}: the median weight of the true image is above one half up to "
-        f"t = {readings.known_until(record):g}; σ√d exceeds α times the median nearest distance from "
+        f"t = {readings.known_until(record):g}; t√d exceeds 1 − t times the median nearest distance from "
         f"t = {readings.criterion(record):.2f} on."
     )
 
@@ -101,22 +101,22 @@ def curve_finding(record: Record) -> Sentence:
     t, short = record["t"], readings.shortfall(record)
     worst = int(np.abs(short[0] * window).argmax())
     return Sentence(record, text=(
-        f"{readings.title(record)}: the mean of the formula lies within the 95 % interval of mean r* "
-        f"{_at(t, agrees)}. From t = {readings.WINDOW[0]:g} to {readings.WINDOW[1]:g} it does so at "
-        f"{(agrees & window).sum()} of {window.sum()} times; image by image, formula less r* is furthest "
-        f"from 0 at t = {t[worst]:g}: {bounds(short[1, worst], short[2, worst], 4)} at 95 %."
+        f"{readings.title(record)}: image by image, formula less r* is 0 within its 95 % interval "
+        f"{_at(t, agrees)}. From t = {readings.WINDOW[0]:g} to {readings.WINDOW[1]:g} it is so at "
+        f"{(agrees & window).sum()} of {window.sum()} times, and furthest from 0 at t = {t[worst]:g}: "
+        f"{bounds(short[1, worst], short[2, worst], 4)}, where r* less 1 is "
+        f"{readings.held_out_interval(record)[0, worst] - 1:.3f}. An image has the same noise at every t, so "
+        "the times are not independent."
     ))  # fmt: skip
 
 
 def selection_finding(record: Record) -> Sentence:
     """Why r* may lie below the formula: of many shells it takes the one that fits best."""
-    star, near = readings.shortfall(record), readings.shortfall(record, "ratio_nearest")
-    place = readings.place_of(record, 0.5)
+    less, place = readings.selection(record), readings.place_of(record, 0.5)
     return Sentence(record, text=(
-        f"{readings.title(record)}, at t = {record['t'][place]:g}: formula less the ratio to the one image "
-        f"that is nearest to the clean one is {bounds(near[1, place], near[2, place], 4)}; formula less r* "
-        f"is {bounds(star[1, place], star[2, place], 4)} (95 %, over images). The formula is of one image; "
-        f"r* is the best of {readings.count(record):,}."
+        f"{readings.title(record)}, at t = {record['t'][place]:g}: the ratio to the one image that is "
+        f"nearest to the clean one exceeds r* by {bounds(less[1, place], less[2, place], 4)} (95 %, over "
+        f"images). The formula is of one image; r* is the best of {readings.count(record):,}."
     ))  # fmt: skip
 
 
@@ -130,11 +130,10 @@ def separation_finding(record: Record) -> Sentence:
 
 def criterion_finding(record: Record) -> Sentence:
     """The paper's condition against the posterior."""
-    place = readings.after_criterion(record)
-    own = np.median(record["own"][place])
     return Sentence(record, text=(
-        f"{collapse_text(record)} At the first time tried after that, t = {record['t'][place]:g}, the true "
-        f"image has the median weight {own:.4f}."
+        f"{collapse_text(record)} For the least distance, which the paper takes, it does from "
+        f"t = {readings.criterion(record, 0.0):.2f} on. The median weight is above {readings.SURE:g} up to "
+        f"t = {readings.sure_until(record):g}."
     ))  # fmt: skip
 
 

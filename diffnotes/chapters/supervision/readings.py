@@ -169,10 +169,9 @@ def held_out_interval(record: Record) -> np.ndarray:
 
 
 def agrees(record: Record) -> np.ndarray:
-    """Whether the mean analytic ratio lies within that interval, bool [time]."""
-    _, low, high = held_out_interval(record)
-    expected = analytic(record).mean(1)
-    return (low <= expected) & (expected <= high)
+    """Whether the analytic ratio less r*, image by image, is 0 within its interval, bool [time]."""
+    _, low, high = shortfall(record)
+    return (low <= 0) & (high >= 0)
 
 
 def shortfall(record: Record, name: str = "ratio_held_out") -> np.ndarray:
@@ -207,6 +206,16 @@ def _unbroken(t: np.ndarray, holds: np.ndarray) -> float:
     """The last time up to which something holds without a break; 0 where it does not from the start."""
     first = len(holds) if holds.all() else int(holds.argmin())
     return float(t[first - 1]) if first else 0.0
+
+
+def sure_until(record: Record) -> float:
+    """The last time tried up to which the median weight of the true image stays above SURE."""
+    return _unbroken(record["t"], np.median(record["own"], 1) > SURE)
+
+
+def selection(record: Record) -> np.ndarray:
+    """The ratio to the image nearest to the clean one less r*, image by image: mean, interval, [3, time]."""
+    return mean_interval(record["ratio_nearest"] - record["ratio_held_out"])
 
 
 def after_criterion(record: Record) -> int:

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffnotes.show.style import FADE, GREY, INK, OCHRE, TRAIN, Caption, book_frame
+from diffnotes.show.style import FADE, INK, OCHRE, TRAIN, Caption, book_frame
 
 SIZE, DPI = (6.7, 3.4), 144
 DIMENSIONS = (2, 3, 5, 10, 20, 50, 100, 300, 1000, 3000)
@@ -24,51 +24,27 @@ LEVELS = (0.011, 0.135, 0.61, 1.0)  # of the density over its largest value: 3, 
 NEVER = 1e-12  # an overlap below which 0 is said
 
 
-def chi_density(x: np.ndarray, freedom: int) -> np.ndarray:
-    """Density of the length of a standard normal in `freedom` dimensions at x > 0."""
-    scale = (freedom / 2 - 1) * math.log(2) + math.lgamma(freedom / 2)
-    return np.exp((freedom - 1) * np.log(x) - x**2 / 2 - scale)
-
-
-def other_density(r: np.ndarray, dim: int, apart: float) -> np.ndarray:
-    """Density of r = |z - alpha x'| / (sigma sqrt(d)) for noise around another image, in d >= 2 dimensions.
-
-    With u = apart sqrt(d) + l cos(theta) and rho = l sin(theta), the density of the length l is the integral
-    of l N(u) chi_{d-1}(rho) over theta from 0 to pi.
-    """
-    root = math.sqrt(dim)
-    middle = np.arccos(np.clip(-apart / np.maximum(r, 1e-9), -1, 1))  # where the integrand is largest
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    half = np.minimum(8 / (root * np.maximum(r, 1e-9)), np.pi)
-    low, high = np.maximum(middle - half, 0), np.minimum(middle + half, np.pi)
-    theta = (low + high)[:, None] / 2 + (high - low)[:, None] / 2 * nodes
-    length = root * r[:, None]
-    u, rho = apart * root + length * np.cos(theta), np.maximum(length * np.sin(theta), 1e-300)
-    values = length * np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi) * chi_density(rho, dim - 1)
-    return root * (values @ weights) * (high - low) / 2
-
-
 def coefficient(dim: int, apart: float) -> float:
     """The overlap C = exp(-apart^2 d / 8) of the two laws."""
     return math.exp(-(apart**2) * dim / 8)
 
 
 class ShellSlider:
-    """Two shells in a plane, and the ratios by which a point finds its own."""
+    """Two shells in a plane, and the noise along the line of their centres."""
 
     def __init__(self) -> None:
         self.dims, self.apart = list(DIMENSIONS), list(APART)
         self.caption = Caption(
             shows="Left: two shells around two images (dots), and where noised data around the left one are, "
             "by the place along the line of both and the distance from it: the density as colour. Right: the "
-            "distance of such a point to its own image and to the other one, over σ√d. As d grows the shells "
-            "cross as before, but no noise is left where they cross. Drawn from the formulas.",
+            "noise of both along that line alone, in units of t; its overlap is that of the shells. As d "
+            "grows the shells cross as before, but no noise is left where they cross. From the formulas.",
             key={"own image": TRAIN, "other image": OCHRE},
         )
 
     @book_frame
     def __call__(self, dimension: float, apart: float) -> Figure:
-        """The figure in so many dimensions, for images so far apart in units of σ√d."""
+        """The figure in so many dimensions, for images so far apart in units of t√d."""
         dim = max(2, round(dimension))
         figure = Figure(figsize=SIZE, dpi=DPI)
         figure.set_layout_engine("none")
@@ -76,9 +52,9 @@ class ShellSlider:
         grid = figure.add_gridspec(1, 2)
         halves = [figure.add_subfigure(grid[place]) for place in (0, 1)]
         room = {"left": 0.17, "right": 0.97, "bottom": 0.16, "top": 0.89}
-        plane, ratios = (half.subplots(gridspec_kw=room) for half in halves)
+        plane, along = (half.subplots(gridspec_kw=room) for half in halves)
         _plane(plane, dim, apart)
-        _ratios(ratios, dim, apart)
+        _along(along, dim, apart)
         return figure
 
 
@@ -98,25 +74,20 @@ def _plane(axes: Axes, dim: int, apart: float) -> None:
         axes.plot(centre + np.cos(angle), np.sin(angle), color=color, lw=1.2)
         axes.plot([centre], [0], "o", color=color, ms=5)
     axes.set(xlim=(-2.1, 2.6), ylim=(-2.35, 2.35), xticks=(-1, 0, 1, 2), yticks=(-2, -1, 0, 1, 2))
-    axes.set(xlabel="along the line / σ√d", ylabel="away from it / σ√d", title=f"d = {dim:,}")
+    axes.set(xlabel="along the line / t√d", ylabel="away from it / t√d", title=f"d = {dim:,}")
     axes.set_aspect("equal")
 
 
-def _ratios(axes: Axes, dim: int, apart: float) -> None:
-    """Densities of both ratios, each over its largest value."""
-    around = np.linspace(-1, 1, 400) * min(1.6, 6 / math.sqrt(dim))
-    shown = (
-        (1.0, TRAIN.color, lambda r: chi_density(math.sqrt(dim) * r, dim)),
-        (math.hypot(1, apart), OCHRE, lambda r: other_density(r, dim, apart)),
-    )
-    for centre, color, density in shown:
-        r = centre + around
-        r = r[r > 1e-3]
-        height = density(r)
-        axes.fill_between(r, 0, height / height.max(), color=color, alpha=0.25, lw=0)
-        axes.plot(r, height / height.max(), color=color)
-    axes.axvline(1, color=GREY, lw=0.8, ls=":")
+def _along(axes: Axes, dim: int, apart: float) -> None:
+    """Densities along the line through both images: two normal laws, whose overlap is that of the shells."""
+    far = apart * math.sqrt(dim)
+    for centre, color in ((0.0, TRAIN.color), (far, OCHRE)):
+        u = np.linspace(centre - 6, centre + 6, 400)
+        height = np.exp(-((u - centre) ** 2) / 2)
+        axes.fill_between(u, 0, height, color=color, alpha=0.25, lw=0)
+        axes.plot(u, height, color=color)
     overlap = coefficient(dim, apart)
     said = "0" if overlap < NEVER else f"{overlap:.2g}"
     axes.text(0.97, 0.94, f"overlap C = {said}", transform=axes.transAxes, ha="right", color=INK, fontsize=10)
-    axes.set(xlim=(0, 2.6), ylim=(0, 1.15), yticks=(), xlabel="distance / σ√d", title="to which image?")
+    axes.set(xlim=(-4.5, max(9.0, far + 4.5)), ylim=(0, 1.15), yticks=())
+    axes.set(xlabel="along the line / t", title="noise along the line")
