@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,12 +33,12 @@ SENTENCES = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Record]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
     """The smoke record of every experiment of the room."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIFFNOTES_ROOT", str(tmp_path_factory.mktemp("extrapolation")))
         names = dict.fromkeys(name for some in (SHOWN | LISTED).values() for name in some)
-        yield {name: replace(store.run(chapters.find(name), "smoke"), state="valid") for name in names}
+        return {name: replace(store.run(chapters.find(name), "smoke"), state="valid") for name in names}
 
 
 def test_figures(made: dict[str, Record]) -> None:
