@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from diffnotes import store
 from diffnotes.chapters.underfitting import factors, gaussian
-from diffnotes.store import Record
+from diffnotes.store import Experiment, Record
 
 
-@pytest.fixture(scope="session")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A place for records that are made here."""
+def made(factory: pytest.TempPathFactory, experiment: Experiment, **settings: Any) -> Record:
+    """A record of the smoke profile, made in a folder of its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DIFFNOTES_ROOT", str(tmp_path_factory.mktemp("underfitting")))
-        yield
+        patch.setenv("DIFFNOTES_ROOT", str(factory.mktemp("underfitting")))
+        return replace(store.run(experiment, "smoke", **settings), state="valid")
 
 
 @pytest.fixture(scope="session")
-def records(root: None) -> list[Record]:
+def records(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     """Three seeds of the smoke profile."""
-    made = (store.run(gaussian.EXPERIMENT, "smoke", seed=seed) for seed in (0, 1, 2))
-    return [replace(record, state="valid") for record in made]
+    return [made(tmp_path_factory, gaussian.EXPERIMENT, seed=seed) for seed in (0, 1, 2)]
 
 
 @pytest.fixture(scope="session")
-def factorial(root: None) -> Record:
+def factorial(tmp_path_factory: pytest.TempPathFactory) -> Record:
     """The smoke profile of the factors."""
-    return replace(store.run(factors.EXPERIMENT, "smoke"), state="valid")
+    return made(tmp_path_factory, factors.EXPERIMENT)
