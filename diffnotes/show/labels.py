@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from diffnotes.store import Record
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "only on paper", "pending")
@@ -32,3 +34,8 @@ def bounds(low: float, high: float, digits: int = 0, unit: str = "") -> str:
     """'3 to 5 %'; one number where both ends read the same, so never '0 to 0 %'; zero has no sign."""
     ends = [f"{value:z.{digits}f}" for value in (low, high)]
     return minus(f"{' to '.join(dict.fromkeys(ends))}{unit}")
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Sentences one after the other."""
+    return " ".join(texts)

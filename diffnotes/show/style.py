@@ -256,6 +256,12 @@ def book_frame(draw: Callable[Arguments, Drawn]) -> Callable[Arguments, Drawn]:
     return styled
 
 
+def band(axes: Axes, x: np.ndarray, values: np.ndarray, style: dict[str, Any]) -> None:
+    """The mean over seeds of [seed, x], and from the lowest to the highest seed."""
+    axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.2, lw=0)
+    axes.plot(x, values.mean(0), **style)
+
+
 def log_ticks(axis: Axis, *ticks: float) -> None:
     """A logarithmic axis with plain numbers at these places."""
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 
 from diffnotes.chapters.gap import findings, readings
+from diffnotes.show.labels import joined
 from diffnotes.show.style import (
     HELD_OUT,
     INK,
     SAMPLER,
     TRAIN,
     BookFigure,
+    band,
     book_figure,
     log_ticks,
     ramp,
@@ -37,12 +38,6 @@ BANDS = "Lines are means over seeds, bands reach from the lowest seed to the hig
 
 
 # ------------------------------------------------------------------------------------------ parts of figures
-
-
-def band(axes: Axes, x: np.ndarray, values: np.ndarray, style: dict[str, Any]) -> None:
-    """The mean over seeds of [seed, evaluation], and from the lowest to the highest seed."""
-    axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.2, lw=0)
-    axes.plot(x, values.mean(0), **style)
 
 
 def gap_axis(axes: Axes, largest: float) -> None:
@@ -135,7 +130,7 @@ def error_curves(*records: Record) -> BookFigure:
     key = _turn_key(any(readings.turned(record)[level] for record in records))
     figure = BookFigure(
         *records, size=(6.9, 3.1), key=key,
-        finding=findings.joined(findings.overfit_text(record, level) for record in records),
+        finding=joined(findings.overfit_text(record, level) for record in records),
         shows=f"Error per pixel at one noise level, σ = {records[0]['sigma'][level]:.2g}, on training and on "
         f"held-out images. {BANDS}",
     )  # fmt: skip
@@ -205,11 +200,11 @@ def paths(*records: Record) -> BookFigure:
     """Where the sampler goes: distances to the nearest training image, and similarities of predictions."""
     figure = BookFigure(
         *records, size=(6.9, 0.2 + 2.5 * len(records)),
-        finding=findings.joined(map(findings.states_text, records)),
+        finding=joined(map(findings.states_text, records)),
         shows="Left, distance of noisy images to the nearest training image, where noise alone is 1; right, "
         "cosine between the prediction for them and the most similar training image. The noisy images are "
         "noised training images, noised held-out images, and states of the sampler. σ = "
-        f"{findings.joined(dict.fromkeys(map(findings.probe_text, records)))} {BANDS}",
+        f"{joined(dict.fromkeys(map(findings.probe_text, records)))} {BANDS}",
     )  # fmt: skip
     cells = figure.subplots(len(records), 2, squeeze=False)
     for row, record in zip(cells, records, strict=True):
@@ -229,7 +224,7 @@ def cifar_panels(record: Record) -> BookFigure:
     level = readings.peak_level(record)
     figure = BookFigure(
         record, size=(6.9, 3.0), key=_gap_key(record),
-        finding=findings.joined([findings.growth_text(record), findings.overfit_text(record, level)]),
+        finding=joined([findings.growth_text(record), findings.overfit_text(record, level)]),
         shows=f"{readings.title(record)}. Left, error per pixel at σ = {record['sigma'][level]:.2g}; middle, "
         "the relative gap, one curve for each evaluation; right, distance of noisy images at "
         f"σ = {readings.probe_sigma(record):.2g} to the nearest training image, where noise alone is 1. "

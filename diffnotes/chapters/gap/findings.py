@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from diffnotes.chapters.gap import readings
 from diffnotes.chapters.gap.readings import SEEDS, percent, share, span, title
-from diffnotes.show.labels import minus
+from diffnotes.show.labels import joined, minus
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
 ASTRAY = 3.0  # times its least value that a Fréchet distance must reach to count as running away
 SHOWN_LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
-
-
-def joined(texts: Iterable[str]) -> str:
-    """Sentences one after the other."""
-    return " ".join(texts)
 
 
 def _seeds(values: np.ndarray) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from diffnotes.chapters.gap import findings, readings
 from diffnotes.chapters.gap.readings import span
-from diffnotes.show.labels import minus
+from diffnotes.show.labels import joined, minus
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -87,7 +87,7 @@ def probe_table(*records: Record) -> BookTable:
     header = ("run", "σ", "rise", "position", *(f"cosine, {kind}" for kind in readings.KINDS))
     rows = [_probe(record, place) for record in records for place in range(len(record["probe"]))]
     return BookTable(
-        *records, header=header, rows=rows, finding=findings.joined(map(findings.rank_text, records)),
+        *records, header=header, rows=rows, finding=joined(map(findings.rank_text, records)),
         shows="At the last evaluation, in the mean over seeds. Rise: how far the held-out error near σ is "
         "above its least value. Position: 0 where states are as near to training images as noised training "
         "images, 1 where they are as far as noised held-out images. Cosine: of the prediction with the most "

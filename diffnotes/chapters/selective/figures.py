@@ -24,6 +24,7 @@ from diffnotes.chapters.selective.readings import (
     TRAINING,
     UNTRAINED,
 )
+from diffnotes.show.labels import joined
 from diffnotes.show.style import (
     GREY,
     HELD_OUT,
@@ -33,6 +34,7 @@ from diffnotes.show.style import (
     TEAL,
     TRAIN,
     BookFigure,
+    band,
     book_figure,
     log_ticks,
     ramp,
@@ -49,12 +51,6 @@ FLOOR = 1e-5  # of gaps: below it the exact ones are rounding
 
 
 # ------------------------------------------------------------------------------------------ parts of figures
-
-
-def band(axes: Axes, x: np.ndarray, values: np.ndarray, style: dict[str, Any]) -> None:
-    """The mean over seeds of [seed, x], and from the lowest to the highest seed."""
-    axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.2, lw=0)
-    axes.plot(x, values.mean(0), **style)
 
 
 def size_key(record: Record) -> dict[str, str]:
@@ -86,7 +82,7 @@ def selective_errors(*records: Record) -> BookFigure:
     figure = BookFigure(
         *records, size=(6.9, 0.3 + 2.7 * len(records)),
         key={**size_key(records[0]), "Gaussian denoiser": INK, "velocity 0": GREY},
-        finding=findings.joined(map(findings.excess_text, records)),
+        finding=joined(map(findings.excess_text, records)),
         shows="Squared error per dimension against the exact denoiser of the class, over t, for networks of "
         "several sizes, and for two denoisers that need no training. Left at noised training images, right "
         f"along trajectories that are the same for all. {BANDS}",
@@ -119,7 +115,7 @@ def selective_scaling(*records: Record) -> BookFigure:
     figure = BookFigure(
         *records, size=(6.9, 0.3 + 2.7 * len(records)),
         key={**size_key(records[0]), "own trajectories": SAMPLER},
-        finding=findings.joined(map(findings.scaling_text, records)),
+        finding=joined(map(findings.scaling_text, records)),
         shows="Squared error per dimension in the mean over t, against floating-point operations of "
         "training: one curve for each size, one point for each snapshot. Trends are fitted to the last "
         f"{readings.LATE} snapshots of all sizes (large points). Left at noised training images; right along "
@@ -171,7 +167,7 @@ def selective_ratios(*records: Record) -> BookFigure:
         *records, size=wide(records),
         key={"noised training images": TRAIN, "noised held-out images": HELD_OUT,
              "states of trajectories": SAMPLER, "generated images, noised again": OCHRE, "formula": INK},
-        finding=findings.joined(map(findings.ratios_text, records)),
+        finding=joined(map(findings.ratios_text, records)),
         shows="Distance ratio r* to the nearest shell of a training image, for the largest network: medians, "
         "and from 5 to 95 % of images, in the mean over seeds. The dotted curve is the formula with the "
         "distances D of finished samples.",
@@ -209,7 +205,7 @@ def selective_guidance(*records: Record) -> BookFigure:
         *records, size=wide(records),
         key={"learned, at noised training images": TRAIN, "learned, on trajectories": SAMPLER,
              "exact, at noised training images": INK, "exact, on trajectories": TEAL},
-        finding=findings.joined(map(findings.gap_text, records)),
+        finding=joined(map(findings.gap_text, records)),
         shows="Root of the squared difference per dimension between the denoiser that is told the class and "
         "the one that is not: the median over images, in the mean over seeds, of the largest network and of "
         f"the exact denoisers. What is below {FLOOR:.0e} is drawn there.",
@@ -242,7 +238,7 @@ def selective_way_back(*records: Record) -> BookFigure:
     figure = BookFigure(
         *records, size=wide(records),
         key={**size_key(records[0]), CONTRAST: TEAL, "largest overlap within a class": INK},
-        finding=findings.joined(map(findings.back_text, records)),
+        finding=joined(map(findings.back_text, records)),
         shows="Share of training images, noised to t and denoised by the ODE from there, whose result is "
         "nearest to the image they came from. Dotted, C(t): the largest Bhattacharyya coefficient of two "
         f"training images of one class. {BANDS}",
@@ -267,7 +263,7 @@ def selective_contrast(*records: Record) -> BookFigure:
     figure = BookFigure(
         *records, size=(6.9, 0.3 + 2.6 * len(records)),
         key={**size_key(records[0]), CONTRAST: TEAL},
-        finding=findings.joined(map(findings.contrast_text, records)),
+        finding=joined(map(findings.contrast_text, records)),
         shows="Left, the error on a network's own trajectories over that at noised training images, through "
         "training. Right, the median of r* along own trajectories at the last snapshot, for the largest "
         f"network and for the one that memorizes, each to the shells of its own training images. {BANDS}",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.selective import readings
 from diffnotes.chapters.selective.readings import COMMON, GAUSSIAN, HIGH, OWN, TRAINING, UNTOLD, UNTRAINED
-from diffnotes.show.labels import bounds, minus
+from diffnotes.show.labels import bounds, joined, minus
 from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
@@ -18,11 +16,6 @@ WORDS = (
     "falls",
     "is not told from level",
 )  # a trend whose interval is above 0, below it, or neither
-
-
-def joined(texts: Iterable[str]) -> str:
-    """Sentences one after the other."""
-    return " ".join(texts)
 
 
 def name(record: Record) -> str:

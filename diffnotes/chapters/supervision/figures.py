@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from diffnotes.chapters.supervision import findings, readings
 from diffnotes.chapters.supervision.readings import EXACT, LOOSE, SHARES, TIGHT
-from diffnotes.show.labels import dataset
+from diffnotes.show.labels import dataset, joined
 from diffnotes.show.style import (
     GREY,
     HELD_OUT,
@@ -82,7 +82,7 @@ def shell_widths(record: Record) -> BookFigure:
 def distance_ratios(*records: Record) -> BookFigure:
     """r* of noised training and held-out images over time, and what clean distances say of the latter."""
     figure = BookFigure(
-        *records, size=(6.9, 2.9), finding=findings.joined(map(findings.ratio_text, records)),
+        *records, size=(6.9, 2.9), finding=joined(map(findings.ratio_text, records)),
         key={"noised training": TRAIN, "noised held-out": HELD_OUT, "by clean distances": OCHRE},
         shows="The distance of noised images to the shell that fits best, in units of its radius (r*); at 1 "
         f"they lie on it. {BAND} The formula √(1 + ((1 − t)/t)² Δ²/d) is the mean over held-out images at "
@@ -104,7 +104,7 @@ def shell_overlap(*records: Record) -> BookFigure:
     """C(t) of the nearest pair, without the nearest 1 % of images, and of the median image."""
     colors = {name: ramp(place, len(SHARES)) for place, name in enumerate(SHARES)}
     figure = BookFigure(
-        *records, size=(6.9, 2.7), finding=findings.joined(map(findings.overlap_text, records)),
+        *records, size=(6.9, 2.7), finding=joined(map(findings.overlap_text, records)),
         key=colors | {"the paper’s class, in latents": GREY},
         shows="How much the noised laws of an image and of its nearest other one overlap, C(t): 0 apart, 1 "
         "the same. The nearest pair of all gives the paper’s C(t); 99 % of images overlap less than the "
@@ -123,7 +123,7 @@ def shell_overlap(*records: Record) -> BookFigure:
 def collapse(*records: Record) -> BookFigure:
     """The posterior weight of the image that was noised, with the paper's condition and the overlap."""
     figure = BookFigure(
-        *records, size=(6.9, 4.4), finding=findings.joined(map(findings.collapse_text, records)),
+        *records, size=(6.9, 4.4), finding=joined(map(findings.collapse_text, records)),
         key={"noised training images": TRAIN, "t√d = (1 − t) Δ": OCHRE, f"C = {readings.SEPARATE:g}": PINK},
         shows="Above, the posterior weight of the image that was noised; below, the effective number of "
         f"images behind a noised one. {BAND} Vertical lines, for the median distance Δ of an image to its "
@@ -149,7 +149,7 @@ def guidance_curve(*records: Record) -> BookFigure:
     """The exact gap of conditional and unconditional scores at noised training images: figure 2, its curve
     of training."""
     figure = BookFigure(
-        *records, size=(6.9, 4.6), finding=findings.joined(map(findings.guidance_text, records)),
+        *records, size=(6.9, 4.6), finding=joined(map(findings.guidance_text, records)),
         key={"noised training images": TRAIN, "paper, the same": GREY, "paper, network": SAMPLER},
         shows=f"Above, |s*(z | c) − s*(z)|, exact; the axis is linear below 10⁻⁴, as in the paper. {BAND} "
         "The paper’s medians, in latents of ImageNet, were read off its figure 2; those of its network are "

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from diffnotes.chapters.supervision import readings
@@ -13,11 +11,6 @@ from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
 SHOWN_TIME = 0.3  # where ratios are named
-
-
-def joined(texts: Iterable[str]) -> str:
-    """Sentences one after the other."""
-    return " ".join(texts)
 
 
 # ------------------------------------------------------------------------------- first sentences of captions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffnotes.chapters.supervision import findings, readings
 from diffnotes.chapters.supervision.readings import SEPARATE, SHARES
-from diffnotes.show.labels import dataset
+from diffnotes.show.labels import dataset, joined
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -21,7 +21,7 @@ def separation_table(*records: Record) -> BookTable:
     )  # fmt: skip
     return BookTable(
         *records, header=header, rows=[*map(_row, records), paper],
-        finding=findings.joined(map(findings.collapse_text, records)),
+        finding=joined(map(findings.collapse_text, records)),
         shows="Distances of images to the nearest other one, and times t. Apart: up to then C(t) is below "
         f"{SEPARATE:g}, for the nearest pair, for 99 % of images and for the median image. t√d = (1 − t)Δ: "
         "from then on the paper’s condition is broken, for the median image (for the paper’s class, its "

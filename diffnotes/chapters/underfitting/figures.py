@@ -30,6 +30,7 @@ from diffnotes.show.style import (
     SAMPLER,
     TRAIN,
     BookFigure,
+    band,
     book_figure,
     log_ticks,
     ramp,
@@ -59,12 +60,6 @@ FACTORS = {"batch": "batch size", "rate": "learning rate", "target": "prediction
 
 
 # ------------------------------------------------------------------------------------------ parts of figures
-
-
-def band(axes: Axes, x: np.ndarray, values: np.ndarray, style: dict[str, Any]) -> None:
-    """The mean over seeds of [seed, point], and from the lowest to the highest seed."""
-    axes.fill_between(x, values.min(0), values.max(0), color=style["color"], alpha=0.2, lw=0)
-    axes.plot(x, values.mean(0), **style)
 
 
 def _step_axis(axes: Axes, record: Record) -> None:
