@@ -2,7 +2,7 @@
 
 `tests/slow.txt` lists the tests of which one case takes over a second, with the seconds of all their cases
 when they were last measured. They are marked `slow` (`make quick` leaves them out), as are those that build
-the book or start a browser. The files that take longest go first, so that two processes end together.
+the book or start a browser. The files that take longest go first, so that the processes end together.
 `pytest --measure` writes the list anew.
 """
 

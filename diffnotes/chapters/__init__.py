@@ -37,10 +37,11 @@ def names() -> tuple[str, ...]:
 
 def find(name: str) -> Experiment:
     """The experiment of that name; an unknown one is an error that lists them."""
-    for room in rooms(ROOMS + WAITING):
-        if name in room.EXPERIMENTS:
-            return importlib.import_module(f"{room.__name__}.{room.EXPERIMENTS[name]}").EXPERIMENT
-    raise SpecError(f"experiment must be one of {', '.join(names())}; not {name!r}.")
+    known = {one: room for room in rooms(ROOMS + WAITING) for one in room.EXPERIMENTS}
+    if name not in known:
+        raise SpecError(f"experiment must be one of {', '.join(known)}; not {name!r}.")
+    room = known[name]
+    return importlib.import_module(f"{room.__name__}.{room.EXPERIMENTS[name]}").EXPERIMENT
 
 
 def every() -> Iterator[Experiment]:
