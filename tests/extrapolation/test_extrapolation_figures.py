@@ -34,11 +34,13 @@ SENTENCES = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """The smoke record of every experiment of the room."""
+    """The smoke record of every experiment of the room: the pinned one, else made in a folder of its own."""
+    names = dict.fromkeys(name for some in (SHOWN | LISTED).values() for name in some)
+    pinned = {name: store.best(chapters.find(name), {}, profile="smoke") for name in names}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DIFFNOTES_ROOT", str(tmp_path_factory.mktemp("extrapolation")))
-        names = dict.fromkeys(name for some in (SHOWN | LISTED).values() for name in some)
-        return {name: replace(store.run(chapters.find(name), "smoke"), state="valid") for name in names}
+        found = {name: pinned[name] or store.run(chapters.find(name), "smoke") for name in names}
+    return {name: replace(record, state="valid", pinned=False) for name, record in found.items()}
 
 
 def test_figures(made: dict[str, Record]) -> None:
