@@ -15,6 +15,11 @@ def over_seeds(values: np.ndarray) -> np.ndarray:
     return values.mean() + half * np.array([0.0, -1.0, 1.0])
 
 
+def factor_over_seeds(values: np.ndarray) -> np.ndarray:
+    """Geometric mean of positive factors [seed], and the ends of the interval of their logarithms."""
+    return np.exp(over_seeds(np.log(values)))
+
+
 def with_images(low_high: np.ndarray, value: float, stderr: float, freedom: int) -> np.ndarray:
     """An interval over seeds [2] widened by the share of held-out images that all seeds have in common.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.statistics import over_seeds
+from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.selective import readings
 from diffnotes.chapters.selective.readings import COMMON, LOW, OWN, TRAINING
@@ -42,7 +42,7 @@ def _selective(record: Record) -> Finding:
 
 def _factors(values: np.ndarray) -> np.ndarray:
     """Intervals [width, 3] of factors [width, seed]."""
-    return np.array([readings.factor(one) for one in values])
+    return np.array([factor_over_seeds(one) for one in values])
 
 
 def _supervised(record: Record) -> Finding:
@@ -100,7 +100,7 @@ def _control(record: Record) -> Finding:
     unseen, own = readings.ratio(record, "held_out"), readings.own_ratio(record)
     off = every(readings.off_the_shells(record, unseen)[:, readings.small(record)])
     apart = readings.spread(own, unseen, readings.midrange(record))
-    ends = readings.factor((own / unseen)[:, np.flatnonzero(readings.midrange(record))[0]])
+    ends = factor_over_seeds((own / unseen)[:, np.flatnonzero(readings.midrange(record))[0]])
     text = f"medians of r* on trajectories and at held-out images differ by at most {100 * apart:.1f} %"
     interval = f"their quotient at t {record['t'][readings.midrange(record)][0]:.2f}: {_range(ends)}"
     return Finding(text, interval, verdict(apart < ALIKE, also=[off]))
@@ -163,7 +163,7 @@ def _memorizer(record: Record) -> Finding:
     share = readings.copies(record, "tiny_").mean()
     if share < 0.5:
         raise Nothing(f"the network of the contrast does not memorize: {100 * share:.0f} % are copies")
-    tiny = readings.factor(readings.excess(record, OWN, "tiny_"))
+    tiny = factor_over_seeds(readings.excess(record, OWN, "tiny_"))
     ladder = _factors(readings.excess(record, OWN))
     off = readings.off_the_shells(record, readings.tiny_ratio(record))[:, readings.small(record)]
     text = (

@@ -61,7 +61,6 @@ DROP = 0.1  # share of a batch that is told no class
 IMAGES = 0  # the seed that picks the training set: the same for every run
 REFERENCE = 1000  # the seed of the reference network
 POINTS = ("training", "common", "own")  # noised training images, common trajectories, own trajectories
-GUIDES = ("untrained", "gaussian")  # denoisers that need no training
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.statistics import over_seeds
+from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.selective import readings
 from diffnotes.chapters.selective.readings import COMMON, GAUSSIAN, HIGH, OWN, TRAINING, UNTOLD, UNTRAINED
 from diffnotes.show.labels import bounds, joined, minus
@@ -25,7 +25,7 @@ def name(record: Record) -> str:
 
 def mean_of(values: np.ndarray, digits: int = 2) -> str:
     """'2.31 (2.10 to 2.52)': a positive number over seeds and its interval, by logarithms."""
-    found = readings.factor(values)
+    found = factor_over_seeds(values)
     text = minus(f"{found[0]:.{digits}f}")
     return text if np.isnan(found[1]) else f"{text} ({bounds(found[1], found[2], digits)})"
 

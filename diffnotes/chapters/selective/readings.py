@@ -125,11 +125,6 @@ def beyond_gaussian(record: Record, point: int) -> np.ndarray:
     return excess(record, point) / (far / known)
 
 
-def factor(values: np.ndarray) -> np.ndarray:
-    """[mean, low, high] of positive factors over seeds, by their logarithms."""
-    return np.exp(over_seeds(np.log(values)))
-
-
 def slopes(record: Record, point: int) -> np.ndarray:
     """The slope of ln error on log10 of training compute [seed], over all widths at the last LATE
     snapshots."""

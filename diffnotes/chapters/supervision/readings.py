@@ -16,7 +16,6 @@ from diffnotes.store import Record
 
 # Figure 4 of the paper: C(t) of one class in latents of 4,096 values is exp(-PANDA_RATE ((1 - t)/t)^2).
 PANDA_RATE, PANDA_DISTANCE, PANDA_DIM = 238.6, 43.7, 4096
-PAPER_SEPARATE = 0.8  # the time up to which the paper calls shells separate
 # Figure 2 of the paper, medians: t, and the exact gap of scores at noised training images.
 PAPER_EXACT = np.array([
     (0.85, 0.0), (0.87, 1.3e-5), (0.88, 1.4e-3), (0.89, 0.069), (0.90, 1.7), (0.91, 3.57), (0.93, 2.3),
@@ -141,11 +140,6 @@ def criterion(record: Record, share: float = 0.5) -> float:
 def near_duplicates(record: Record) -> int:
     """Images nearer to another than half the median nearest distance."""
     return int(record["near_duplicates"])
-
-
-def exact_duplicates(record: Record) -> int:
-    """Images that the set holds twice, as far as distances are kept."""
-    return int((record["closest"] == 0).sum())
 
 
 # --------------------------------------------------------------------------------------- images on the shells

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.statistics import over_seeds
+from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.underfitting import readings
 from diffnotes.chapters.underfitting.readings import (
@@ -44,7 +44,7 @@ def _interval(values: np.ndarray) -> str:
 
 
 def _ratio_interval(ratios: np.ndarray) -> str:
-    _, low, high = readings.log_interval(ratios)
+    _, low, high = factor_over_seeds(ratios)
     return f"{bounds(low, high, 2)} at 95 %"
 
 
@@ -103,11 +103,11 @@ def _fresh(record: Record) -> Finding:
 def _selective(record: Record) -> Finding:
     error, t, step = _three(record)
     inside, outside = (readings.ratio_from(error, t, step, place, APART) for place in (SUPERVISED, FRESH))
-    falls = bool(readings.log_interval(inside)[2] < 1)
-    stays = bool(readings.log_interval(outside)[0] >= 0.95)
+    falls = bool(factor_over_seeds(inside)[2] < 1)
+    stays = bool(factor_over_seeds(outside)[0] >= 0.95)
     text = (
-        f"from iteration {FIRST:,} on × {readings.log_interval(inside)[0]:.2f} at noised training points, "
-        f"× {readings.log_interval(outside)[0]:.2f} at fresh ones"
+        f"from iteration {FIRST:,} on × {factor_over_seeds(inside)[0]:.2f} at noised training points, "
+        f"× {factor_over_seeds(outside)[0]:.2f} at fresh ones"
     )
     interval = f"{_ratio_interval(inside)}; {_ratio_interval(outside)}"
     return Finding(text, interval, verdict(falls, stays))
@@ -116,7 +116,7 @@ def _selective(record: Record) -> Finding:
 def _path(record: Record) -> Finding:
     error, t, step = _three(record)
     found = readings.place_ratio(error, t, step, APART)
-    middle, low, _ = readings.log_interval(found)
+    middle, low, _ = factor_over_seeds(found)
     text = f"{middle:.1f} times that at noised training points"
     return Finding(text, _ratio_interval(found), verdict(bool(low > 1)))
 
@@ -159,7 +159,7 @@ def _less(record: Record, factor: str, *, more: bool) -> Finding:
     ratio = large / small if more else small / large
     text = f"{readings.span(small)} for {factor} {low}, {readings.span(large)} for {high}"
     interval = f"ratio {_ratio_interval(ratio)}"
-    return Finding(text, interval, verdict(bool(readings.log_interval(ratio)[2] < 1)))
+    return Finding(text, interval, verdict(bool(factor_over_seeds(ratio)[2] < 1)))
 
 
 def _averaged(record: Record) -> Finding:
@@ -168,7 +168,7 @@ def _averaged(record: Record) -> Finding:
         readings.last(readings.curve(record["error"], t, FRESH, TRUE, average), step)
         for average in (readings.RAW, readings.AVERAGED)
     )
-    found = [readings.log_interval(ratio) for ratio in mean / raw]
+    found = [factor_over_seeds(ratio) for ratio in mean / raw]
     lower = [one[2] < 1 for one in found]
     text = f"× {found[0][0]:.2f} in the default run; lower in {sum(lower)} of {len(lower)} runs"
     return Finding(text, _ratio_interval((mean / raw)[0]), verdict(every(lower), most(lower)))

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import companion
 from diffnotes.show.labels import bounds
 from diffnotes.store import Record
@@ -261,11 +260,6 @@ def pick(values: np.ndarray, place: np.ndarray) -> np.ndarray:
 
 
 # ------------------------------------------------------------------------------------------------ intervals
-
-
-def log_interval(ratios: np.ndarray) -> np.ndarray:
-    """Geometric mean over seeds of ratios, with the ends of the interval of their logarithms."""
-    return np.exp(over_seeds(np.log(ratios)))
 
 
 def span(values: np.ndarray, digits: int = 2) -> str:
