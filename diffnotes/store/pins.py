@@ -56,9 +56,7 @@ def slot(experiment: Experiment, record: Record) -> dict[str, Any]:
     )
 
 
-def _evidence(
-    experiment: Experiment, record: Record, make_twin: Callable[[str], Record]
-) -> list[Record]:
+def _evidence(experiment: Experiment, record: Record, make_twin: Callable[[str], Record]) -> list[Record]:
     """The twins that speak for a record.
 
     Of today's code: the pinned ones that hold, and new ones for the rest. Of other code: those that it made,

@@ -54,20 +54,25 @@ def errors(curves: Curves, averaged: float = 0.8) -> np.ndarray:
     return found
 
 
-def of_seed(curves: Curves, seed: int, beside: Mapping[tuple[str, str], Record] | None = None) -> Record:
+def of_seed(
+    curves: Curves,
+    seed: int,
+    beside: Mapping[tuple[str, str], Record] | None = None,
+    experiment: str = "gaussian",
+) -> Record:
     """The record of a seed."""
     arrays = {
         "error": WOBBLE[seed] * errors(curves), "step": STEP, "t": T, "parameters": 9_000_000,
         "reference": np.ones((3, 2, 2, len(T))),
     }  # fmt: skip
-    return fakes.record(arrays, "gaussian", spec={"seed": seed}, beside=beside)
+    return fakes.record(arrays, experiment, spec={"seed": seed}, beside=beside)
 
 
-def three(curves: Curves = BASE, **changed: np.ndarray) -> Record:
+def three(curves: Curves = BASE, experiment: str = "gaussian", **changed: np.ndarray) -> Record:
     """The record of the first seed beside the others; `changed` names curves as `fresh_true`."""
     whole = dict(curves) | {name.replace("_", ", "): value for name, value in changed.items()}
-    others = {("gaussian", f"seed={seed}"): of_seed(whole, seed) for seed in (1, 2)}
-    return of_seed(whole, 0, others)
+    others = {(experiment, f"seed={seed}"): of_seed(whole, seed, experiment=experiment) for seed in (1, 2)}
+    return of_seed(whole, 0, others, experiment)
 
 
 def factors(runs: Mapping[tuple[str, str], np.ndarray] | None = None, averaged: float = 0.8) -> Record:
@@ -95,6 +100,8 @@ HOLDS: dict[str, Callable[[], Record]] = {
     "song-gauss-fresh": three,
     "song-gauss-selective": three,
     "song-gauss-path": three,
+    "ours-gauss-slower-fit": lambda: three(experiment="gaussian_slower"),
+    "ours-gauss-slower-rise": lambda: three(RISING, "gaussian_slower"),
     "ours-gauss-range": lambda: three(RISING),
     "ours-gauss-range-small": factors,
     "ours-gauss-rate": lambda: factors({("rate", "0.0005"): rising(9.0), ("rate", "0.004"): rising(3.0)}),
@@ -112,6 +119,8 @@ FAILS: dict[str, Callable[[], Record]] = {
         supervised_empirical=FLAT, fresh_empirical=of_steps(np.linspace(40, 10, 14))
     ),
     "song-gauss-path": lambda: three(path_empirical=BASE["supervised, empirical"]),
+    "ours-gauss-slower-fit": lambda: three(experiment="gaussian_slower", supervised_empirical=FLAT),
+    "ours-gauss-slower-rise": lambda: three(experiment="gaussian_slower"),
     "ours-gauss-range": lambda: three(fresh_true=rising(6.0, early=False)),
     "ours-gauss-range-small": lambda: factors({("default", ""): rising(6.0, early=False)}),
     "ours-gauss-rate": lambda: factors(SAME_END),

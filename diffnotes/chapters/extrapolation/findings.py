@@ -26,6 +26,11 @@ def rising(*records: Record) -> str:
     return " ".join(_rising(record) for record in records)
 
 
+def rising_finding(record: Record) -> Sentence:
+    """The same of one data set, as a sentence of its own."""
+    return Sentence(record, text=_rising(record))
+
+
 def _rising(record: Record) -> str:
     parts = [
         f"{NETWORKS[one.network]} {percent(one.mean[0])} to {percent(one.mean[-1])}{_sure(one.gain)}"

@@ -150,6 +150,11 @@ def paper_scaling(*records: Record) -> Sentence:
     return Sentence(*records, text=joined([head, *map(scaling_text, records)]))
 
 
+def scaling_finding(record: Record) -> Sentence:
+    """The trends of one ladder alone."""
+    return Sentence(record, text=scaling_text(record))
+
+
 def _plain(value: float) -> str:
     return minus(f"{value:+.2f} %")
 

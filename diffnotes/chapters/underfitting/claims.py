@@ -16,6 +16,7 @@ from diffnotes.chapters.underfitting.readings import (
     EMPIRICAL,
     FIRST,
     FRESH,
+    PAPER,
     PAPER_CROSSING,
     PAPER_END,
     PAPER_PLATEAU,
@@ -95,6 +96,28 @@ def _fresh(record: Record) -> Finding:
     stays = every(rises <= RISES)
     text = f"{values[:, 0].mean():.3f}, least {values.min(1).mean():.3f}, end {ends.mean():.3f}"
     return Finding(text, f"end {_interval(ends)}", verdict(low, stays))
+
+
+# ---------------------------------------------------------------------------------- with a tenth of the rate
+
+
+def _slower_fit(record: Record) -> Finding:
+    error, t, step = _three(record)
+    values = readings.curve(error, t, SUPERVISED, EMPIRICAL)[:, -1]
+    paper = float(readings.at(PAPER[0], PAPER_STEPS, [step[-1]])[0])
+    crossed = readings.crossings(readings.with_seeds(record))
+    text = f"{values.mean():.3f} at iteration {step[-1]:,}"
+    low = bool(values.mean() <= paper * (1 + END))
+    return Finding(text, _interval(values), verdict(low, every(np.isfinite(crossed))))
+
+
+def _slower_rise(record: Record) -> Finding:
+    error, t, step = _three(record)
+    rises = readings.rise(readings.curve(error, t, FRESH, TRUE), step)
+    share = readings.early_share(error, t, step)
+    middle, low, _ = factor_over_seeds(rises)
+    text = f"× {middle:.2f}; {100 * share.mean():.0f} % of it at t < {EARLY}"
+    return Finding(text, _ratio_interval(rises), verdict(bool(low > RISES), every(share >= 0.9)))
 
 
 # -------------------------------------------------------------------- against the empirical score elsewhere
@@ -195,6 +218,8 @@ CHECKS: dict[str, Check] = {
     "song-gauss-fresh": _fresh,
     "song-gauss-selective": _selective,
     "song-gauss-path": _path,
+    "ours-gauss-slower-fit": _slower_fit,
+    "ours-gauss-slower-rise": _slower_rise,
     "ours-gauss-range": _range,
     "ours-gauss-range-small": _range_small,
     "ours-gauss-rate": _rate,

@@ -53,7 +53,9 @@ RISES = 1.2  # last over least from which a curve has risen
 def with_seeds(record: Record) -> list[Record]:
     """The record with those of the other seeds."""
     mine = record.spec["seed"]
-    return [record if seed == mine else companion(record, "gaussian", {"seed": seed}) for seed in SEEDS]
+    return [
+        record if seed == mine else companion(record, record.experiment, {"seed": seed}) for seed in SEEDS
+    ]
 
 
 def errors(records: Sequence[Record]) -> np.ndarray:
