@@ -86,8 +86,8 @@ def test_the_papers_values_are_labelled(made: dict[str, Record]) -> None:
 def test_findings_follow_the_record() -> None:
     room = cases("extrapolation")
     rising, level = room.freedom(), room.freedom(networks=room.LEVEL)
-    assert "MLP 0 % to 90 %;" in findings.rising(rising)
-    assert "MLP 50 % to 50 % (within the interval)" in findings.rising(level)
+    assert "from 0 % to 90 % (MLP)" in findings.rising(rising)
+    assert "from 50 % to 50 % (MLP, within the interval)" in findings.rising(level)
 
 
 # --- readings ---

@@ -37,7 +37,7 @@ SHARE = "memorized share"
 
 @book_figure
 def freedom_curves(*records: Record) -> BookFigure:
-    """The memorized share against the size of the region, for every network; the last panel is the paper's."""
+    """The memorized share against the size of the region, for every network; then the paper’s."""
     panels = len(records) + 1
     rows = (panels + 1) // 2
     figure = BookFigure(

@@ -23,28 +23,26 @@ def percent(share: float) -> str:
 
 def rising(*records: Record) -> str:
     """The memorized share at both ends, for every data set and network."""
-    return " ".join(_rising(record) for record in records)
+    return f"As the region grows, the memorized share goes {'; '.join(map(_rising, records))}."
 
 
 def rising_finding(record: Record) -> Sentence:
     """The same of one data set, as a sentence of its own."""
-    return Sentence(record, text=_rising(record))
+    return Sentence(record, text=rising(record))
 
 
 def _rising(record: Record) -> str:
+    """'for digits (to 4 times D_score) from 8 % to 61 % (MLP)'."""
+    found = readings.rises(record)
     parts = [
-        f"{NETWORKS[one.network]} {percent(one.mean[0])} to {percent(one.mean[-1])}{_sure(one.gain)}"
-        for one in readings.rises(record)
+        f"from {percent(one.mean[0])} to {percent(one.mean[-1])} ({NETWORKS[one.network]}{_sure(one.gain)})"
+        for one in found
     ]
-    ratio = readings.rises(record)[0].ratio
-    return (
-        f"{title(record)}: as the region grows from {ratio[0]:g} to {ratio[-1]:g} times D_score, the "
-        f"memorized share goes from {'; '.join(parts)}."
-    )
+    return f"for {title(record)} (to {found[0].ratio[-1]:g} times D_score) {', '.join(parts)}"
 
 
 def _sure(gain: np.ndarray) -> str:
-    return "" if gain[1] > 0 or gain[2] < 0 else " (within the interval)"
+    return "" if gain[1] > 0 or gain[2] < 0 else ", within the interval"
 
 
 def baseline_found(*records: Record) -> Sentence:

@@ -27,8 +27,8 @@ QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 
 def title(record: Record) -> str:
-    """'digits', 'CIFAR-10, 16 × 16', 'a Gaussian, 20 dimensions'."""
-    name, side = dataset(record), record.spec["side"]
+    """'digits', 'CIFAR-10, 16 × 16', 'Gaussian, 20 dimensions'."""
+    name, side = dataset(record).removeprefix("a "), record.spec["side"]
     if record.spec["dataset"] == "gaussian":
         return f"{name}, {record.spec['dimension']} dimensions"
     return f"{name}, {side} × {side}" if side else name
