@@ -24,7 +24,7 @@ def _points(shares: np.ndarray) -> str:
 def _percent(found: np.ndarray) -> str:
     """'31 (20 to 42) points', of a difference of shares with its interval."""
     value, low, high = 100 * found
-    return minus(f"{value:.0f} ({low:.0f} to {high:.0f}) points")
+    return minus(f"{value:z.0f} ({low:z.0f} to {high:z.0f}) points")
 
 
 def _above(found: np.ndarray) -> bool:

@@ -60,7 +60,7 @@ def _ratio(record: Record) -> Finding:
     share = readings.on_shell(record, "ratio_train")
     middle = np.abs(np.median(record["ratio_train"], 1) - 1)
     text = (
-        f"{100 * share.min():.0f} to {100 * share.max():.0f} % of images within {NEAR_ONE:g} of 1 by t; "
+        f"{bounds(100 * share.min(), 100 * share.max(), 0, ' %')} of images within {NEAR_ONE:g} of 1 by t; "
         f"medians off by at most {middle.max():.3f}"
     )
     early = record["t"] <= EARLY + 1e-9
