@@ -24,11 +24,10 @@ SHOWN = {  # figure: the experiments whose records it takes
 }  # fmt: skip
 LISTED = {
     "limit_table": FREEDOM, "control_table": FREEDOM, "forms_table": ("two_forms",),
-    "perception_table": ("perception",), "line_table": ("paper_values",), "step_table": ("paper_values",),
+    "perception_table": ("perception",), "line_table": ("paper_values",),
 }  # fmt: skip
 SENTENCES = {
     "baseline_found": FREEDOM, "later": FREEDOM[2:], "limits_found": FREEDOM, "reach": FREEDOM,
-    "slopes": ("paper_values",),
 }  # fmt: skip
 
 

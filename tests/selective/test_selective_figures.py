@@ -64,9 +64,7 @@ def test_tables(name, record):
 
 def test_sentences_say_numbers_of_the_record():
     found = fake()
-    text = str(findings.paper_scaling(found))
-    assert "−2.70 %" in text
-    assert "+0.41 %" in text
+    text = str(findings.scaling_finding(found))
     assert "training images falls" in text
     assert "common trajectories rises" in text
     assert f"{readings.error(found, COMMON, 1)[-1, :, -1].mean():.4f}" in str(findings.told_finding(found))

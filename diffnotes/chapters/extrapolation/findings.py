@@ -164,21 +164,6 @@ def lines(record: Record) -> str:
     return f"FID at a loss of {values.AT:.3f}, by the lines: {'; '.join(from_paper)}."
 
 
-def slopes(record: Record) -> Sentence:
-    """Figure 7: slopes within sizes, and of the means of sizes."""
-    parts = []
-    for one in readings.lines(record):
-        between = ""
-        if np.isfinite(one.between[1]):
-            ends = bounds(one.between[1], one.between[2], 1)
-            between = f", {one.between[0]:.1f} ({ends}) through the means of its sizes"
-        parts.append(
-            f"{one.name}: {one.slope[0]:.1f} through all points, {one.within[0]:.1f} "
-            f"({bounds(one.within[1], one.within[2], 1)}) within a size{between}"
-        )
-    return Sentence(record, text=f"Slopes in FID per 0.01 of the loss. {'; '.join(parts)}.")
-
-
 def repa(record: Record) -> str:
     """Figure 6: the ratio."""
     value, low, high = readings.repa_ratio(record)

@@ -168,19 +168,3 @@ def line_table(record: Record) -> BookTable:
             "means of sizes are few."
         ),
     )  # fmt: skip
-
-
-@book_figure
-def step_table(record: Record) -> BookTable:
-    """By how much each line lies below the one before it."""
-    rows = [
-        (name, interval(found, 1, 1))
-        for repa in (False, True)
-        for name, found in readings.lower_by(record, repa).items()
-    ]
-    sure = sum(found[1] > 0 for repa in (False, True) for found in readings.lower_by(record, repa).values())
-    return BookTable(
-        record, header=("lines", f"difference in FID at {values.AT:.3f}"), rows=rows,
-        finding=f"{sure} of {len(rows)} steps lie beyond their interval.",
-        shows="Values measured from the paper’s figures, not ours; Student’s 95 % intervals.",
-    )  # fmt: skip

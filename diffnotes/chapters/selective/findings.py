@@ -140,23 +140,9 @@ def trajectory_text(record: Record) -> str:
 # ---------------------------------------------------------------------------------------- between the figures
 
 
-def paper_scaling(*records: Record) -> Sentence:
-    """The paper's trends, and ours."""
-    known, far = map(readings.paper_trend, (readings.PAPER_SUPERVISED, readings.PAPER_EXTRAPOLATED))
-    head = (
-        f"The paper's ten points change by {_plain(known)} and {_plain(far)} over "
-        f"{readings.PAPER_RANGE:.0f} times the compute, without seeds or intervals."
-    )
-    return Sentence(*records, text=joined([head, *map(scaling_text, records)]))
-
-
 def scaling_finding(record: Record) -> Sentence:
     """The trends of one ladder alone."""
     return Sentence(record, text=scaling_text(record))
-
-
-def _plain(value: float) -> str:
-    return minus(f"{value:+.2f} %")
 
 
 def told_finding(*records: Record) -> Sentence:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from diffnotes.chapters.underfitting import readings
@@ -174,17 +172,6 @@ def crossings(*records: Record) -> Sentence:
     return Sentence(*records, text=text)
 
 
-def averages(*records: Record) -> Sentence:
-    """The ends of the three curves with averaged weights."""
-    error, t, step = readings.errors(records), records[0]["t"], records[0]["step"]
-    ends = (readings.last(readings.curve(error, t, *one, AVERAGED), step) for one in FIGURE_10)
-    horizon = records[0].spec["horizon"]
-    text = (
-        f"With weights averaged over {horizon:,} steps the three curves end at {', '.join(map(span, ends))}."
-    )
-    return Sentence(*records, text=text)
-
-
 def path(*records: Record) -> Sentence:
     """Errors on the network's own paths against the true score, beside fresh points."""
     error, step = readings.errors(records), records[0]["step"]
@@ -197,15 +184,3 @@ def path(*records: Record) -> Sentence:
         f"dimension on the network's own paths, and at {fresh} at fresh points."
     )
     return Sentence(*records, text=text)
-
-
-def all_of(record: Record) -> Sentence:
-    """When the third curve stays, over all runs of the study."""
-    text = f"{factors_by_time_text(record)} {fit_text(record)} {factors_text(record)}"
-    return Sentence(record, text=text)
-
-
-def names(records: Sequence[Record]) -> str:
-    """'seeds 0, 1 and 2'."""
-    seeds = [f"{record.spec['seed']}" for record in records]
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {', '.join(seeds[:-1])} and {seeds[-1]}"
