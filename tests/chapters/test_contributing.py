@@ -9,12 +9,13 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from forks import Forks
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
@@ -27,6 +28,7 @@ PRINTED = re.compile(
 )
 ADDED = re.compile(r"```text\n( +(?:\"|- file).*?)```", re.DOTALL)  # one for ROOMS, one for _toc.yml
 PAGE = "notebooks/07_nearest.ipynb"
+Book = Callable[..., str]
 
 
 def cells(text: str) -> Iterator[NotebookNode]:
@@ -60,19 +62,20 @@ def insert(path: Path, where: str, line: str) -> None:
     path.write_text(re.sub(where, lambda found: found[0] + line, text, count=1), encoding="utf-8")
 
 
-def said(folder: Path, *command: str, code: int = 0, inside: str = ".") -> str:
-    """What a command prints that ends with this code, run in the checkout."""
-    own = {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'tests'}", "IPYTHONDIR": str(folder / "ipython")}
+def own(folder: Path) -> dict[str, str]:
+    """The environment of a command in the checkout."""
+    added = {"PYTHONPATH": f"{folder}{os.pathsep}{folder / 'tests'}", "IPYTHONDIR": str(folder / "ipython")}
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DIFFNOTES", "GIT_"))}
+    return {**kept, **added}
+
+
+def said(folder: Path, *command: str, inside: str = ".") -> str:
+    """What a command prints, run in the checkout."""
     done = subprocess.run(
-        command, cwd=folder / inside, env={**kept, **own}, capture_output=True, text=True, timeout=300
+        command, cwd=folder / inside, env=own(folder), capture_output=True, text=True, timeout=300
     )
-    assert done.returncode == code, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def book(folder: Path, *words: str, code: int = 0) -> str:
-    return said(folder, sys.executable, "-m", "diffnotes", *words, code=code)
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +94,22 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def key(checkout: Path) -> str:
+def book(checkout: Path, forks: Forks) -> Book:
+    """`python -m diffnotes WORDS` in the checkout: what it prints when it ends with this code."""
+
+    def run(*words: str, code: int = 0) -> str:
+        done = forks.run("-m", "diffnotes", *words, cwd=checkout, environment=own(checkout))
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def key(book: Book) -> str:
     """The key of the record, which is pinned."""
-    found = book(checkout, "run", "nearest").split()[0]
-    book(checkout, "pin", found)
+    found = book("run", "nearest").split()[0]
+    book("pin", found)
     return found
 
 
@@ -112,11 +127,11 @@ def test_its_style_is_that_of_the_book(checkout: Path) -> None:
         said(checkout, sys.executable, "-m", "ruff", *words, "--config", "pyproject.toml", *files)
 
 
-def test_its_record_is_valid_and_another_seed_is_another(checkout: Path, key: str) -> None:
-    [row] = json.loads(book(checkout, "status", "nearest", "--json"))
+def test_its_record_is_valid_and_another_seed_is_another(book: Book, key: str) -> None:
+    [row] = json.loads(book("status", "nearest", "--json"))
     assert (row["state"], row["figures"]) == ("valid", ["07_nearest#nearest_distance"])
-    assert "valid    nearest: the recomputed twin is equal" in book(checkout, "verify", "nearest")
-    assert book(checkout, "run", "nearest", "--set", "seed=1").split()[0] != key
+    assert "valid    nearest: the recomputed twin is equal" in book("verify", "nearest")
+    assert book("run", "nearest", "--set", "seed=1").split()[0] != key
 
 
 def test_its_numbers_are_what_it_says(checkout: Path, key: str) -> None:
@@ -130,13 +145,13 @@ def test_its_numbers_are_what_it_says(checkout: Path, key: str) -> None:
     assert (np.diff(distance) < 0).all()
 
 
-def test_its_mistakes_are_sentences(checkout: Path) -> None:
-    book(checkout, "run", "nearest", "--set", "sizes=(5000,)", code=2)
-    book(checkout, "run", "nearest", "--set", "size=5", code=2)
+def test_its_mistakes_are_sentences(book: Book) -> None:
+    book("run", "nearest", "--set", "sizes=(5000,)", code=2)
+    book("run", "nearest", "--set", "size=5", code=2)
 
 
-def test_its_claim_is_judged_and_can_hold_and_fail(checkout: Path, key: str) -> None:
-    rows = json.loads(book(checkout, "claims", "--json", code=4))  # the records of the others are not here
+def test_its_claim_is_judged_and_can_hold_and_fail(checkout: Path, book: Book, key: str) -> None:
+    rows = json.loads(book("claims", "--json", code=4))  # the records of the others are not here
     [row] = [row for row in rows if row["id"] == "ours-nearest"]
     assert (row["verdict"], row["state"], row["record"]) == ("reproduced", "valid", key)
     words = ("-q", "-p", "no:cacheprovider", "tests/chapters/test_cases.py", "-k", "ours-nearest")
