@@ -125,7 +125,7 @@ def test_balanced_regions_have_as_many_centres_for_every_point(points: FreedomSe
     region = points.region(Arm("mlp", "balanced", 3.0))
     apart = torch.cdist(region.flatten(1), points.score.flatten(1))
     assert torch.bincount(apart.argmin(1), minlength=8).tolist() == [3] * 8
-    assert all(bool((points.pool[:24] == one).flatten(1).all(1).any()) for one in region)
+    assert all(bool((points.spare == one).flatten(1).all(1).any()) for one in region)
 
 
 def test_moved_points_lie_as_far_as_those_of_the_region(points: FreedomSets) -> None:

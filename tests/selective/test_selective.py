@@ -246,3 +246,11 @@ def test_points_take_labels_by_place():
     assert (seen[1][1] == -1).all()
     assert np.allclose(seen[0][0], FLOW.noise_ratio(times).repeat_interleave(3))
     assert torch.allclose(found[0, 1], z[1] / 0.4)
+
+
+def test_classes_take_turns() -> None:
+    labels = torch.tensor([2, 2, 0, 1, 2, 0, 1, 2])
+    order = experiment.in_turn(labels)
+    assert order.tolist() == [0, 2, 3, 1, 5, 6, 4, 7]
+    known = experiment.images_of(TINY, TINY.n, CPU)
+    assert len(known.labels[: TINY.tiny].unique()) == min(TINY.tiny, 10)

@@ -7,8 +7,9 @@ everywhere and only the supervised region grows, a network that was free to go i
 loses that freedom, and its samples become points of D_score.
 
 Beside the growing region there are controls. `shell` (asked for by reviewers): no new centres, but shells of
-another thickness. `balanced`: as many centres as the control says, chosen so that every point of D_score
-is the nearest of equally many. `perturbed`: as many centres, which are points of D_score moved in random
+another thickness, half of them thicker and half thinner. `balanced`: as many centres as the control says,
+chosen so that every point of D_score is the nearest of equally many, with repetitions where there are too
+few. `perturbed`: as many centres, which are points of D_score moved in random
 directions by as far as the region's own points lie from their nearest one. `drawn`: the region as it is,
 learnt by importance sampling.
 
@@ -47,6 +48,8 @@ HELD_OUT = 0  # the seed that picks held-out images: the same for every run
 SHEET = 8  # samples of the first seed kept as pictures
 POINTS = 512  # points of the first seed kept where samples are no images
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)  # times at which the distance to the target is taken
+MADE = ("gaussian", "circle")  # data sets of which there is no end
+SPARE = 16  # how many times as many of their points as the largest region has can be chosen from
 RADIUS = 10.0  # of the circle of the data sets, which is brought to 1
 TOLERANCE = Tolerance(1e-3, 1e-5, "float32 steps and samples: rounding grows on the way")
 TOLERANCES = dict.fromkeys(("sheet", "near"), Tolerance(0.0, 1.0, "a byte may round the other way"))
@@ -108,7 +111,8 @@ def stops_of(spec: FreedomSpec) -> list[int]:
 
 def compute(spec: FreedomSpec, work: Work) -> Arrays:
     """Closeness of the samples, m [arm, seed, stop, sample], and of unseen points [seed, point]; distance of
-    the network to its target [arm, seed, stop, 2, level]; pictures of the first seed."""
+    the network to its target [arm, seed, stop, 2, level]; numbers of centres, and of distinct ones among them
+    [arm, seed]; pictures of the first seed."""
     where = runtime.device()
     work.device = runtime.device_name(where)
     arms, seeds = arms_of(spec), spec.seeds
@@ -126,6 +130,8 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
         "network": np.array([arm.network for arm in arms]), "kind": np.array([arm.kind for arm in arms]),
         "amount": np.array([float(arm.amount) for arm in arms]), "step": np.array(stops_of(spec)),
         "unseen": np.stack([closeness(one.unseen, one.score, spec.near).numpy() for one in sets.values()]),
+        "distinct": np.array([[len(sets[seed].region(arm).unique(dim=0)) for seed in seeds] for arm in arms]),
+        "centres": np.array([[len(sets[seed].region(arm)) for seed in seeds] for arm in arms]),
         "time": np.array(LEVELS), "anchor": kept(first.score, POINTS), "shape": np.array(first.shape),
     }  # fmt: skip
 
@@ -135,12 +141,14 @@ def compute(spec: FreedomSpec, work: Work) -> Arrays:
 
 @dataclass(frozen=True)
 class FreedomSets:
-    """D_score, the pool that begins with it and from which regions are taken, and points that no run sees."""
+    """D_score, the pool that begins with it and from which regions are taken, points that no run sees, and
+    the spare ones, which begin with the pool: all that a balanced region can be chosen from."""
 
     seed: int
     score: Float[Tensor, "m ..."]
     pool: Float[Tensor, "n ..."]
     unseen: Float[Tensor, "k ..."]
+    spare: Float[Tensor, "s ..."]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -151,8 +159,9 @@ class FreedomSets:
     def of(cls, spec: FreedomSpec, seed: int) -> FreedomSets:
         """Those of one seed."""
         most = spec.anchors * max(*spec.ratios, spec.control)
-        pool = points_of(spec, most, "train", seed)
-        return cls(seed, pool[: spec.anchors], pool, points_of(spec, spec.held_out, "test", HELD_OUT))
+        spare = points_of(spec, SPARE * most if spec.dataset in MADE else None, "train", seed)
+        unseen = points_of(spec, spec.held_out, "test", HELD_OUT)
+        return cls(seed, spare[: spec.anchors], spare[:most], unseen, spare)
 
     def region(self, arm: Arm) -> Float[Tensor, "r ..."]:
         """The centres of the shells of an arm."""
@@ -160,7 +169,7 @@ class FreedomSets:
             return self.score
         count = round(arm.amount * len(self.score))
         if arm.kind == "balanced":
-            return self.pool[balanced(self.pool[:count], self.score)]
+            return self.spare[balanced(self.spare, self.score, round(arm.amount))]
         return self.perturbed(count) if arm.kind == "perturbed" else self.pool[:count]
 
     def perturbed(self, count: int) -> Float[Tensor, "r ..."]:
@@ -175,8 +184,10 @@ class FreedomSets:
         return torch.cat([self.score, centres + moves.float().view(centres.shape)])
 
 
-def points_of(spec: FreedomSpec, n: int, split: str, seed: int) -> Float[Tensor, "n ..."]:
-    """n points of a split; the circle has radius 1."""
+def points_of(spec: FreedomSpec, n: int | None, split: str, seed: int) -> Float[Tensor, "n ..."]:
+    """n points of a split, or all in the order of the seed; the circle has radius 1."""
+    if n is None:
+        n = len(data.load(spec.dataset, split=split).labels)
     if spec.dataset == "circle":
         return data.load("circle", n, split, seed, layout="random").x / RADIUS
     if spec.dataset == "gaussian":
@@ -184,10 +195,10 @@ def points_of(spec: FreedomSpec, n: int, split: str, seed: int) -> Float[Tensor,
     return data.shrunk(data.load(spec.dataset, n, split, seed), spec.side).x
 
 
-def balanced(region: Float[Tensor, "n ..."], score: Float[Tensor, "m ..."]) -> Int[Tensor, "k"]:
-    """Numbers of points of the region, n/m for each point of `score` of those nearest to it: the first of
-    them, and over again where there are too few."""
-    nearest, each = neighbours(region, score).index[:, 0], len(region) // len(score)
+def balanced(points: Float[Tensor, "n ..."], score: Float[Tensor, "m ..."], each: int) -> Int[Tensor, "k"]:
+    """Numbers of points, `each` for each point of `score` of those nearest to it: the first of them, and over
+    again where there are too few."""
+    nearest = neighbours(points, score).index[:, 0]
     cells = [(nearest == anchor).nonzero()[:, 0] for anchor in range(len(score))]
     return torch.cat([cell[torch.arange(each) % len(cell)] for cell in cells])
 
@@ -274,7 +285,7 @@ class _Run:
 
 def fingerprints(spec: FreedomSpec) -> dict[str, str]:
     """Of the sets that points are taken from; of those that are made, the points of the first seed."""
-    if spec.dataset in ("gaussian", "circle"):
+    if spec.dataset in MADE:
         first = FreedomSets.of(spec, spec.seeds[0])
         return {name: sha256_bytes(getattr(first, name).numpy().tobytes()) for name in ("pool", "unseen")}
     return {f"{spec.dataset} {split}": fingerprint(spec.dataset, split=split) for split in ("train", "test")}

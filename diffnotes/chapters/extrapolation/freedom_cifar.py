@@ -26,7 +26,7 @@ SMOKE = LAPTOP.replace(
 
 EXPERIMENT = Experiment(
     name="freedom_cifar",
-    version=1,
+    version=2,
     spec=FreedomSpec,
     profiles={"smoke": SMOKE, "laptop": LAPTOP},
     compute=compute,

@@ -20,7 +20,7 @@ LAPTOP = FreedomSpec(
 
 EXPERIMENT = Experiment(
     name="freedom_circle",
-    version=1,
+    version=2,
     spec=FreedomSpec,
     profiles={
         "smoke": LAPTOP.replace(

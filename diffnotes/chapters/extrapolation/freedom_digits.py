@@ -20,7 +20,7 @@ SMOKE = LAPTOP.replace(
 
 EXPERIMENT = Experiment(
     name="freedom_digits",
-    version=1,
+    version=2,
     spec=FreedomSpec,
     profiles={"smoke": SMOKE, "laptop": LAPTOP},
     compute=compute,

@@ -19,7 +19,7 @@ LAPTOP = FreedomSpec(
 
 EXPERIMENT = Experiment(
     name="freedom_gaussian",
-    version=1,
+    version=2,
     spec=FreedomSpec,
     profiles={
         "smoke": LAPTOP.replace(

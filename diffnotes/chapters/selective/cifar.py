@@ -34,7 +34,7 @@ PIXELS = SMOKE.replace(
 
 EXPERIMENT = Experiment(
     name="selective_cifar",
-    version=1,
+    version=2,
     spec=SelectiveSpec,
     profiles={
         "smoke": SMOKE,

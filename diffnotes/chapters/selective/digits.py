@@ -19,7 +19,7 @@ SMOKE = SelectiveSpec(
 
 EXPERIMENT = Experiment(
     name="selective_digits",
-    version=1,
+    version=2,
     spec=SelectiveSpec,
     profiles={
         "smoke": SMOKE,

@@ -23,10 +23,12 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffnotes import data
 from diffnotes.base import runtime
+from diffnotes.base.shapes import Int
 from diffnotes.chapters.selective import measures
 from diffnotes.chapters.selective.measures import Images, Points
 from diffnotes.data import fingerprint
@@ -156,9 +158,16 @@ def _stops(spec: SelectiveSpec, steps: int) -> list[int]:
 
 
 def images_of(spec: SelectiveSpec, n: int, where: torch.device) -> Images:
-    """The first `n` training images: a smaller set is part of a larger one."""
-    found = data.shrunk(data.load(spec.dataset, n=n, seed=IMAGES), spec.side)
-    return Images(found.x.to(where), found.labels.to(where))
+    """The first `n` training images, whose classes take turns: a smaller set is part of a larger one."""
+    found = data.shrunk(data.load(spec.dataset, n=spec.n, seed=IMAGES), spec.side)
+    order = in_turn(found.labels)[:n]
+    return Images(found.x[order].to(where), found.labels[order].to(where))
+
+
+def in_turn(labels: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+    """Numbers of images so that classes take turns: the first image of each class, then the second ones."""
+    earlier = one_hot(labels).cumsum(0).gather(1, labels[:, None])[:, 0]
+    return torch.argsort(earlier, stable=True)
 
 
 def _spacings(known: Images) -> Arrays:
@@ -189,7 +198,8 @@ class Scene:
 
     @cached_property
     def wanted(self) -> Tensor:
-        """The classes of trajectories: those of the images that all training sets have, in turn."""
+        """The classes of trajectories: those of the images that all training sets have, one after another, so
+        in nearly equal shares."""
         return self.images.labels[torch.arange(self.spec.points) % self.spec.tiny]
 
     @cached_property
