@@ -13,7 +13,7 @@ from diffnotes.base.errors import UserError
 from diffnotes.chapters.extrapolation import forms, freedom, perception
 from diffnotes.chapters.extrapolation.freedom import Arm, FreedomSets, FreedomSpec
 from diffnotes.chapters.extrapolation.objective import FreedomLoss, drawn, posterior_mean, posterior_weights
-from diffnotes.posterior import posterior
+from diffnotes.posterior import ExactDenoiser, posterior
 from diffnotes.process import FlowMatching
 from diffnotes.train import Batch, UniformTime
 
@@ -238,3 +238,14 @@ def test_perception_twin(tmp_path) -> None:
     found = perception.compute(perception.EXPERIMENT.twin, store.Work(tmp_path))
     assert found["share"].shape == (5, 2, 2, 4)
     assert np.allclose(found["share"].sum(-1), 1)
+    assert found["off"].shape == (5, 2, 2, len(perception.LEVELS))
+
+
+def test_distance_to_the_exact_denoiser() -> None:
+    exact = ExactDenoiser(torch.tensor(perception.POINTS))
+
+    def moved(x: torch.Tensor, s: float) -> torch.Tensor:
+        return exact(x, s) + torch.tensor([0.03, 0.04])
+
+    assert np.allclose(perception.distances(exact, 0, torch.device("cpu")), 0, atol=1e-6)
+    assert np.allclose(perception.distances(moved, 0, torch.device("cpu")), 0.05, rtol=1e-4)
