@@ -45,6 +45,7 @@ def freedom(
         "network": network, "kind": kind, "amount": np.array(amount, float),
         "m": np.stack([memorizing(one) for one in share]),
         "unseen": np.tile(np.linspace(0.3, 0.9, 200), (SEEDS, 1)),
+        "distinct": np.full((len(arms), SEEDS), 90), "centres": np.full((len(arms), SEEDS), 100),
     }  # fmt: skip
     spec = {
         "dataset": dataset, "side": 0, "networks": " ".join(grows), "control": CONTROL, "seeds": (0, 1, 2),
@@ -85,7 +86,8 @@ def perception(plain: tuple[float, ...] = PLAIN, aligned: tuple[float, ...] = AL
     kind, coordinates = zip(*variants, strict=True)
     arrays = {
         "share": np.repeat(share, 2, 1), "kind": kind, "coordinates": coordinates,
-        "place": ("point", "bad", "good", "elsewhere"),
+        "place": ("point", "bad", "good", "elsewhere"), "off": np.full((5, 2, 3, 2), 0.02),
+        "level": np.array([0.1, 0.4]),
     }  # fmt: skip
     return record(arrays, spec={"widths": (64, 256), "kernels": (0.3, 0.6)})
 
@@ -133,7 +135,7 @@ HOLDS: dict[str, Callable[[], Record]] = {
     **{f"ours-{kind}-{name}": partial(_of(name), networks=ONE) for kind in CONTROLS for name in DATA},
     **{f"song-aligned-{pair}": perception for pair in ("polar", "kernel", "radial")},
     **{
-        f"song-{name}-values": refits for name in ("scale", "lines", "repa-lines", "straight", "repa")
+        f"ours-{name}-values": refits for name in ("scale", "lines", "repa-lines", "straight", "repa")
     },
 }  # fmt: skip
 FAILS: dict[str, Callable[[], Record]] = {
@@ -148,11 +150,11 @@ FAILS: dict[str, Callable[[], Record]] = {
     **{
         f"song-aligned-{pair}": partial(perception, ALIGNED, PLAIN) for pair in ("polar", "kernel", "radial")
     },
-    "song-scale-values": partial(refits, scale_slope=np.stack([about(0.007, 0.001), about(-0.001, 0.0005)])),
-    "song-lines-values": partial(refits, lower_by=np.stack([about(-5.0)] * len(PAIRS))),
-    "song-repa-lines-values": partial(refits, lower_by=np.stack([about(0.5)] * len(PAIRS))),
-    "song-straight-values": partial(
+    "ours-scale-values": partial(refits, scale_slope=np.stack([about(0.007, 0.001), about(-0.001, 0.0005)])),
+    "ours-lines-values": partial(refits, lower_by=np.stack([about(-5.0)] * len(PAIRS))),
+    "ours-repa-lines-values": partial(refits, lower_by=np.stack([about(0.5)] * len(PAIRS))),
+    "ours-straight-values": partial(
         refits, curvature=np.stack([about(9.0)] * 7), within=np.stack([about(2500.0)] * 7)
     ),
-    "song-repa-values": partial(refits, repa_ratio=about(1.5, 0.9)),
+    "ours-repa-values": partial(refits, repa_ratio=about(1.5, 0.9)),
 }  # fmt: skip

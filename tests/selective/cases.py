@@ -81,7 +81,10 @@ BASE = base()
 
 def fake(experiment: str = "selective_digits", **changed: np.ndarray) -> Record:
     """The record of `base`, with some arrays changed."""
-    return fakes.record(BASE | changed, experiment, spec=SPEC)
+    arrays = BASE | changed
+    each = {f"{one}error_each": arrays[f"{one}error"][..., 0, :].mean(-1) for one in ("", "tiny_")}
+    many = {name: np.repeat(values[..., None], POINTS, -1) for name, values in each.items()}
+    return fakes.record(many | arrays, experiment, spec=SPEC)
 
 
 Case = Callable[[], Record]

@@ -217,3 +217,17 @@ def test_shown_shells_are_those_of_the_ratio(record):
     )
     assert inside.all()
     assert TRAINING == 0
+
+
+def test_a_trajectory_that_runs_away_does_not_make_the_error():
+    each = np.full((4, 3, 3, 3, 50), 0.02)
+    each[0, 0, -1, OWN, :5] = 1e9
+    found = fake(error_each=each)
+    assert readings.error(found, OWN).max() == 0.02
+    assert readings.runaways(found)[0].tolist() == [0.1, 0.0, 0.0]
+    assert "3.3 % of their own trajectories run away" in str(findings.runaway_finding(found))
+
+
+def test_a_network_that_brings_nothing_back_is_not_judged():
+    with pytest.raises(Nothing, match="only 50 % return"):
+        claims.CHECKS["song-net-early"](fake(returned=np.full(BASE["returned"].shape, 0.5)))

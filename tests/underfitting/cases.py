@@ -101,6 +101,8 @@ HOLDS: dict[str, Callable[[], Record]] = {
     "song-gauss-selective": three,
     "song-gauss-path": three,
     "ours-gauss-slower-fit": lambda: three(experiment="gaussian_slower"),
+    "ours-gauss-slower-truth": lambda: three(experiment="gaussian_slower"),
+    "ours-gauss-slower-selective": lambda: three(experiment="gaussian_slower"),
     "ours-gauss-slower-rise": lambda: three(RISING, "gaussian_slower"),
     "ours-gauss-range": lambda: three(RISING),
     "ours-gauss-range-small": factors,
@@ -120,6 +122,14 @@ FAILS: dict[str, Callable[[], Record]] = {
     ),
     "song-gauss-path": lambda: three(path_empirical=BASE["supervised, empirical"]),
     "ours-gauss-slower-fit": lambda: three(experiment="gaussian_slower", supervised_empirical=FLAT),
+    "ours-gauss-slower-truth": lambda: three(
+        experiment="gaussian_slower", supervised_true=of_steps(np.full(14, 0.6))
+    ),
+    "ours-gauss-slower-selective": lambda: three(
+        experiment="gaussian_slower",
+        supervised_empirical=FLAT,
+        fresh_empirical=of_steps(np.linspace(40, 10, 14)),
+    ),
     "ours-gauss-slower-rise": lambda: three(experiment="gaussian_slower"),
     "ours-gauss-range": lambda: three(fresh_true=rising(6.0, early=False)),
     "ours-gauss-range-small": lambda: factors({("default", ""): rising(6.0, early=False)}),

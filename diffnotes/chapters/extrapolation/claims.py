@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.checks import Check, Finding, every, verdict
+from diffnotes.chapters.checks import Check, Finding, Nothing, every, verdict
 from diffnotes.chapters.extrapolation import readings
 from diffnotes.chapters.extrapolation.readings import NETWORKS
 from diffnotes.show.labels import minus
 from diffnotes.store import Record
 
 ROOM, CLEAN = 0.2, 0.15  # most that D_score alone, and unseen points, may have of memorized samples
-ALIKE = 0.2  # two shares are alike when the interval of their difference lies within this
+DISTINCT = 0.8  # least share of distinct centres in a balanced region
 ERRORS = 3  # standard errors within which the two forms must agree
+FITS = 0.5  # least share of samples at a point, of a plain denoiser that fits
 GREATLY = 2  # how many times as much "greatly" is, beside "barely"
 
 
@@ -51,20 +52,22 @@ def _rises(record: Record) -> Finding:
 def _later(record: Record) -> Finding:
     """Does the U-Net's ratio rise later than that of each other network?"""
     unet = readings.rise(record, "unet")
+    if not _above(unet.gain):
+        raise Nothing(f"the U-Net does not copy within this training: {_points(unet.mean)}")
     others = [one for one in readings.rises(record) if one.network != "unet"]
-    gaps = [over_seeds(one.level - unet.level) for one in others]
+    gaps = [over_seeds(one.growth - unet.growth) for one in others]
     text = "; ".join(
-        f"{NETWORKS[one.network]} {_points(np.array([one.level.mean()]))}" for one in [unet, *others]
+        f"{NETWORKS[one.network]} {_points(np.array([one.growth.mean()]))}" for one in [unet, *others]
     )
     interval = "less U-Net: " + "; ".join(_percent(gap) for gap in gaps)
-    return Finding(f"mean over regions beyond D_score: {text}", interval, verdict(*map(_above, gaps)))
+    return Finding(f"mean gain of regions beyond D_score: {text}", interval, verdict(*map(_above, gaps)))
 
 
 def _control(kind: str) -> Check:
     """Does a control raise the ratio above that of D_score alone?"""
 
     def check(record: Record) -> Finding:
-        found = readings.control(record, kind)
+        found = _controlled(record, kind)
         shares = (found.alone, found.share, found.same)
         alone, share, same = (f"{100 * one.mean():.0f} %" for one in shares)
         text = f"{share}; D_score alone {alone}, region of ratio {record.spec['control']} {same}"
@@ -73,12 +76,26 @@ def _control(kind: str) -> Check:
     return check
 
 
+def _controlled(record: Record, kind: str) -> readings.Control:
+    """A control; Nothing where the region itself does nothing, or where one is not what its name says."""
+    found = readings.control(record, kind)
+    if not _above(found.effect):
+        text = "the region of that size makes no more copies than D_score alone"
+        raise Nothing(f"{text}: {_percent(found.effect)}")
+    distinct = readings.distinct(record, kind).min()
+    if kind == "balanced" and distinct < DISTINCT:
+        raise Nothing(f"only {100 * distinct:.0f} % of its centres are distinct: there are too few points")
+    return found
+
+
 def _drawn(record: Record) -> Finding:
     """Does importance sampling make as many memorized samples as the exact target?"""
-    found = readings.control(record, "drawn")
+    found = _controlled(record, "drawn")
     text = f"{100 * found.share.mean():.0f} % by draws, {100 * found.same.mean():.0f} % by the exact mean"
-    inside = bool(found.less[1] > -ALIKE and found.less[2] < ALIKE)
-    return Finding(text, f"difference {_percent(found.less)}", verdict(inside))
+    half = found.effect[0] / 2
+    inside = bool(found.less[1] > -half and found.less[2] < half)
+    interval = f"difference {_percent(found.less)}; half of the effect is {100 * half:.0f}"
+    return Finding(text, interval, verdict(inside))
 
 
 def _forms(record: Record) -> Finding:
@@ -99,6 +116,9 @@ def _aligned(pair: str) -> Check:
     """Does the aligned denoiser put fewer samples into the bad gap, and more into the good ones?"""
 
     def check(record: Record) -> Finding:
+        at = readings.plain_share(record, pair, "point")
+        if at < FITS:
+            raise Nothing(f"the plain denoiser does not fit: {100 * at:.0f} % of its samples are at a point")
         bad, good = (readings.moved(record, pair, place) for place in ("bad", "good"))
         text = "; ".join(
             f"{word} gap {', '.join(_percent(one) for one in found)}"
@@ -106,8 +126,9 @@ def _aligned(pair: str) -> Check:
         )
         kind, _ = readings.ALIGNED[pair]
         tried = ", ".join(f"{one:g}" for one in readings.settings(record, kind))
-        parts = every(bad[:, 2] < 0), every(good[:, 1] > 0)
-        return Finding(f"aligned less plain: {text}", f"at widths {tried}", verdict(*parts))
+        fewer, more = every(bad[:, 2] < 0), every(good[:, 1] > 0)
+        good_too = (more,) if pair in readings.FILLED else ()
+        return Finding(f"aligned less plain: {text}", f"at widths {tried}", verdict(fewer, *good_too))
 
     return check
 
@@ -163,9 +184,9 @@ CHECKS: dict[str, Check] = {
     **{f"ours-{kind}-{name}": _control(kind) for kind in ("shell", "balanced", "perturbed") for name in DATA},
     **{f"ours-drawn-{name}": _drawn for name in DATA},
     **{f"song-aligned-{pair}": _aligned(pair) for pair in readings.ALIGNED},
-    "song-scale-values": _scale,
-    "song-lines-values": _ordered(repa=False),
-    "song-repa-lines-values": _ordered(repa=True),
-    "song-straight-values": _straight,
-    "song-repa-values": _repa,
+    "ours-scale-values": _scale,
+    "ours-lines-values": _ordered(repa=False),
+    "ours-repa-lines-values": _ordered(repa=True),
+    "ours-straight-values": _straight,
+    "ours-repa-values": _repa,
 }

@@ -59,15 +59,15 @@ def _baseline(record: Record) -> str:
 
 
 def later(*records: Record) -> Sentence:
-    """The mean ratio over the larger regions, of every network."""
+    """What larger regions add on average, for every network: more, where the share rises earlier."""
     parts = []
     for record in records:
         each = [
-            f"{NETWORKS[one.network]} {percent(one.level.mean())} "
-            f"({bounds(*100 * over_seeds(one.level)[1:])})"
+            f"{NETWORKS[one.network]} {percent(one.growth.mean())} "
+            f"({bounds(*100 * over_seeds(one.growth)[1:])})"
             for one in readings.rises(record)
         ]
-        parts.append(f"{title(record)}: over all regions larger than D_score, on average {'; '.join(each)}.")
+        parts.append(f"{title(record)}: over all larger regions, D_score alone taken off, {'; '.join(each)}.")
     return Sentence(*records, text=" ".join(parts))
 
 

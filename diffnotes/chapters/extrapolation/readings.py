@@ -88,9 +88,10 @@ class RegionCurve:
         return over_seeds(self.share[-1] - self.share[0])
 
     @property
-    def level(self) -> np.ndarray:
-        """The mean over all regions beyond D_score alone [seed]: the larger, the earlier it rises."""
-        found: np.ndarray = self.share[1:].mean(0)
+    def growth(self) -> np.ndarray:
+        """The mean over all regions beyond D_score alone, less its own share [seed]: larger where it rises
+        earlier."""
+        found: np.ndarray = self.share[1:].mean(0) - self.share[0]
         return found
 
     @property
@@ -124,6 +125,11 @@ class Control:
         return over_seeds(self.share - self.alone)
 
     @property
+    def effect(self) -> np.ndarray:
+        """Of the region of the same size: over D_score alone, paired by seed, mean and interval."""
+        return over_seeds(self.same - self.alone)
+
+    @property
     def less(self) -> np.ndarray:
         """Less the region of the same size, paired by seed: mean and interval."""
         return over_seeds(self.share - self.same)
@@ -135,6 +141,13 @@ def control(record: Record, kind: str, below: float | None = None) -> Control:
     grown, amounts = places(record, first, "region"), record["amount"]
     same = grown[amounts[grown] <= record.spec["control"]][-1]
     return Control(found[places(record, first, kind)[-1]], found[grown[0]], found[same])
+
+
+def distinct(record: Record, kind: str) -> np.ndarray:
+    """The share of distinct ones among the centres of a control [seed]."""
+    at = places(record, networks(record)[0], kind)[-1]
+    found: np.ndarray = record["distinct"][at] / record["centres"][at]
+    return found
 
 
 def shells(record: Record, below: float | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -213,6 +226,7 @@ def _errors(gaps: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------------------------------------------ perception
 
 ALIGNED = {"polar": ("mlp", "polar"), "kernel": ("kernel", "polar"), "radial": ("mlp", "radial")}
+FILLED = ("polar", "radial")  # pairs of which the paper's aligned one fills the good gaps
 VARIANTS = {
     ("mlp", "plain"): "MLP, plain", ("mlp", "polar"): "MLP, polar", ("mlp", "radial"): "MLP, radial",
     ("kernel", "plain"): "kernel, plain", ("kernel", "polar"): "kernel, polar",
@@ -246,6 +260,17 @@ def moved(record: Record, pair: str, place: str) -> np.ndarray:
     kind, coordinates = ALIGNED[pair]
     change = gap_share(record, (kind, coordinates), place) - gap_share(record, (kind, "plain"), place)
     return np.stack([over_seeds(one) for one in change])
+
+
+def plain_share(record: Record, pair: str, place: str) -> float:
+    """Share of the plain denoiser of a pair, at the first setting, in the mean over seeds."""
+    return float(gap_share(record, (ALIGNED[pair][0], "plain"), place)[0].mean())
+
+
+def off(record: Record, variant: tuple[str, str]) -> np.ndarray:
+    """Distance to the exact denoiser at noised points, at each level, at the first setting [level]."""
+    found: np.ndarray = record["off"][variants(record).index(variant), 0].mean(0)
+    return found
 
 
 def spots(record: Record, variant: tuple[str, str], setting: int = 0) -> np.ndarray:

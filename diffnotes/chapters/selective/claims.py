@@ -17,6 +17,7 @@ from diffnotes.store import Record
 CLOSE = 0.05  # relative difference up to which medians of r* agree
 ALIKE = 0.10  # the same between states of trajectories and noised held-out images
 NOISY = 0.9  # times above it have hardly any data left
+STAYS = 0.95  # share of noised training images that return where nothing can confuse them
 APART, OVERLAPS = 1e-6, 0.01  # of C(t): shells that are apart, and an overlap that can be seen
 
 
@@ -140,16 +141,19 @@ def _guidance(record: Record) -> Finding:
 def _returns(record: Record) -> Finding:
     share, t = readings.return_share(record), record["t"]
     apart = readings.overlap(record, t) < APART
-    stays, gone = every(share.mean(0)[apart] >= 0.95), bool(share[:, -1].mean() <= 0.1)
+    stays, gone = every(share.mean(0)[apart] >= STAYS), bool(share[:, -1].mean() <= 0.1)
     half = over_seeds(readings.fall_time(record, 0.5))
     text = (
         f"at least {100 * share.mean(0)[apart].min():.0f} % return while C(t) < 10⁻⁶ (t up to "
         f"{t[apart][-1]:.2f}), half at t {half[0]:.2f}, {100 * share[:, -1].mean():.0f} % at {t[-1]:.2f}"
     )
-    return Finding(text, f"half at t {_range(half)}", verdict(stays, gone))
+    return Finding(text, f"half at t {_range(half)}", verdict(stays, also=[gone]))
 
 
 def _early(record: Record) -> Finding:
+    share = readings.return_share(record).mean(0)[readings.overlap(record, record["t"]) < APART].min()
+    if share < STAYS:
+        raise Nothing(f"only {100 * share:.0f} % return where shells are far apart")
     times = readings.fall_time(record, 0.9)
     seen = readings.overlap(record, times)
     text = f"C(t) is {seen.max():.1g} at most where the share falls below 90 % (t {times.mean():.2f})"

@@ -145,6 +145,20 @@ def scaling_finding(record: Record) -> Sentence:
     return Sentence(record, text=scaling_text(record))
 
 
+def runaway_finding(*records: Record) -> Sentence:
+    """How often a sampler leaves all scales."""
+    return Sentence(*records, text=joined(map(_runaway, records)))
+
+
+def _runaway(record: Record) -> str:
+    shares = 100 * readings.runaways(record).mean(1)
+    return (
+        f"With {name(record)}, {shares[0]:.1f} % of their own trajectories run away from the smallest "
+        f"networks, and {shares[-1]:.1f} % from the largest. Errors on own trajectories are those of the "
+        "median one."
+    )
+
+
 def told_finding(*records: Record) -> Sentence:
     """The same errors for the network that is told no class."""
     return Sentence(*records, text=joined(map(_told, records)))

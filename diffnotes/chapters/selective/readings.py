@@ -33,6 +33,7 @@ MIDDLE = 1  # of the quantiles of gaps between classes: 10, 50 and 90 %
 LATE = 2  # snapshots at the end that trends over compute are taken from
 SMALL = 1 / 3  # times below it are small
 MIDRANGE = (0.2, 0.7)  # times where distance ratios are informative
+BEYOND = 4.0  # the largest squared difference of two images, per dimension: values lie in [-1, 1]
 COPIED = 1 / 3  # of rho; below it a sample counts as memorized
 FORWARD_AND_BACK = 3  # operations of a training step over those of a forward pass
 
@@ -85,8 +86,20 @@ def midrange(record: Record) -> np.ndarray:
 
 
 def error(record: Record, point: int, told: int = TOLD, prefix: str = "") -> np.ndarray:
-    """Error at `point` in the mean over t [width, seed, snapshot]; of the contrast [seed, snapshot]."""
+    """Error at `point` in the mean over t [width, seed, snapshot]; of the contrast [seed, snapshot]. On own
+    trajectories it is that of the median one, told the class: now and then one of a small network runs away.
+    """
+    if point == OWN:
+        found: np.ndarray = np.median(record[f"{prefix}error_each"][..., OWN, :], -1)
+        return found
     return record[f"{prefix}error"][..., point, told, :].mean(-1)
+
+
+def runaways(record: Record) -> np.ndarray:
+    """Share of own trajectories of the last snapshot whose error is beyond that of any two images [width,
+    seed]."""
+    found: np.ndarray = (record["error_each"][:, :, -1, OWN] > BEYOND).mean(-1)
+    return found
 
 
 def error_by_t(record: Record, point: int, told: int = TOLD, prefix: str = "") -> np.ndarray:

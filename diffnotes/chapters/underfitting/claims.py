@@ -29,6 +29,7 @@ from diffnotes.show.labels import bounds
 from diffnotes.store import Record
 
 END = 0.2  # how far, relatively, the end of the first curve may be off
+FALLEN = 0.5  # least share of the first curve that has fallen at the end; the paper's falls by 0.82
 FLAT = 0.1  # how far a flat curve may move, relatively; also how far the plateau may be off
 FACTOR = 1.5  # by which the end of the third curve may be off
 STEADY = 1.05  # from one of the paper's points to the next, a falling curve may rise by this factor
@@ -37,6 +38,17 @@ STEADY = 1.05  # from one of the paper's points to the next, a falling curve may
 def _three(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Errors of the three seeds, times, steps."""
     return readings.errors(readings.with_seeds(record)), record["t"], record["step"]
+
+
+def _fitting(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The same of networks that fit; Nothing where the first curve ends above that of the true score."""
+    error, t, step = _three(record)
+    ends = readings.last(readings.curve(error, t, SUPERVISED, EMPIRICAL), step)
+    true = readings.reference(readings.with_seeds(record), 1, SUPERVISED, EMPIRICAL).mean(1)
+    if not every(ends < true):
+        text = f"ends at {readings.span(ends)}, that of the true score is {readings.span(true)}"
+        raise Nothing(f"the network does not fit: its first curve {text}")
+    return error, t, step
 
 
 def _interval(values: np.ndarray) -> str:
@@ -58,7 +70,7 @@ def _supervised(record: Record) -> Finding:
     ends = readings.last(values, step)
     points = readings.at(values.mean(0), step, PAPER_STEPS[step[-1] >= PAPER_STEPS])
     near = bool(abs(ends.mean() / PAPER_END[0] - 1) <= END)
-    falls = every(points[1:] <= STEADY * points[:-1])
+    falls = every(points[1:] <= STEADY * points[:-1]) and every(ends <= (1 - FALLEN) * values[:, 0])
     text = f"{values[:, 0].mean():.3f} to {ends.mean():.3f}"
     return Finding(text, f"end {_interval(ends)}", verdict(near, falls))
 
@@ -71,7 +83,7 @@ def _crossing(record: Record) -> Finding:
 
 
 def _truth(record: Record) -> Finding:
-    error, t, step = _three(record)
+    error, t, step = _fitting(record)
     values = readings.curve(error, t, SUPERVISED, TRUE)
     plateau, (before, after) = readings.between(values, step, 0.5, 1.0), _halves(values, step)
     low, high = PAPER_PLATEAU
@@ -89,7 +101,7 @@ def _halves(values: np.ndarray, step: np.ndarray) -> tuple[float, float]:
 
 
 def _fresh(record: Record) -> Finding:
-    error, t, step = _three(record)
+    error, t, step = _fitting(record)
     values = readings.curve(error, t, FRESH, TRUE)
     ends, rises = readings.last(values, step), readings.rise(values, step)
     low = bool(PAPER_END[2] / FACTOR <= ends.mean() <= PAPER_END[2] * FACTOR)
@@ -111,6 +123,14 @@ def _slower_fit(record: Record) -> Finding:
     return Finding(text, _interval(values), verdict(low, every(np.isfinite(crossed))))
 
 
+def _truth_slower(record: Record) -> Finding:
+    error, t, step = _fitting(record)
+    plateau = readings.between(readings.curve(error, t, SUPERVISED, TRUE), step, 0.5, 1.0)
+    low, high = PAPER_PLATEAU
+    near = bool(low * (1 - FLAT) <= plateau.mean() <= high * (1 + FLAT))
+    return Finding(f"{plateau.mean():.3f} in the second half", _interval(plateau), verdict(near))
+
+
 def _slower_rise(record: Record) -> Finding:
     error, t, step = _three(record)
     rises = readings.rise(readings.curve(error, t, FRESH, TRUE), step)
@@ -124,7 +144,7 @@ def _slower_rise(record: Record) -> Finding:
 
 
 def _selective(record: Record) -> Finding:
-    error, t, step = _three(record)
+    error, t, step = _fitting(record)
     inside, outside = (readings.ratio_from(error, t, step, place, APART) for place in (SUPERVISED, FRESH))
     falls = bool(factor_over_seeds(inside)[2] < 1)
     stays = bool(factor_over_seeds(outside)[0] >= 0.95)
@@ -137,7 +157,7 @@ def _selective(record: Record) -> Finding:
 
 
 def _path(record: Record) -> Finding:
-    error, t, step = _three(record)
+    error, t, step = _fitting(record)
     found = readings.place_ratio(error, t, step, APART)
     middle, low, _ = factor_over_seeds(found)
     text = f"{middle:.1f} times that at noised training points"
@@ -148,7 +168,7 @@ def _path(record: Record) -> Finding:
 
 
 def _range(record: Record) -> Finding:
-    return _where(*_three(record))
+    return _where(*_fitting(record))
 
 
 def _range_small(record: Record) -> Finding:
@@ -219,6 +239,8 @@ CHECKS: dict[str, Check] = {
     "song-gauss-selective": _selective,
     "song-gauss-path": _path,
     "ours-gauss-slower-fit": _slower_fit,
+    "ours-gauss-slower-truth": _truth_slower,
+    "ours-gauss-slower-selective": _selective,
     "ours-gauss-slower-rise": _slower_rise,
     "ours-gauss-range": _range,
     "ours-gauss-range-small": _range_small,
