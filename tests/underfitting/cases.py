@@ -65,7 +65,7 @@ def of_seed(
         "error": WOBBLE[seed] * errors(curves), "step": STEP, "t": T, "parameters": 9_000_000,
         "reference": np.ones((3, 2, 2, len(T))),
     }  # fmt: skip
-    return fakes.record(arrays, experiment, spec={"seed": seed}, beside=beside)
+    return fakes.record(arrays, experiment, spec={"seed": seed, "rate": 4e-3}, beside=beside)
 
 
 def three(curves: Curves = BASE, experiment: str = "gaussian", **changed: np.ndarray) -> Record:

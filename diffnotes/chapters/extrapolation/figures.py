@@ -132,9 +132,9 @@ def shell_curves(*records: Record) -> BookFigure:
     figure = BookFigure(
         *records, finding=findings.controls(*records),
         shows=(
-            "The memorized share with no new centres: the noise around D_score is spread by factors up to "
-            "the one on the horizontal axis, while the network is told the level as it was. Means over "
-            "seeds with Student’s 95 % intervals."
+            "The memorized share with no new centres: the noise around D_score is spread by factors between "
+            "the one on the horizontal axis and one over it, while the network is told the level as it was. "
+            "Means over seeds with Student’s 95 % intervals."
         ),
         size=(3.4, 2.6),
     )  # fmt: skip

@@ -12,6 +12,8 @@ from diffnotes.show.labels import bounds, minus
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
+FITTED = 0.1  # the noise level at which denoisers of the four points are compared with the exact one
+
 
 def percent(share: float) -> str:
     """'31 %'."""
@@ -130,6 +132,17 @@ def forms(record: Record) -> str:
 
 
 # ------------------------------------------------------------------------------------------------ perception
+
+
+def fits(record: Record) -> Sentence:
+    """How near the denoisers are to the exact one around the points."""
+    level = int(np.abs(record["level"] - FITTED).argmin())
+    parts = [f"{VARIANTS[one]} {readings.off(record, one)[level]:.3f}" for one in readings.variants(record)]
+    return Sentence(record, text=(
+        f"At σ = {record['level'][level]:g} the denoisers are this far from the exact one around the points "
+        f"(root mean square): {', '.join(parts)}. A sample within {record.spec['close']:g} of a point counts "
+        "as at it."
+    ))  # fmt: skip
 
 
 def perception(record: Record) -> str:

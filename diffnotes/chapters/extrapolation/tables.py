@@ -61,10 +61,10 @@ def control_table(*records: Record) -> BookTable:
         shows=(
             "The share of memorized samples of the first network, with Student’s 95 % intervals over the "
             "seeds; differences are paired by seed, in points. Thicker shells: centres as in D_score "
-            "alone, the noise spread by the largest factor. Balanced: each point of D_score is the nearest "
-            "of equally many centres. Moved points: the new centres are points of D_score moved in random "
-            "directions, by as far as the region’s own lie. Importance sampling: the region, with drawn "
-            "targets."
+            "alone, the noise spread by factors between the largest one and one over it. Balanced: each "
+            "point of D_score is the nearest of equally many centres, some of them twice where there are too "
+            "few. Moved points: the new centres are points of D_score moved in random directions, by as far "
+            "as the region’s own lie. Importance sampling: the region, with drawn targets."
         ),
     )  # fmt: skip
 
@@ -77,11 +77,11 @@ def _control_rows(record: Record) -> list[tuple[str, ...]]:
          interval(over_seeds(first.same - first.alone)), "–"),
     ]  # fmt: skip
     for kind, words in CONTROLS.items():
-        found = readings.control(record, kind)
+        found, share = readings.control(record, kind), readings.distinct(record, kind).mean()
         rows.append(
             (
                 title(record),
-                words,
+                f"{words}, {100 * share:.0f} % distinct" if kind == "balanced" else words,
                 interval(over_seeds(found.share)),
                 interval(found.gain),
                 interval(found.less),

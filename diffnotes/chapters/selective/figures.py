@@ -170,7 +170,7 @@ def selective_ratios(*records: Record) -> BookFigure:
         finding=joined(map(findings.ratios_text, records)),
         shows="Distance ratio r* to the nearest shell of a training image, for the largest network: medians, "
         "and from 5 to 95 % of images, in the mean over seeds. The dotted curve is the formula with the "
-        "distances Δ of finished samples.",
+        "distances ℓ of finished samples.",
     )  # fmt: skip
     for axes, record in columns(records, figure, sharey=True):
         t = record["t"]

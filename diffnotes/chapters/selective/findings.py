@@ -203,7 +203,7 @@ def _sets(record: Record) -> str:
         for median, kind in ((readings.own_ratio(record), "own"), (_unseen(record), "held_out"))
     ]
     return (
-        f"With {name(record)}, Δ²/d is {np.median(made):.3f} for generated and {np.median(unseen):.3f} for "
+        f"With {name(record)}, ℓ²/d is {np.median(made):.3f} for generated and {np.median(unseen):.3f} for "
         f"held-out images; the formula is off by at most {100 * off[0]:.1f} % and {100 * off[1]:.1f} % "
         f"between t = {readings.MIDRANGE[0]:g} and {readings.MIDRANGE[1]:g}."
     )

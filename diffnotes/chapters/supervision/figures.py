@@ -85,8 +85,8 @@ def distance_ratios(*records: Record) -> BookFigure:
         *records, size=(6.9, 2.9), finding=joined(map(findings.ratio_text, records)),
         key={"noised training": TRAIN, "noised held-out": HELD_OUT, "by clean distances": OCHRE},
         shows="The distance of noised images to the shell that fits best, in units of its radius (r*); at 1 "
-        f"they lie on it. {BAND} The formula √(1 + ((1 − t)/t)² Δ²/d) is the mean over held-out images at "
-        "clean distances Δ from the training set.",
+        f"they lie on it. {BAND} The formula √(1 + ((1 − t)/t)² ℓ²/d) is the mean over held-out images at "
+        "clean distances ℓ from the training set.",
     )  # fmt: skip
     cells = _columns(figure, records)[0]
     for axes, record in zip(cells, records, strict=True):
@@ -124,10 +124,10 @@ def collapse(*records: Record) -> BookFigure:
     """The posterior weight of the image that was noised, with the paper's condition and the overlap."""
     figure = BookFigure(
         *records, size=(6.9, 4.4), finding=joined(map(findings.collapse_text, records)),
-        key={"noised training images": TRAIN, "t√d = (1 − t) Δ": OCHRE, f"C = {readings.SEPARATE:g}": PINK},
+        key={"noised training images": TRAIN, "t√d = (1 − t) ℓ": OCHRE, f"C = {readings.SEPARATE:g}": PINK},
         shows="Above, the posterior weight of the image that was noised; below, the effective number of "
-        f"images behind a noised one. {BAND} Vertical lines, for the median distance Δ of an image to its "
-        "nearest other one: where the radius of the shells reaches (1 − t)Δ, and where the overlap C reaches "
+        f"images behind a noised one. {BAND} Vertical lines, for the median distance ℓ of an image to its "
+        "nearest other one: where the radius of the shells reaches (1 − t)ℓ, and where the overlap C reaches "
         "its threshold.",
     )  # fmt: skip
     cells = _columns(figure, records, 2)

@@ -13,7 +13,7 @@ from diffnotes.store import Record
 def separation_table(*records: Record) -> BookTable:
     """Distances of each data set, and the times at which its shells meet."""
     names = ("data", "images", "d", "least distance", "median", *(f"apart: {name}" for name in SHARES))
-    header = (*names, "t√d = (1 − t)Δ", "true image known")
+    header = (*names, "t√d = (1 − t)ℓ", "true image known")
     paper = (
         "the paper’s class", "–", f"{readings.PANDA_DIM:,}", f"{readings.PANDA_DISTANCE}", "–",
         f"{readings.panda_until():.2f}", "–", "–",
@@ -23,7 +23,7 @@ def separation_table(*records: Record) -> BookTable:
         *records, header=header, rows=[*map(_row, records), paper],
         finding=joined(map(findings.collapse_text, records)),
         shows="Distances of images to the nearest other one, and times t. Apart: up to then C(t) is below "
-        f"{SEPARATE:g}, for the nearest pair, for 99 % of images and for the median image. t√d = (1 − t)Δ: "
+        f"{SEPARATE:g}, for the nearest pair, for 99 % of images and for the median image. t√d = (1 − t)ℓ: "
         "from then on the paper’s condition is broken, for the median image (for the paper’s class, its "
         "nearest pair). Known: the last time tried at which the true image has more than half of the "
         "weight, in the median.",

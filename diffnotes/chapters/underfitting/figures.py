@@ -43,6 +43,7 @@ UNITS = "Errors are squared errors of the score in units of the noise, per dimen
 DENOISED = "$|D - D'|^2 / d$"
 BANDS = "Lines are means over seeds, bands reach from the lowest seed to the highest."
 PLACES = {SUPERVISED: TRAIN, FRESH: HELD_OUT, PATH: SAMPLER}
+PAPER_RATE = 4e-3
 LATE = 0.05  # share of training before which paths of an untrained network leave every scale
 KEY = {"noised training points": TRAIN, "noised fresh points": HELD_OUT, "the network's own paths": SAMPLER}
 FIGURE_10: tuple[tuple[int, int, dict[str, Any]], ...] = (
@@ -121,7 +122,11 @@ def gaussian_curves(*records: Record) -> BookFigure:
 
 
 def _said(record: Record) -> str:
-    return "Markers are the paper's curves, in both panels the same. " if readings.is_papers(record) else ""
+    if not readings.is_papers(record):
+        return ""
+    rate = record.spec["rate"]
+    other = "" if rate == PAPER_RATE else f", at a rate of {PAPER_RATE:g} where ours is {rate:g}"
+    return f"Markers are the paper's curves, in both panels the same{other}. "
 
 
 @book_figure
@@ -159,8 +164,8 @@ def gaussian_elsewhere(*records: Record) -> BookFigure:
         *records, size=(6.9, 5.2), key=KEY | {"the true score at fresh points": OPTIMUM},
         finding=findings.elsewhere_text(*records),
         shows="Squared distance per dimension between what the learned score and another one denoise a point "
-        f"to: above, the empirical score, below, the true one. Left: the mean over t < {APART} through "
-        f"training; right: at each t, in the last tenth of training. {BANDS}",
+        f"to, D and D': above, the empirical score, below, the true one. Left: the mean over t < {APART}, "
+        f"without the first {100 * LATE:.0f} % of training; right: at each t, in its last tenth. {BANDS}",
     )  # fmt: skip
     late = step >= LATE * step[-1]
     cells = figure.subplots(2, 2)
