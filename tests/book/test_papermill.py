@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import nbformat
@@ -16,10 +17,12 @@ from papermill.engines import NBClientEngine, papermill_engines
 from diffnotes import store
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY, MEMORIZATION, LOSS = (
+TOY, GAUSSIAN, MEMORIZATION, LOSS = (
     ROOT / "notebooks" / f"{name}.ipynb"
-    for name in ("01_toy_model", "03_cifar_memorization", "04_imagenet_loss_gap")
-)
+    for name in (
+        "01_toy_model", "02_gaussian_underfitting", "03_cifar_memorization", "04_imagenet_loss_gap"
+    )
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -125,6 +128,9 @@ def test_a_wrong_parameter_gets_one_sentence(one_kernel, parameters, sentence):
             "one of pinned, smoke, laptop; not 'paper', which exists for cifar alone.",
         ),
         (MEMORIZATION, {"seeds": [1]}, "unknown parameter 'seeds'; the valid names are profile."),
+        (GAUSSIAN, {"profile": "paper"}, "not 'paper', which exists for gaussian alone."),
+        (GAUSSIAN, {"dim": 0}, "dim must be a whole number from 1 to 4096; not 0."),
+        (GAUSSIAN, {"width": 50}, "unknown parameter 'width'"),
         (LOSS, {"source": 700}, "unknown parameter 'source'; the valid names are profile, seed, dataset"),
         (LOSS, {"sigma_min": 0.0}, "sigma_min must be a number from 1e-06 to 1000; not 0.0."),
         (LOSS, {"dataset": "mnist"}, "dataset must be one of digits, cifar10, imagenet64"),
@@ -143,6 +149,19 @@ def short(tmp_path, change=lambda cells: cells):
     notebook.cells = change(cells)
     nbformat.write(notebook, tmp_path / "short.ipynb")
     return tmp_path / "short.ipynb"
+
+
+def test_parameters_of_chapter_2_reach_its_gaussian(tmp_path):
+    """Up to the one line that loads what they are for; the whole page takes most of a minute."""
+    notebook = nbformat.read(GAUSSIAN, as_version=4)
+    notebook.cells = [cell for cell in notebook.cells if cell.cell_type == "code"][:3]
+    [line] = re.findall(r"^runs = .+$", notebook.cells[2].source, re.MULTILINE)
+    notebook.cells[2].source = line
+    nbformat.write(notebook, tmp_path / "short.ipynb")
+    execute(tmp_path, tmp_path / "short.ipynb", profile="smoke", dim=7, n_train=30, iterations=20)
+    specs = [store.records.read(path.parent).spec for path in tmp_path.glob("runs/gaussian/*/record.json")]
+    assert sorted(spec["seed"] for spec in specs) == [0, 1, 2]
+    assert {(spec["dim"], spec["n_train"], spec["iterations"]) for spec in specs} == {(7, 30, 20)}
 
 
 def lines(*some):
