@@ -58,7 +58,8 @@ class Executed:
 def execute(path: Path, kernel: AsyncKernelManager) -> Executed:
     """Execute a notebook in a kernel, as the builder would."""
     notebook, start = nbformat.read(path, 4), time.monotonic()
-    client = NotebookClient(notebook, km=kernel, timeout=settings()["execute"]["timeout"])
+    how = {"timeout": settings()["execute"]["timeout"], "record_timing": False}  # the cache wants no timings
+    client = NotebookClient(notebook, km=kernel, **how)
     try:
         client.execute()
         whole = True

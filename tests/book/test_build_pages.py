@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import build_book
 import build_pages
 import nbformat
 import pytest
@@ -42,3 +43,10 @@ def test_notebooks_are_shared_out_there_and_back() -> None:
     paths = [Path(name) for name in "abcde"]
     assert build_pages.shared(paths) == [[Path("a"), Path("d"), Path("e")], [Path("b"), Path("c")]]
     assert build_pages.shared(paths[:1]) == [[Path("a")], []]
+
+
+def test_no_notebook_is_executed_twice(site: Path) -> None:
+    """What was executed here is what the builder finds."""
+    log = build_book.LOG.read_text(encoding="utf-8")
+    assert log.count("Using cached notebook") == len(build_pages.notebooks())
+    assert "Executed notebook in" not in log
