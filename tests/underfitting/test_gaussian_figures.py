@@ -18,7 +18,7 @@ RISING, factors, of_seed = (CASES.RISING, CASES.factors, CASES.of_seed)
 
 OF_SEEDS = ["gaussian_curves", "gaussian_by_time", "gaussian_elsewhere"]
 OF_FACTORS = ["factors_by_time", "factors_fit"]
-SENTENCES = ["start", "gap", "crossings", "path"]
+SENTENCES = ["start", "gap", "fit", "crossings", "path"]
 PAPERS = {"dim": 20, "n_train": 100, "horizon": 1000}
 
 
@@ -92,3 +92,9 @@ def test_the_drawn_curves_are_those_of_the_record(three):
             len(line.get_ydata()) == curve.shape[1] and np.allclose(line.get_ydata(), curve.mean(0))
             for line in axes.lines
         )
+
+
+def test_whether_a_network_fits_is_said_by_the_record():
+    assert "does not fit" not in str(findings.fit(CASES.three()))
+    bad = CASES.three(supervised_empirical=CASES.of_steps(np.full(14, 2.0)))
+    assert "does not fit" in str(findings.fit(bad))
