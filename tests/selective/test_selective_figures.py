@@ -80,7 +80,7 @@ def test_a_trend_within_its_interval_is_said_to_be_none():
 
 
 def test_a_gap_that_is_not_less_is_said_not_to_be():
-    assert "5.0 times less" in findings.gap_text(fake())
+    assert "5.00 times less" in findings.gap_text(fake())
     assert "not less" in findings.gap_text(fake(learned=BASE["learned"][:, :, :, ::-1]))
 
 

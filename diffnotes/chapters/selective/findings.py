@@ -100,7 +100,7 @@ def gap_text(record: Record) -> str:
     """The learned gap between told and not told, in both places, at the largest small t."""
     k = int(np.flatnonzero(readings.small(record))[-1])
     own, known = (readings.learned_gap(record, point).mean(0)[k] for point in (OWN, TRAINING))
-    less = f", {own / known:.1f} times less." if own > known else ": not less."
+    less = f", {own / known:.2f} times less." if own > known else ": not less."
     return (
         f"With {name(record)}, at t = {record['t'][k]:.2g} the learned gap is {own:.4f} on trajectories and "
         f"{known:.4f} at noised training images{less}"
@@ -152,10 +152,12 @@ def runaway_finding(*records: Record) -> Sentence:
 
 def _runaway(record: Record) -> str:
     shares = 100 * readings.runaways(record).mean(1)
+    if not shares.any():
+        return f"With {name(record)}, none of their own trajectories run away from the networks."
     return (
         f"With {name(record)}, {shares[0]:.1f} % of their own trajectories run away from the smallest "
-        f"networks, and {shares[-1]:.1f} % from the largest. Errors on own trajectories are those of the "
-        "median one."
+        f"networks, and {shares[-1]:.1f} % from the largest: so the errors on own trajectories are those of "
+        "the median one."
     )
 
 

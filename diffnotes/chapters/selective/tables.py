@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.selective import findings, readings
 from diffnotes.chapters.selective.readings import COMMON, GAUSSIAN, OWN, TRAINING, UNTRAINED
-from diffnotes.show.labels import joined
+from diffnotes.show.labels import minus, joined
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -87,7 +87,7 @@ def selective_steps_table(*records: Record) -> BookTable:
         for record in records
     ]  # fmt: skip
     return BookTable(
-        *records, header=header, rows=[tuple(cell.replace("-", "−") for cell in row) for row in rows],
+        *records, header=header, rows=[(first, *map(minus, rest)) for first, *rest in rows],
         finding=joined(map(findings.scaling_text, records)),
         shows=f"Change of the error over {readings.PAPER_RANGE:.0f} times the compute, with intervals over "
         "seeds. The paper does not say whether trajectories are common or own, and has one value.",
