@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.selective import findings, readings
 from diffnotes.chapters.selective.readings import COMMON, GAUSSIAN, OWN, TRAINING, UNTRAINED
-from diffnotes.show.labels import minus, joined
+from diffnotes.show.labels import joined, minus
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
