@@ -130,7 +130,7 @@ def _closeness_panel(axis: Any, record: Record) -> None:
 def shell_curves(*records: Record) -> BookFigure:
     """The memorized share against the thickness of the shells, around D_score alone."""
     figure = BookFigure(
-        *records, finding=findings.controls(*records),
+        *records, finding=findings.thicker(*records),
         shows=(
             "The memorized share with no new centres: the noise around D_score is spread by factors between "
             "the one on the horizontal axis and one over it, while the network is told the level as it was. "

@@ -88,6 +88,18 @@ def _limits(record: Record) -> str:
     )
 
 
+def thicker(*records: Record) -> str:
+    """The memorized share with the noise as it is, and with the thickest shells."""
+    parts = []
+    for record in records:
+        factor, share = readings.shells(record)
+        parts.append(
+            f"from {percent(share[0].mean())} to {percent(share[-1].mean())} ({title(record)}, {factor[-1]:g} "
+            "times)"
+        )
+    return f"With thicker shells and no new centres the memorized share goes {', '.join(parts)}."
+
+
 def controls(*records: Record) -> str:
     """What each control does, for every data set."""
     return " ".join(_controls(record) for record in records)
