@@ -93,10 +93,8 @@ def thicker(*records: Record) -> str:
     parts = []
     for record in records:
         factor, share = readings.shells(record)
-        parts.append(
-            f"from {percent(share[0].mean())} to {percent(share[-1].mean())} ({title(record)}, {factor[-1]:g} "
-            "times)"
-        )
+        ends = f"from {percent(share[0].mean())} to {percent(share[-1].mean())}"
+        parts.append(f"{ends} ({title(record)}, {factor[-1]:g} times)")
     return f"With thicker shells and no new centres the memorized share goes {', '.join(parts)}."
 
 
