@@ -87,7 +87,7 @@ def test_findings_follow_the_record() -> None:
     room = cases("extrapolation")
     rising, level = room.freedom(), room.freedom(networks=room.LEVEL)
     assert "from 0 % to 90 % (MLP)" in findings.rising(rising)
-    assert "from 50 % to 50 % (MLP, within the interval)" in findings.rising(level)
+    assert "from 50 % to 50 % (MLP, its interval holds 0)" in findings.rising(level)
 
 
 # --- readings ---
@@ -156,7 +156,7 @@ def test_controls_without_an_effect_are_not_judged() -> None:
     few.arrays["distinct"][:] = 60
     with pytest.raises(Nothing, match="60 % of its centres are distinct"):
         claims.CHECKS["ours-balanced-digits"](few)
-    with pytest.raises(Nothing, match="the U-Net does not copy"):
+    with pytest.raises(Nothing, match="own rise is not beyond its interval"):
         claims.CHECKS["song-later-digits"](room.freedom(networks=room.LEVEL))
 
 

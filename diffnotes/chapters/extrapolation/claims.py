@@ -53,7 +53,7 @@ def _later(record: Record) -> Finding:
     """Does the U-Net's ratio rise later than that of each other network?"""
     unet = readings.rise(record, "unet")
     if not _above(unet.gain):
-        raise Nothing(f"the U-Net does not copy within this training: {_points(unet.mean)}")
+        raise Nothing(f"the U-Net’s own rise is not beyond its interval: {_percent(unet.gain)}")
     others = [one for one in readings.rises(record) if one.network != "unet"]
     gaps = [over_seeds(one.growth - unet.growth) for one in others]
     text = "; ".join(
@@ -82,7 +82,7 @@ def _controlled(record: Record, kind: str) -> readings.Control:
     if not _above(found.effect):
         text = "the region of that size makes no more copies than D_score alone"
         raise Nothing(f"{text}: {_percent(found.effect)}")
-    distinct = readings.distinct(record, kind).min()
+    distinct = readings.distinct(record, kind).mean()
     if kind == "balanced" and distinct < DISTINCT:
         raise Nothing(f"only {100 * distinct:.0f} % of its centres are distinct: there are too few points")
     return found
@@ -94,6 +94,9 @@ def _drawn(record: Record) -> Finding:
     text = f"{100 * found.share.mean():.0f} % by draws, {100 * found.same.mean():.0f} % by the exact mean"
     half = found.effect[0] / 2
     inside = bool(found.less[1] > -half and found.less[2] < half)
+    if not inside and found.less[1] <= 0 <= found.less[2]:
+        said = f"{text}; difference {_percent(found.less)}, half of the effect {100 * half:.0f}"
+        raise Nothing(f"the seeds are too few to tell: {said}")
     interval = f"difference {_percent(found.less)}; half of the effect is {100 * half:.0f}"
     return Finding(text, interval, verdict(inside))
 

@@ -44,7 +44,7 @@ def _rising(record: Record) -> str:
 
 
 def _sure(gain: np.ndarray) -> str:
-    return "" if gain[1] > 0 or gain[2] < 0 else ", within the interval"
+    return "" if gain[1] > 0 or gain[2] < 0 else ", its interval holds 0"
 
 
 def baseline_found(*records: Record) -> Sentence:
@@ -56,7 +56,7 @@ def _baseline(record: Record) -> str:
     low, middle = (float(np.quantile(record["unseen"], q)) for q in (readings.FEW, 0.5))
     return (
         f"{title(record)}: of unseen points {100 * readings.baseline(record).mean():.1f} % have m below "
-        f"{readings.limit(record):.3f}, their median m is {middle:.2f}, and 1 % of them lie below {low:.3f}."
+        f"{readings.limit(record):.3g}, their median m is {middle:.2f}, and 1 % of them lie below {low:.2g}."
     )
 
 
@@ -65,11 +65,11 @@ def later(*records: Record) -> Sentence:
     parts = []
     for record in records:
         each = [
-            f"{NETWORKS[one.network]} {percent(one.growth.mean())} "
+            f"{NETWORKS[one.network]} {100 * one.growth.mean():.0f} points "
             f"({bounds(*100 * over_seeds(one.growth)[1:])})"
             for one in readings.rises(record)
         ]
-        parts.append(f"{title(record)}: over all larger regions, D_score alone taken off, {'; '.join(each)}.")
+        parts.append(f"{title(record)}: mean rise of larger regions over D_score alone, {'; '.join(each)}.")
     return Sentence(*records, text=" ".join(parts))
 
 
@@ -166,7 +166,20 @@ def perception(record: Record) -> str:
     return f"Percent of samples in the bad gap and in the good ones: {'; '.join(parts)}."
 
 
+def at_points(record: Record) -> str:
+    """How many samples of the plain MLP are at a point, beside the paper's."""
+    ours = readings.plain_share(record, "polar", "point")
+    theirs = values.PERCEPTION["mlp", "plain"][0]
+    return f"Of the plain MLP’s samples {percent(ours)} are at a point, in the paper {percent(theirs)}."
+
+
 # ------------------------------------------------------------------------------------- the paper's values
+
+
+def curved(record: Record) -> str:
+    """Figure 7: how many of the lines are none."""
+    found = [not one.straight for one in readings.lines(record)]
+    return f"{sum(found)} of {len(found)} lines are curved beyond their interval."
 
 
 def scale(record: Record) -> str:

@@ -47,7 +47,7 @@ def _limit_rows(record: Record) -> list[tuple[str, ...]]:
         unseen = f"{100 * readings.baseline(record, below).mean():.1f}"
         for one in readings.rises(record, below):
             ends = (interval(one.interval[place]) for place in (0, -1))
-            rows.append((title(record), f"{below:.3f}", unseen, NETWORKS[one.network], *ends))
+            rows.append((title(record), f"{below:.2g}", unseen, NETWORKS[one.network], *ends))
     return rows
 
 
@@ -135,7 +135,7 @@ def perception_table(record: Record) -> BookTable:
             rows.append((f"{VARIANTS[variant]}, width {setting:g}", *pairs))
     header = ("denoiser", "at a point", "paper", "bad gap", "paper", "good gaps", "paper")
     return BookTable(
-        record, header=header, rows=rows, finding=findings.perception(record),
+        record, header=header, rows=rows, finding=findings.at_points(record),
         shows=(
             f"Percent of {record.spec['samples']:,} samples, with Student’s 95 % intervals over "
             f"{len(record.spec['seeds'])} seeds. The paper’s shares are counted by us in the drawings of its "
@@ -160,7 +160,7 @@ def line_table(record: Record) -> BookTable:
         "slope of the sizes’ means", "curved",
     )  # fmt: skip
     return BookTable(
-        record, header=header, rows=rows, finding=findings.lines(record),
+        record, header=header, rows=rows, finding=findings.curved(record),
         shows=(
             "Values measured from the paper’s figures, not ours: straight lines through the points of its "
             "figure 7, with Student’s 95 % intervals; slopes in FID per 0.01 of the supervision loss. "

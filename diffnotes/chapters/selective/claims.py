@@ -12,6 +12,7 @@ from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verd
 from diffnotes.chapters.selective import readings
 from diffnotes.chapters.selective.readings import COMMON, LOW, OWN, TRAINING
 from diffnotes.show.labels import bounds, minus
+from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
 
 CLOSE = 0.05  # relative difference up to which medians of r* agree
@@ -35,7 +36,7 @@ def _selective(record: Record) -> Finding:
     text = (
         f"{plain[0, 0]:.2f} times the supervised error on common trajectories for the smallest network, "
         f"{plain[-1, 0]:.2f} for the largest, {found[0, 0]:.2f} and {found[-1, 0]:.2f} times as much as for "
-        "the Gaussian denoiser"
+        f"the Gaussian denoiser; beyond that one at {sum(above)} of {len(above)} widths"
     )
     good = verdict(every(above), most(above), also=[every(plain[:, 1] > 1), every(own[:, 1] > 1)])
     return Finding(text, f"the largest against the Gaussian {_range(found[-1])}", good)
@@ -129,7 +130,7 @@ def _guidance(record: Record) -> Finding:
     text = (
         f"at t {record['t'][k]:.2f} the learned gap is {own.mean(0)[k]:.3f} on trajectories, "
         f"{known.mean(0)[k]:.3f} at noised training images, where the exact one is at most "
-        f"{exact.max(0)[k]:.1e} for nine in ten"
+        f"{power_of_ten(exact.max(0)[k])} for nine in ten"
     )
     good = verdict(every(more), most(more), also=[above])
     return Finding(text, f"trajectories over training images {_range(found[-1])}", good)

@@ -37,6 +37,7 @@ from diffnotes.show.style import (
     band,
     book_figure,
     log_ticks,
+    power_of_ten,
     ramp,
 )
 from diffnotes.store import Record
@@ -208,7 +209,7 @@ def selective_guidance(*records: Record) -> BookFigure:
         finding=joined(map(findings.gap_text, records)),
         shows="Root of the squared difference per dimension between the denoiser that is told the class and "
         "the one that is not: the median over images, in the mean over seeds, of the largest network and of "
-        f"the exact denoisers. What is below {FLOOR:.0e} is drawn there.",
+        f"the exact denoisers. What is below {power_of_ten(FLOOR)} is drawn there.",
     )  # fmt: skip
     for axes, record in columns(records, figure, sharey=True):
         for gap, point, style in (

@@ -132,8 +132,9 @@ def trajectory_text(record: Record) -> str:
     """Where the kept trajectories end up."""
     far, near = record["shown_ratio"][:, 0].mean(1)
     return (
-        f"At t = {record['t'][0]:.2g} r* is {far:.1f} on the trajectories of the largest network on "
-        f"{name(record)}, and {near:.1f} on those of the network on {readings.tiny_images(record)}."
+        f"At t = {record['t'][0]:.2g} r* is {far:.1f} for the largest network on {name(record)}, and "
+        f"{near:.1f} for the network on {readings.tiny_images(record)}: means of the trajectories kept, of "
+        "which one is drawn."
     )
 
 

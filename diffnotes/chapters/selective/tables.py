@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.selective import findings, readings
 from diffnotes.chapters.selective.readings import COMMON, GAUSSIAN, OWN, TRAINING, UNTRAINED
-from diffnotes.show.labels import joined, minus
+from diffnotes.show.labels import minus
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -88,7 +88,8 @@ def selective_steps_table(*records: Record) -> BookTable:
     ]  # fmt: skip
     return BookTable(
         *records, header=header, rows=[(first, *map(minus, rest)) for first, *rest in rows],
-        finding=joined(map(findings.scaling_text, records)),
+        finding=f"The paper’s ten points change by {minus(paper[0])} and {minus(paper[1])}, without seeds or "
+        "intervals.",
         shows=f"Change of the error over {readings.PAPER_RANGE:.0f} times the compute, with intervals over "
         "seeds. The paper does not say whether trajectories are common or own, and has one value.",
     )  # fmt: skip

@@ -122,7 +122,8 @@ def _criterion(record: Record) -> Finding:
         f"to t = {until:g}"
     )
     share = readings.sure(record)[readings.after_criterion(record)]
-    interval = f"at the first time tried after that, above {SURE:g} for {100 * share:.0f} % of images"
+    after = f"at the first time tried after t = {broken:.2f}"
+    interval = f"{after}, above {SURE:g} for {100 * share:.0f} % of images"
     return Finding(text, interval, verdict(bool(until - broken >= LONG)))
 
 

@@ -71,7 +71,8 @@ def _supervised(record: Record) -> Finding:
     points = readings.at(values.mean(0), step, PAPER_STEPS[step[-1] >= PAPER_STEPS])
     near = bool(abs(ends.mean() / PAPER_END[0] - 1) <= END)
     falls = every(points[1:] <= STEADY * points[:-1]) and every(ends <= (1 - FALLEN) * values[:, 0])
-    text = f"{values[:, 0].mean():.3f} to {ends.mean():.3f}"
+    fallen = 100 * (1 - ends.mean() / values[:, 0].mean())
+    text = f"{values[:, 0].mean():.3f} to {ends.mean():.3f}, by {fallen:.0f} %"
     return Finding(text, f"end {_interval(ends)}", verdict(near, falls))
 
 

@@ -47,9 +47,9 @@ PAPER_RATE = 4e-3
 LATE = 0.05  # share of training before which paths of an untrained network leave every scale
 KEY = {"noised training points": TRAIN, "noised fresh points": HELD_OUT, "the network's own paths": SAMPLER}
 FIGURE_10: tuple[tuple[int, int, dict[str, Any]], ...] = (
-    (SUPERVISED, EMPIRICAL, TRAIN.curve(label="training points, empirical")),
-    (SUPERVISED, TRUE, TRAIN.curve(label="training points, true", linestyle=":", lw=2)),
-    (FRESH, TRUE, HELD_OUT.curve(label="fresh points, true")),
+    (SUPERVISED, EMPIRICAL, TRAIN.curve(label="1: training points, empirical")),
+    (SUPERVISED, TRUE, TRAIN.curve(label="2: training points, true", linestyle=":", lw=2)),
+    (FRESH, TRUE, HELD_OUT.curve(label="3: fresh points, true")),
 )
 PAPER_LOOKS: tuple[dict[str, Any], ...] = (
     {"marker": "o", "ms": 4},
@@ -121,6 +121,11 @@ def gaussian_curves(*records: Record) -> BookFigure:
     return figure
 
 
+def _run(record: Record) -> str:
+    """The rate, and how long."""
+    return f"At a rate of {record.spec['rate']:g}, {record['step'][-1]:,} iterations."
+
+
 def _said(record: Record) -> str:
     if not readings.is_papers(record):
         return ""
@@ -136,7 +141,8 @@ def gaussian_by_time(*records: Record) -> BookFigure:
     colours = {f"{low:g} ≤ t < {high:g}": ramp(k, len(RANGES)) for k, (low, high) in enumerate(RANGES)}
     figure = BookFigure(
         *records, size=(6.9, 3.2), key=colours, finding=findings.by_time_text(*records),
-        shows="Left: the error at noised fresh points against the true score, the mean over ranges of t. "
+        shows=f"{_run(records[0])} Left: the error at noised fresh points against the true score, which is "
+        "curve 3, the mean over ranges of t. "
         "Right: its last value over its least one at each t, for weights as they are (dashed) and averaged "
         f"(dotted); near 1 it falls or stays. {UNITS} {BANDS}",
     )  # fmt: skip
@@ -163,8 +169,9 @@ def gaussian_elsewhere(*records: Record) -> BookFigure:
     figure = BookFigure(
         *records, size=(6.9, 5.2), key=KEY | {"the true score at fresh points": OPTIMUM},
         finding=findings.elsewhere_text(*records),
-        shows="Squared distance per dimension between what the learned score and another one denoise a point "
-        f"to, D and D': above, the empirical score, below, the true one. Left: the mean over t < {APART}, "
+        shows=f"{_run(records[0])} Squared distance per dimension between what the learned score and another "
+        "one denoise a point to, D and D': above, the empirical score, below, the true one. Left: the mean "
+        f"over t < {APART}, "
         f"without the first {100 * LATE:.0f} % of training; right: at each t, in its last tenth. {BANDS}",
     )  # fmt: skip
     late = step >= LATE * step[-1]

@@ -12,7 +12,6 @@ from diffnotes.chapters.underfitting.readings import (
     EMPIRICAL,
     FRESH,
     PAPER,
-    PAPER_END,
     PATH,
     RAW,
     RISES,
@@ -36,7 +35,7 @@ def curves_text(*records: Record) -> str:
     beside = readings.is_papers(records[0])
     first, second, third = (
         span(end) + (f", the paper's {paper:.2f}" if beside else "")
-        for end, paper in zip(ends, PAPER_END, strict=True)
+        for end, paper in zip(ends, readings.paper_at(step[-1]), strict=True)
     )
     return (
         f"In the last tenth of training the error at noised training points is {first}, against the "

@@ -167,6 +167,11 @@ def at(values: np.ndarray, step: np.ndarray, wanted: Sequence[float] | np.ndarra
     return found.reshape(*values.shape[:-1], len(np.atleast_1d(wanted)))
 
 
+def paper_at(iteration: float) -> np.ndarray:
+    """The paper's three curves at an iteration."""
+    return at(PAPER, PAPER_STEPS, [iteration])[:, 0]
+
+
 def crossing(step: np.ndarray, falling: np.ndarray, other: np.ndarray) -> float:
     """The first iteration at which one curve [evaluation] is below another; infinity where it never is."""
     gap = falling - other
