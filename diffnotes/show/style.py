@@ -284,7 +284,8 @@ def power_of_ten(value: float) -> str:
 
 
 def picture(axes: Axes, pixels: np.ndarray, title: str) -> None:
-    """An image [c, h, w] of bytes without axes."""
-    axes.imshow(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), cmap="gray", vmin=0, vmax=255)
+    """An image [c, h, w] of bytes without axes; a page holds its pixels, not more."""
+    shown = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    axes.imshow(shown, cmap="gray", vmin=0, vmax=255, interpolation="none")
     axes.set(xticks=[], yticks=[], title=title)
     axes.spines[:].set_visible(False)

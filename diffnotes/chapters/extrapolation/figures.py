@@ -166,7 +166,7 @@ def circle_samples(record: Record) -> BookFigure:
         key={"D_score": TRAIN, "samples": SAMPLER}, size=(6.4, 3.2),
     )  # fmt: skip
     for axis, (ratio, samples, _) in zip(figure.subplots(1, 2), readings.ends(record, network), strict=True):
-        axis.scatter(*samples.T, s=5, alpha=0.5, lw=0, **SAMPLER.points())
+        axis.scatter(*samples.T, s=5, lw=0, rasterized=True, **SAMPLER.points())
         axis.scatter(
             *record["anchor"].T, s=26, **TRAIN.points(facecolor="none", edgecolor=TRAIN.color, color=None)
         )
@@ -222,13 +222,13 @@ def perception_samples(record: Record) -> BookFigure:
             "Samples of the first seed, one row for each denoiser at the first width; the dots are the "
             "four points. Between the inner two lies the bad gap, on either side a good one."
         ),
-        key={"the four points": TRAIN, "samples": SAMPLER}, size=(6.8, 1.0 * len(found) + 0.5),
+        key={"the four points": TRAIN, "samples": SAMPLER}, size=(5.2, 1.0 * len(found) + 0.5),
     )  # fmt: skip
     axes = figure.subplots(len(found), 1, sharex=True, squeeze=False)[:, 0]
     for axis, variant in zip(axes, found, strict=True):
         x = readings.spots(record, variant)
         axis.axvspan(-0.2, 0.2, color=GREY, alpha=0.18, lw=0)
-        axis.scatter(*x.T, s=5, alpha=0.4, lw=0, **SAMPLER.points())
+        axis.scatter(*x.T, s=5, lw=0, rasterized=True, **SAMPLER.points())
         axis.scatter(*record["point"].T, s=26, **TRAIN.points())
         axis.set(xlim=(-1.35, 1.35), ylim=(-0.35, 0.35), ylabel="y")
         axis.set_title(VARIANTS[variant], loc="left", fontsize=9)

@@ -128,7 +128,7 @@ def selective_scaling(*records: Record) -> BookFigure:
         _scaling(row[1], record, OWN, SAMPLER.color)
         _scaling(row[1], record, COMMON)
         for axes, text in zip(row, ("noised training images", "trajectories"), strict=True):
-            axes.set_title(f"{findings.name(record)}, {text}")
+            axes.set_title(f"{findings.name(record)},\n{text}")
         row[0].set_ylabel(ERROR)
     for axes in cells[-1]:
         axes.set_xlabel("training compute, FLOP")
