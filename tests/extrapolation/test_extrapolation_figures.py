@@ -19,7 +19,7 @@ from diffnotes.store import Record
 FREEDOM = ("freedom_gaussian", "freedom_circle", "freedom_digits", "freedom_cifar")
 SHOWN = {  # figure: the experiments whose records it takes
     "freedom_curves": FREEDOM, "closeness_curves": FREEDOM, "shell_curves": FREEDOM,
-    "circle_samples": ("freedom_circle",), "freedom_sheet": ("freedom_digits",),
+    "freedom_sheet": ("freedom_digits",),
     "perception_samples": ("perception",), "scale_values": ("paper_values",), "fid_lines": ("paper_values",),
     "repa_values": ("paper_values",),
 }  # fmt: skip

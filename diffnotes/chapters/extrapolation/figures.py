@@ -154,34 +154,6 @@ def shell_curves(*records: Record) -> BookFigure:
 
 
 @book_figure
-def circle_samples(record: Record) -> BookFigure:
-    """Samples in the plane, with D_score alone and with the largest region."""
-    network = readings.networks(record)[0]
-    figure = BookFigure(
-        record, finding=findings.rising(record),
-        shows=(
-            "Points of D_score, and samples of the first seed: left with shells around D_score alone, right "
-            "with shells around the largest region."
-        ),
-        key={"D_score": TRAIN, "samples": SAMPLER}, size=(6.4, 3.2),
-    )  # fmt: skip
-    for axis, (ratio, samples, _) in zip(figure.subplots(1, 2), readings.ends(record, network), strict=True):
-        axis.scatter(*samples.T, s=5, lw=0, rasterized=True, **SAMPLER.points())
-        axis.scatter(
-            *record["anchor"].T, s=26, **TRAIN.points(facecolor="none", edgecolor=TRAIN.color, color=None)
-        )
-        axis.set(
-            xlim=(-1.5, 1.5),
-            ylim=(-1.5, 1.5),
-            aspect="equal",
-            title=f"ratio {ratio:g}",
-            xlabel="x",
-            ylabel="y",
-        )
-    return figure
-
-
-@book_figure
 def freedom_sheet(record: Record, network: str = "") -> BookFigure:
     """Samples and the points of D_score nearest to them, at both ends."""
     chosen = network or readings.networks(record)[0]
