@@ -10,7 +10,7 @@ import pytest
 from fakes import cases
 
 from diffnotes.chapters import checks
-from diffnotes.chapters.underfitting import claims, gaussian, readings
+from diffnotes.chapters.underfitting import claims, gaussian, readings, slower
 from diffnotes.chapters.underfitting import factors as study
 from diffnotes.chapters.underfitting.readings import EMPIRICAL, FRESH, PATH, SUPERVISED, TRUE
 
@@ -150,3 +150,8 @@ def test_one_seed_that_crosses_late_fails():
     late[:, 0, SUPERVISED, EMPIRICAL] = 0.6
     others[2].arrays["error"] = late
     assert claims._crossing(record).verdict == checks.FAILED
+
+
+def test_the_papers_rate_is_that_of_the_experiment():
+    assert gaussian.GaussianSpec().rate == readings.PAPER_RATE
+    assert slower.EXPERIMENT.profiles["laptop"].rate == readings.PAPER_RATE / 10

@@ -16,7 +16,6 @@ from diffnotes.chapters.underfitting.readings import (
     EMPIRICAL,
     FIRST,
     FRESH,
-    PAPER,
     PAPER_CROSSING,
     PAPER_END,
     PAPER_PLATEAU,
@@ -42,13 +41,11 @@ def _three(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _fitting(record: Record) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The same of networks that fit; Nothing where the first curve ends above that of the true score."""
-    error, t, step = _three(record)
-    ends = readings.last(readings.curve(error, t, SUPERVISED, EMPIRICAL), step)
-    true = readings.reference(readings.with_seeds(record), 1, SUPERVISED, EMPIRICAL).mean(1)
+    ends, true = readings.fit(readings.with_seeds(record))
     if not every(ends < true):
         text = f"ends at {readings.span(ends)}, that of the true score is {readings.span(true)}"
         raise Nothing(f"the network does not fit: its first curve {text}")
-    return error, t, step
+    return _three(record)
 
 
 def _interval(values: np.ndarray) -> str:
@@ -86,13 +83,17 @@ def _crossing(record: Record) -> Finding:
 def _truth(record: Record) -> Finding:
     error, t, step = _fitting(record)
     values = readings.curve(error, t, SUPERVISED, TRUE)
-    plateau, (before, after) = readings.between(values, step, 0.5, 1.0), _halves(values, step)
-    low, high = PAPER_PLATEAU
-    near = bool(low * (1 - FLAT) <= plateau.mean() <= high * (1 + FLAT))
+    (plateau, near), (before, after) = _plateau(values, step), _halves(values, step)
     flat = bool(abs(after / before - 1) <= FLAT)
     drops = every(readings.at(values, step, [PAPER_CROSSING])[:, 0] < values[:, 0])
     text = f"{values[:, 0].mean():.3f}, then {before:.3f} and {after:.3f} in the last two quarters"
     return Finding(text, f"second half {_interval(plateau)}", verdict(near, flat, also=[drops]))
+
+
+def _plateau(values: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, bool]:
+    """The mean over the second half of training [seed], and whether that over seeds is near the paper's."""
+    found, (low, high) = readings.between(values, step, 0.5, 1.0), PAPER_PLATEAU
+    return found, bool(low * (1 - FLAT) <= found.mean() <= high * (1 + FLAT))
 
 
 def _halves(values: np.ndarray, step: np.ndarray) -> tuple[float, float]:
@@ -117,7 +118,7 @@ def _fresh(record: Record) -> Finding:
 def _slower_fit(record: Record) -> Finding:
     error, t, step = _three(record)
     values = readings.curve(error, t, SUPERVISED, EMPIRICAL)[:, -1]
-    paper = float(readings.at(PAPER[0], PAPER_STEPS, [step[-1]])[0])
+    paper = float(readings.paper_at(step[-1])[0])
     crossed = readings.crossings(readings.with_seeds(record))
     text = f"{values.mean():.3f} at iteration {step[-1]:,}"
     low = bool(values.mean() <= paper * (1 + END))
@@ -126,9 +127,7 @@ def _slower_fit(record: Record) -> Finding:
 
 def _truth_slower(record: Record) -> Finding:
     error, t, step = _fitting(record)
-    plateau = readings.between(readings.curve(error, t, SUPERVISED, TRUE), step, 0.5, 1.0)
-    low, high = PAPER_PLATEAU
-    near = bool(low * (1 - FLAT) <= plateau.mean() <= high * (1 + FLAT))
+    plateau, near = _plateau(readings.curve(error, t, SUPERVISED, TRUE), step)
     return Finding(f"{plateau.mean():.3f} in the second half", _interval(plateau), verdict(near))
 
 

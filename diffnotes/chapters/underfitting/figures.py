@@ -17,6 +17,7 @@ from diffnotes.chapters.underfitting.readings import (
     EMPIRICAL,
     FRESH,
     PAPER,
+    PAPER_RATE,
     PAPER_STEPS,
     PATH,
     RAW,
@@ -43,7 +44,6 @@ UNITS = "Errors are squared errors of the score in units of the noise, per dimen
 DENOISED = "$|D - D'|^2 / d$"
 BANDS = "Lines are means over seeds, bands reach from the lowest seed to the highest."
 PLACES = {SUPERVISED: TRAIN, FRESH: HELD_OUT, PATH: SAMPLER}
-PAPER_RATE = 4e-3
 LATE = 0.05  # share of training before which paths of an untrained network leave every scale
 KEY = {"noised training points": TRAIN, "noised fresh points": HELD_OUT, "the network's own paths": SAMPLER}
 FIGURE_10: tuple[tuple[int, int, dict[str, Any]], ...] = (

@@ -160,9 +160,7 @@ def gap(*records: Record) -> Sentence:
 
 def fit(*records: Record) -> Sentence:
     """Whether the network fits the empirical score better than the true score would."""
-    error, t, step = readings.errors(records), records[0]["t"], records[0]["step"]
-    ends = readings.last(readings.curve(error, t, SUPERVISED, EMPIRICAL), step)
-    true = readings.reference(records, 1, SUPERVISED, EMPIRICAL).mean(1)
+    ends, true = readings.fit(records)
     fits = "so the network fits" if (ends < true).all() else "so the network does not fit"
     text = (
         f"At a rate of {records[0].spec['rate']:g} the first curve ends at {span(ends)}, and that of the "

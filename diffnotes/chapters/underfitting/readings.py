@@ -25,6 +25,7 @@ PAPER = np.array([
     [.564, .498, .428, .333, .237, .177, .146, .123, .111, .091, .090, .084, .086, .083],
 ])  # fmt: skip
 PAPER_END = PAPER[:, -1]
+PAPER_RATE = 4e-3  # of Adam
 PAPER_CROSSING = 5000  # about the iteration at which its first two curves cross
 PAPER_PLATEAU = (0.32, 0.36)  # of its second curve
 
@@ -56,6 +57,14 @@ def with_seeds(record: Record) -> list[Record]:
     return [
         record if seed == mine else companion(record, record.experiment, {"seed": seed}) for seed in SEEDS
     ]
+
+
+def fit(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
+    """The end of the first curve, and what the true score has in it [seed], [seed]: a network fits where it
+    ends lower."""
+    error, t, step = errors(records), records[0]["t"], records[0]["step"]
+    ends = last(curve(error, t, SUPERVISED, EMPIRICAL), step)
+    return ends, reference(records, 1, SUPERVISED, EMPIRICAL).mean(1)
 
 
 def errors(records: Sequence[Record]) -> np.ndarray:
