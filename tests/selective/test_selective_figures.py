@@ -231,3 +231,8 @@ def test_a_trajectory_that_runs_away_does_not_make_the_error():
 def test_a_network_that_brings_nothing_back_is_not_judged():
     with pytest.raises(Nothing, match="only 50 % return"):
         claims.CHECKS["song-net-early"](fake(returned=np.full(BASE["returned"].shape, 0.5)))
+
+
+def test_own_trajectories_have_no_error_of_networks_told_no_class():
+    with pytest.raises(ValueError, match="told the class"):
+        readings.error(fake(), OWN, readings.UNTOLD)

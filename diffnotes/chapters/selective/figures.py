@@ -120,7 +120,7 @@ def selective_scaling(*records: Record) -> BookFigure:
         shows="Squared error per dimension in the mean over t, against floating-point operations of "
         "training: one curve for each size, one point for each snapshot. Trends are fitted to the last "
         f"{readings.LATE} snapshots of all sizes (large points). Left at noised training images; right along "
-        f"common trajectories, and, in green, along each network's own. {BANDS}",
+        f"common trajectories, and, in green, along the median one of each network's own. {BANDS}",
     )  # fmt: skip
     cells = figure.subplots(len(records), 2, squeeze=False)
     for row, record in zip(cells, records, strict=True):
@@ -265,9 +265,10 @@ def selective_contrast(*records: Record) -> BookFigure:
         *records, size=(6.9, 0.3 + 2.6 * len(records)),
         key={**size_key(records[0]), CONTRAST: TEAL},
         finding=joined(map(findings.contrast_text, records)),
-        shows="Left, the error on a network's own trajectories over that at noised training images, through "
-        "training. Right, the median of r* along own trajectories at the last snapshot, for the largest "
-        f"network and for the one that memorizes, each to the shells of its own training images. {BANDS}",
+        shows="Left, the error on the median one of a network's own trajectories over that at noised "
+        "training images, through training. Right, the median of r* along own trajectories at the last "
+        "snapshot, for the largest network and for the one that memorizes, each to the shells of its own "
+        f"training images. {BANDS}",
     )  # fmt: skip
     for row, record in zip(figure.subplots(len(records), 2, squeeze=False), records, strict=True):
         _excess(row[0], record)

@@ -90,6 +90,8 @@ def error(record: Record, point: int, told: int = TOLD, prefix: str = "") -> np.
     trajectories it is that of the median one, told the class: now and then one of a small network runs away.
     """
     if point == OWN:
+        if told != TOLD:
+            raise ValueError("On own trajectories, errors are kept for networks that are told the class.")
         found: np.ndarray = np.median(record[f"{prefix}error_each"][..., OWN, :], -1)
         return found
     return record[f"{prefix}error"][..., point, told, :].mean(-1)

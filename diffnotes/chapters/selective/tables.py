@@ -43,7 +43,8 @@ def selective_errors_table(record: Record) -> BookTable:
         record, header=header, rows=rows, finding=findings.guide_text(record),
         shows="Squared errors per dimension against the exact denoiser of the class, in the mean over t and "
         "seeds at the last snapshot; of the velocity, in the paper's unit, where its mean over t exists. "
-        "Copies: generated images three times closer to one training image than to any other. The errors of "
+        "Of own trajectories, the median one. Copies: generated images three times closer to one training "
+        "image than to any other. The errors of "
         f"the network on {readings.tiny_images(record)} are against the exact denoiser of these.",
     )  # fmt: skip
 
