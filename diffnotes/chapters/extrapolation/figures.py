@@ -242,9 +242,8 @@ def fid_lines(record: Record) -> BookFigure:
         record, finding=findings.lines(record),
         shows=(
             f"{MEASURED} Its figures 7(b), right, and 7(c), left: FID against the supervision loss at 200, "
-            f"300 and "
-            "400 thousand steps of every size; straight lines are our fits to all points of a recipe. The "
-            f"vertical line is at a loss of {values.AT:.3f}."
+            "300 and 400 thousand steps of every size; straight lines are our fits to all points of a "
+            f"recipe. The vertical line is at a loss of {values.AT:.3f}."
         ),
         size=(6.8, 3.2),
     )  # fmt: skip

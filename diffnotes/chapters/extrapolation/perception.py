@@ -40,6 +40,7 @@ POINTS = ((-1.0, 0.0), (-0.2, 0.0), (0.2, 0.0), (1.0, 0.0))
 INNER, OUTER = 0.2, 1.0  # |x| of the points: the bad gap lies within INNER, the good ones between the two
 PLACES = ("point", "bad", "good", "elsewhere")
 COORDINATES = ("plain", "polar", "radial")
+Plane = Callable[..., Tensor]  # a denoiser of points
 SHOWN = 500  # samples of the first seed that are kept
 LEVELS = (0.05, 0.1, 0.2, 0.4)  # of s, at which the distance to the exact denoiser is taken
 NOISED = 256  # noised points for it, of each point
@@ -129,9 +130,6 @@ def _made(spec: PerceptionSpec, case: Case, where: torch.device, work: Work, don
         work.save(name, saved)
     work.step(done, 1, name)
     return saved
-
-
-Plane = Callable[..., Tensor]  # a denoiser of points
 
 
 def _measured(spec: PerceptionSpec, denoiser: Plane, seed: int, where: torch.device) -> Arrays:

@@ -62,9 +62,9 @@ def control_table(*records: Record) -> BookTable:
             "The share of memorized samples of the first network, with Student’s 95 % intervals over the "
             "seeds; differences are paired by seed, in points. Thicker shells: centres as in D_score "
             "alone, the noise spread by factors between the largest one and one over it. Balanced: each "
-            "point of D_score is the nearest of equally many centres, some of them twice where there are too "
-            "few. Moved points: the new centres are points of D_score moved in random directions, by as far "
-            "as the region’s own lie. Importance sampling: the region, with drawn targets."
+            "point of D_score is the nearest of equally many centres, some of them over again where there "
+            "are too few. Moved points: the new centres are points of D_score moved in random directions, by "
+            "as far as the region’s own lie. Importance sampling: the region, with drawn targets."
         ),
     )  # fmt: skip
 
