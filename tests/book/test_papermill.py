@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+import build_pages
 import nbformat
 import papermill
 import pytest
@@ -42,9 +43,8 @@ class OneKernel(NBClientEngine):
     def execute_managed_notebook(cls, nb_man, kernel_name, **_):
         client = PapermillNotebookClient(nb_man, km=cls.manager)
         client.execute()
-        reset = client.kc.execute("get_ipython().reset()", silent=True)
-        assert client.wait_for_reply(reset)["content"]["status"] == "ok"
         client.kc.stop_channels()
+        assert build_pages.forgets(cls.manager, ROOT)
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ for twin in staleness.pinned_twins(experiment) if valid else ():  # each with th
     files.save_npz_atomic(out / f"{twin.profile}.npz", made[repr(spec)])
 print("computed")
 """
-AGAIN = 6  # every sixth change: twins are computed in one go, too
+AGAIN = 3  # every third change: twins are computed in one go, too
 
 
 @pytest.fixture
