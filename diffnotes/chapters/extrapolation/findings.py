@@ -84,7 +84,7 @@ def _limits(record: Record) -> str:
     held = [all(one.gain[1] > 0 for one in readings.rises(record, limit)) for limit in limits]
     return (
         f"{title(record)}: the share rises beyond its interval, for every network, at {sum(held)} of "
-        f"{len(limits)} limits of m from {min(limits):.3f} to {max(limits):.2f}."
+        f"{len(limits)} limits of m from {min(limits):.2g} to {max(limits):.2g}."
     )
 
 
