@@ -12,6 +12,7 @@ from fakes import cases
 from layout import collisions, texts
 
 from diffnotes import chapters, store
+from diffnotes.chapters import checks
 from diffnotes.chapters.checks import Nothing
 from diffnotes.chapters.extrapolation import claims, figures, findings, paper_values, readings, tables, values
 from diffnotes.store import Record
@@ -164,3 +165,15 @@ def test_four_points_that_no_one_fits_are_not_judged() -> None:
     room = cases("extrapolation")
     with pytest.raises(Nothing, match="13 % of its samples are at a point"):
         claims.CHECKS["song-aligned-polar"](room.perception((0.13, 0.1, 0.7, 0.07)))
+
+
+def test_rules_name_the_numbers_that_the_checks_use() -> None:
+    rules = {claim.id: claim.rule for claim in checks.claims()}
+    for name in ("gaussian", "circle", "digits", "cifar"):
+        assert f"less than {100 * claims.DISTINCT:.0f} % of the centres" in rules[f"ours-balanced-{name}"]
+        assert f"below {100 * claims.ROOM:.0f} %" in rules[f"song-freedom-{name}"]
+        assert f"below {100 * claims.CLEAN:.0f} %" in rules[f"song-freedom-{name}"]
+    assert claims.FITS == 0.5
+    for pair in readings.ALIGNED:
+        assert "less than half of the plain denoiser" in rules[f"song-aligned-{pair}"]
+        assert ("good gaps rises" in rules[f"song-aligned-{pair}"]) == (pair in readings.FILLED)

@@ -10,6 +10,7 @@ from fakes import cases
 from layout import collisions, texts
 
 from diffnotes.base.statistics import factor_over_seeds, over_seeds
+from diffnotes.chapters import checks
 from diffnotes.chapters.checks import Nothing
 from diffnotes.chapters.selective import claims, figures, findings, readings, slider, tables
 from diffnotes.chapters.selective.readings import COMMON, OWN, TRAINING
@@ -236,3 +237,13 @@ def test_a_network_that_brings_nothing_back_is_not_judged():
 def test_own_trajectories_have_no_error_of_networks_told_no_class():
     with pytest.raises(ValueError, match="told the class"):
         readings.error(fake(), OWN, readings.UNTOLD)
+
+
+def test_rules_name_the_numbers_that_the_checks_use():
+    rules = {claim.id: claim.rule for claim in checks.claims()}
+    for end in ("", "-cifar10"):
+        assert f"{100 * claims.STAYS:.0f} % return" in rules[f"song-net-returns{end}"]
+        assert f"less than {100 * claims.STAYS:.0f} % return" in rules[f"song-net-early{end}"]
+        assert f"below {claims.OVERLAPS}" in rules[f"song-net-early{end}"]
+        assert f"within {100 * claims.CLOSE:.0f} %" in rules[f"ours-net-analytic{end}"]
+        assert f"less than {100 * claims.ALIKE:.0f} %" in rules[f"ours-net-control{end}"]

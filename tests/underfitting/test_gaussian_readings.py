@@ -65,6 +65,13 @@ def test_rules_name_the_numbers_that_the_checks_use():
     assert f"t below {readings.EARLY}" in WRITTEN["ours-gauss-range"]["rule"]
     assert f"below {readings.APART}" in WRITTEN["song-gauss-selective"]["rule"]
     assert f"iteration {readings.FIRST:,}" in WRITTEN["song-gauss-selective"]["rule"]
+    assert claims.FALLEN == 0.5
+    assert "has fallen by half" in WRITTEN["song-gauss-supervised"]["rule"]
+    paper = readings.paper_at(6000)[0]
+    assert f"{paper:.3f} at iteration 6,000" in WRITTEN["ours-gauss-slower-fit"]["paper_value"]
+    assert f"at most {claims.END:.0%}".replace("%", " %") in WRITTEN["ours-gauss-slower-fit"]["rule"]
+    assert f"between {low:.3f} and {high:.3f}" in WRITTEN["ours-gauss-slower-truth"]["rule"]
+    assert f"above {readings.RISES}" in WRITTEN["ours-gauss-slower-rise"]["rule"]
 
 
 # --- curves ---
