@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,6 +117,21 @@ class Process(abc.ABC):
         a, b = (_like(value, x) for value in self.coefficients(target, t))
         alpha, sigma = _like(self.alpha(t), x), _like(self.sigma(t), x)
         return (sigma * y - b * x) / (a * sigma - b * alpha)
+
+    def denoiser(self, predict: Callable[..., Tensor], target: str) -> Callable[..., Tensor]:
+        """A network predict(x_t [b, ...], t [b], ...) -> `target` [b, ...] as an estimate of E[x0|x]: what
+        (x [b, ...], sigma scalar or [b], ...) in the frame x = x0 + sigma eps is called with comes as x_t =
+        alpha(t) x at the t of that noise ratio. What else there is, such as labels, is handed on."""
+        self.coefficients(target, torch.ones(1))  # an unknown target is told here
+
+        def denoise(x: Tensor, sigma: float | Tensor, *more: Tensor | None) -> Tensor:
+            s = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
+            t = self.time(s)
+            noisy = _like(self.alpha(t), x).to(x.dtype) * x
+            y = predict(noisy, t.to(x.dtype), *more)
+            return self.to_x0(y.double(), noisy.double(), t, target).to(x.dtype)
+
+        return denoise
 
     def loss_factor(self, target: str, t: Float[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         """J^target / J^x0 = (a - b alpha/sigma)^2: turns an x0 loss, or a loss gap, into one of `target`.

@@ -35,9 +35,11 @@ BELOW = {
     "sample": "train",
     "metrics": "posterior",
     "regions": "metrics",
+    "loss_gap": "posterior",
+    "schedule": "optimal_loss train",
     "show": "store",
     "chapters": "store",
-    "chapters.toy": "chapters optimal_loss sample metrics regions show",
+    "chapters.toy": "chapters sample regions loss_gap schedule show",
     "experiments": "chapters.toy",
     "__main__": "chapters data show",
 }
