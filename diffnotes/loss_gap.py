@@ -57,10 +57,11 @@ class LossGap:
 
     @property
     def disagreement(self) -> Float[Tensor, "l"]:
-        """difference - gap in units of both standard errors together; 0 where they are the same number. The
-        gap's own noise is part of both, so that this is smaller than a standard normal number."""
+        """difference - gap in units of both standard errors together; 0 where they differ by
+        rounding alone (float32 images: squares below 1e-12 of the largest loss). The gap's own noise is part
+        of both, so that this is smaller than a standard normal number."""
         apart = self.difference - self.gap
-        rounding = 1e-12 * (self.loss + self.optimal)
+        rounding = 1e-12 * (self.loss + self.optimal).max()
         error = torch.hypot(self.stderr, self.difference_stderr)
         return torch.where(apart.abs() <= rounding, 0.0, apart / error)
 
