@@ -1,0 +1,254 @@
+"""Networks that predict different targets under different processes, and their distance from the optimum:
+what `diagnosis_digits` and `diagnosis_cifar` compute (chapter 4).
+
+The diagnosis of Xu et al. (arXiv 2506.13763, Table 1 and Figure 2) on small images. One network, with the
+same initial weights, batches and random numbers, learns each of ALL: a prediction target under a process,
+with the plain squared error of that target as loss and the process's own law of noise. They are compared in
+one frame, as estimates of x0 from x0 + sigma eps, at the same noisy images: their loss gap to the exact
+posterior mean of the training set, their loss on held-out images, and the Fréchet distance of their samples,
+which one sampler makes of all. One more network learns a small part of the training set until it memorizes
+it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from diffnotes import data
+from diffnotes.base import runtime
+from diffnotes.data import fingerprint
+from diffnotes.loss_gap import loss_gap
+from diffnotes.metrics import frechet, neighbours, ratios
+from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.optimal_loss import optimal_loss
+from diffnotes.process import VE, VP, FlowMatching, Process, noise_levels
+from diffnotes.sample import edm_sigmas, sample
+from diffnotes.store import Arrays, Spec, SpecError, Tolerance, Work, choice, number, numbers
+from diffnotes.train import (
+    DenoisingLoss,
+    LogNormal,
+    NoiseLaw,
+    Plan,
+    Snapshot,
+    Training,
+    UniformTime,
+    evaluating,
+    log_spaced,
+    stacked,
+)
+
+TOLERANCE = Tolerance(1e-4, 1e-6, "float32 steps and trajectories: rounding grows on the way")
+TOLERANCES = {
+    "sheet": Tolerance(0.0, 1.0, "a byte may round the other way"),
+    "*stderr": Tolerance(1e-3, 1e-6, "spread of few draws"),
+}
+HELD_OUT = 0  # the seed that picks held-out images: the same for every run
+COPIED = 1 / 3  # a sample is a copy when its nearest training image is that much closer than the second
+WARMUP = 100  # steps
+ROWS = 512  # samples that are made at once
+FEATURES = 64  # numbers per image that Fréchet distances are taken of, at most
+
+PROCESSES: dict[str, tuple[Process, NoiseLaw]] = {  # with the law of noise that it is trained with
+    "VE": (VE(), LogNormal()),
+    "VP": (VP(), UniformTime(VP())),
+    "FM": (FlowMatching(), UniformTime(FlowMatching())),
+}
+ALL = (
+    "VE x0", "VE eps", "VE F", "VP x0", "VP eps", "VP v", "VP F", "FM x0", "FM eps", "FM velocity", "FM F",
+)  # fmt: skip
+FEW = ("VE x0", "VE eps", "VE F", "VP eps", "FM velocity")
+MEMORIZER = "VE F"
+
+
+@dataclass(frozen=True)
+class DiagnosisSpec(Spec):
+    """Settings of the networks, and of the one that memorizes."""
+
+    dataset: str = choice("digits", "digits", "cifar10", "specimens", help="images")
+    side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
+    n: int = number(1000, low=8, help="training images")
+    held_out: int = number(599, low=8, help="held-out images")
+    tiny: int = number(100, low=4, help="training images of the network that memorizes, part of the others")
+    kinds: str = choice("all", "all", "few", help="all eleven networks, or five of them")
+    network: str = choice("mlp", "mlp", "unet", help="kind of network")
+    width: int = number(144, low=8, help="width of the networks")
+    blocks: int = number(3, low=1, high=8, help="residual blocks, of a U-Net per level")
+    multipliers: tuple[int, ...] = numbers((1, 2), low=1, help="widths of a U-Net's levels, times width")
+    embedding: int = number(64, low=8, help="width of the U-Net's embedding of the noise level")
+    steps: int = number(4000, low=4, help="training steps")
+    tiny_steps: int = number(12000, low=4, help="training steps of the network that memorizes")
+    batch: int = number(128, low=1, help="batch size")
+    rate: float = number(2e-3, low=1e-7, high=1.0, help="learning rate of Adam")
+    horizon: int = number(400, low=1, help="average of the weights that is evaluated, in steps")
+    first: int = number(250, low=1, help="step of the first evaluation")
+    snapshots: int = number(3, low=2, high=50, help="evaluations, evenly spaced in the logarithm of steps")
+    tiny_snapshots: int = number(8, low=2, high=50, help="the same of the network that memorizes")
+    levels: int = number(28, low=4, high=200, help="noise levels, evenly spaced in ln sigma")
+    sigma_min: float = number(0.02, low=1e-4, high=10, help="smallest noise level")
+    sigma_max: float = number(50.0, low=1e-3, high=1000, help="largest noise level")
+    draws: int = number(2000, low=4, help="noisy images of a level for each gap")
+    sources: int = number(16000, low=4, help="draws of a source image for the exact optimal loss")
+    samples: int = number(599, low=4, help="samples at each evaluation, at most as many as held-out images")
+    sampler_steps: int = number(32, low=4, help="Heun steps of the sampler")
+    seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=2**31, help="of images, weights and noise")
+    precision: str = choice("float32", "float32", "bfloat16", help="of products in training")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tiny > self.n:
+            raise SpecError(f"tiny is a part of the n = {self.n} training images, so at most that.")
+        if not self.sigma_min < self.sigma_max:
+            raise SpecError("sigma_min must be below sigma_max.")
+
+
+def kinds_of(spec: DiagnosisSpec) -> tuple[str, ...]:
+    """The networks, each a process and a target."""
+    return ALL if spec.kinds == "all" else FEW
+
+
+def compute(spec: DiagnosisSpec, work: Work) -> Arrays:
+    """Arrays [kind, seed, evaluation, ...], those of the network that memorizes [seed, evaluation, ...] under
+    `tiny_...`, and what no network changes [seed, ...]."""
+    where = runtime.device()
+    work.device = runtime.device_name(where)
+    kinds, tables, tiny, fixed = kinds_of(spec), [], [], []
+    count = len(spec.seeds) * (len(kinds) + 1)
+    for turn, seed in enumerate(spec.seeds):
+        scene = _Scene(spec, seed, where)
+        place = turn * (len(kinds) + 1)
+        fixed.append(scene.fixed())
+        runs = [_Run(scene, kind) for kind in kinds]
+        tables.append(stacked([run.table(work, place + k, count) for k, run in enumerate(runs)]))
+        tiny.append(_Run(scene, MEMORIZER, tiny=True).table(work, place + len(kinds), count))
+    ladder = {name: np.moveaxis(values, 0, 1) for name, values in stacked(tables).items()}
+    small = {f"tiny_{name}": values for name, values in stacked(tiny).items()}
+    return ladder | small | stacked(fixed) | _axes(spec)
+
+
+def _axes(spec: DiagnosisSpec) -> Arrays:
+    return {
+        "kind": np.array(kinds_of(spec)), "sigma": levels_of(spec).numpy(),
+        "step": np.array(_stops(spec)), "tiny_step": np.array(_stops(spec, tiny=True)),
+    }  # fmt: skip
+
+
+def levels_of(spec: DiagnosisSpec) -> Tensor:
+    """Noise levels, float64 [l]."""
+    return noise_levels(spec.levels, spec.sigma_min, spec.sigma_max)
+
+
+def _stops(spec: DiagnosisSpec, tiny: bool = False) -> list[int]:
+    steps, count = (spec.tiny_steps, spec.tiny_snapshots) if tiny else (spec.steps, spec.snapshots)
+    return log_spaced(min(spec.first, steps), steps, count)
+
+
+def features(x: Tensor) -> Tensor:
+    """Images [b, c, h, h] averaged over boxes until at most FEATURES numbers are left of each: [b, k]."""
+    while x[0].numel() > FEATURES:
+        x = nn.functional.avg_pool2d(x, 2)
+    return x.flatten(1)
+
+
+class _Scene:
+    """The images of one seed, and what is known of them without a network."""
+
+    def __init__(self, spec: DiagnosisSpec, seed: int, where: torch.device) -> None:
+        self.spec, self.seed, self.where = spec, seed, where
+        known = data.load(spec.dataset, n=spec.n, seed=seed)
+        unseen = data.load(spec.dataset, n=spec.held_out, split="test", seed=HELD_OUT)
+        self.known, self.unseen = (data.shrunk(images, spec.side).x.to(where) for images in (known, unseen))
+        self.levels, self.shape = levels_of(spec), tuple(self.known.shape[1:])
+        self.count = min(spec.samples, len(self.known), len(self.unseen))
+
+    def fixed(self) -> Arrays:
+        """Exact optimal losses [l] of the training set and of its small part, with standard errors and
+        variances; the Fréchet distance between as many training and held-out images as samples are made."""
+        known, unseen = (features(x[: self.count]) for x in (self.known, self.unseen))
+        size = np.array(self.known[0].numel())
+        found: Arrays = {"floor": np.array(frechet(known, unseen)), "dimension": size}
+        for prefix, images in (("", self.known), ("tiny_", self.known[: self.spec.tiny])):
+            curve = optimal_loss(images, self.levels, sources=self.spec.sources, seed=self.seed)
+            found |= {
+                f"{prefix}optimum": curve.mean.numpy(), f"{prefix}optimum_stderr": curve.stderr.numpy(),
+                f"{prefix}variance": np.array(curve.variance),
+            }  # fmt: skip
+        return found
+
+
+class _Run:
+    """One network: its training, and what is measured on the way."""
+
+    def __init__(self, scene: _Scene, kind: str, tiny: bool = False) -> None:
+        self.scene, self.spec, self.seed = scene, scene.spec, scene.seed
+        self.images = scene.known[: self.spec.tiny] if tiny else scene.known
+        self.name = f"{'tiny' if tiny else kind.replace(' ', '-')}-seed-{self.seed}"
+        self.stops = _stops(self.spec, tiny)
+        process, self.target = kind.split()
+        self.process, self.law = PROCESSES[process]
+        network = seeded(self.seed, self._network)
+        self.denoiser = NetworkDenoiser(network, self.process, self.target).to(scene.where)
+
+    def _network(self) -> nn.Module:
+        spec, shape = self.spec, self.scene.shape
+        if spec.network == "mlp":
+            return MLP(shape, spec.width, spec.blocks)
+        return UNet(shape, spec.width, spec.multipliers, spec.blocks, (1,), embedding=spec.embedding)
+
+    def table(self, work: Work, place: int, count: int) -> Arrays:
+        """Train and evaluate: [evaluation, ...]; beside it the gap of the network that was not trained."""
+        spec, steps = self.spec, self.stops[-1]
+        plan = Plan(
+            steps, spec.batch, spec.rate, warmup=min(WARMUP, steps), horizons=(spec.horizon,),
+            precision=spec.precision, seed=self.seed,
+        )  # fmt: skip
+        objective = DenoisingLoss(self.images, self.law, self.process, self.target)
+        begin = self._begin(work)
+        run = Training(self.name, self.denoiser, objective, plan, self.stops, self._evaluated)
+        return run.evaluations(work, work.part(place, count, self.name)) | begin
+
+    def _begin(self, work: Work) -> Arrays:
+        """The gap of the network before training, and its size."""
+        found = work.load(f"{self.name}-0")
+        if found is None:
+            levels, draws = self.scene.levels, self.spec.draws
+            gap = loss_gap(self.denoiser, self.images, levels, draws=draws, seed=self.seed)
+            found = {"start": gap.gap.numpy(), "parameters": np.array(parameter_count(self.denoiser))}
+            work.save(f"{self.name}-0", found)
+        return found
+
+    def _evaluated(self, snapshot: Snapshot) -> Arrays:
+        """What is measured at one evaluation, with averaged weights."""
+        with evaluating(snapshot, self.spec.horizon) as model:
+            return self._losses(model) | self._samples(model) | {"running": np.array(snapshot.loss)}
+
+    def _losses(self, model: nn.Module) -> Arrays:
+        """Of noisy training and of noisy held-out images, against the optimum of the training set [l]."""
+        scene, draws = self.scene, self.spec.draws
+        known = loss_gap(model, self.images, scene.levels, draws=draws, seed=self.seed)
+        other = loss_gap(
+            model, self.images, scene.levels, draws=draws, held_out=scene.unseen, seed=self.seed
+        )
+        names = ("gap", "stderr", "loss", "loss_stderr", "optimal", "optimal_stderr", "difference_stderr")
+        kept = ("gap", "loss", "loss_stderr", "optimal")
+        found = {name: getattr(known, name).numpy() for name in names}
+        return found | {f"held_{name}": getattr(other, name).numpy() for name in kept}
+
+    def _samples(self, model: nn.Module) -> Arrays:
+        """Fréchet distance of samples to as many held-out images, and the share of copies."""
+        scene, count = self.scene, self.scene.count
+        times = edm_sigmas(self.spec.sampler_steps)
+        made = sample(
+            model, scene.shape, count, times, seed=self.seed, batch=ROWS, device=scene.where
+        ).to(scene.where)
+        near = ratios(neighbours(made, self.images))
+        distance = frechet(features(made), features(scene.unseen[:count]))
+        return {"frechet": np.array(distance), "copies": np.array(float((near < COPIED).double().mean()))}
+
+
+def fingerprints(spec: DiagnosisSpec) -> dict[str, str]:
+    """Of both splits, whole."""
+    return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}
