@@ -2,12 +2,13 @@
 
 from diffnotes.train.evaluate import Training, evaluated, evaluating, stacked
 from diffnotes.train.loop import Batch, Objective, Plan, Report, Snapshot, batch_indices, log_spaced, train
-from diffnotes.train.objective import DenoisingLoss, LogNormal, NoiseLaw, UniformTime
+from diffnotes.train.objective import DenoisingLoss, LogNormal, LogUniform, NoiseLaw, UniformTime
 
 __all__ = [
     "Batch",
     "DenoisingLoss",
     "LogNormal",
+    "LogUniform",
     "NoiseLaw",
     "Objective",
     "Plan",

@@ -32,6 +32,17 @@ class LogNormal:
 
 
 @dataclass(frozen=True)
+class LogUniform:
+    """ln s is uniform between two ends (VE as in Karras et al. 2022, Table 1)."""
+
+    low: float = 0.02
+    high: float = 100.0
+
+    def __call__(self, u: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
+        return self.low * (self.high / self.low) ** u
+
+
+@dataclass(frozen=True)
 class UniformTime:
     """t is uniform between 0 and t_max of a process.
 

@@ -1,3 +1,7 @@
 """Chapter 4, networks of several targets and processes: their gap to the optimal loss (Xu et al.)."""
 
-EXPERIMENTS = {"diagnosis_digits": "digits", "diagnosis_cifar": "cifar"}  # name -> module
+EXPERIMENTS = {  # name -> module
+    "diagnosis_digits": "digits",
+    "diagnosis_cifar": "cifar",
+    "diagnosis_gaussian": "gaussian",
+}

@@ -13,6 +13,7 @@ it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,16 +22,19 @@ from torch import Tensor, nn
 from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.data import fingerprint
+from diffnotes.data.sets import spectrum
 from diffnotes.loss_gap import loss_gap
 from diffnotes.metrics import frechet, neighbours, ratios
 from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
 from diffnotes.optimal_loss import optimal_loss
+from diffnotes.posterior import gaussian_optimal_loss
 from diffnotes.process import VE, VP, FlowMatching, Process, noise_levels
 from diffnotes.sample import edm_sigmas, sample
 from diffnotes.store import Arrays, Spec, SpecError, Tolerance, Work, choice, number, numbers
 from diffnotes.train import (
     DenoisingLoss,
     LogNormal,
+    LogUniform,
     NoiseLaw,
     Plan,
     Snapshot,
@@ -50,12 +54,15 @@ HELD_OUT = 0  # the seed that picks held-out images: the same for every run
 COPIED = 1 / 3  # a sample is a copy when its nearest training image is that much closer than the second
 WARMUP = 100  # steps
 ROWS = 512  # samples that are made at once
+GAUSSIAN: dict[str, Any] = {"dimension": 64, "decay": 1.0}  # variances 1/k: unequal, as those of images
 FEATURES = 64  # numbers per image that Fréchet distances are taken of, at most
 
-PROCESSES: dict[str, tuple[Process, NoiseLaw]] = {  # with the law of noise that it is trained with
-    "VE": (VE(), LogNormal()),
-    "VP": (VP(), UniformTime(VP())),
-    "FM": (FlowMatching(), UniformTime(FlowMatching())),
+PROCESSES: dict[str, Process] = {"VE": VE(), "VP": VP(), "FM": FlowMatching()}
+LAWS: dict[str, NoiseLaw] = {  # of noise in training: EDM's under VE, but that of VE models for the noise
+    "VE": LogNormal(),
+    "VE eps": LogUniform(),
+    "VP": UniformTime(VP()),
+    "FM": UniformTime(FlowMatching()),
 }
 ALL = (
     "VE x0", "VE eps", "VE F", "VP x0", "VP eps", "VP v", "VP F", "FM x0", "FM eps", "FM velocity", "FM F",
@@ -68,7 +75,7 @@ MEMORIZER = "VE F"
 class DiagnosisSpec(Spec):
     """Settings of the networks, and of the one that memorizes."""
 
-    dataset: str = choice("digits", "digits", "cifar10", "specimens", help="images")
+    dataset: str = choice("digits", "digits", "cifar10", "specimens", "gaussian", help="images")
     side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
     n: int = number(1000, low=8, help="training images")
     held_out: int = number(599, low=8, help="held-out images")
@@ -146,9 +153,15 @@ def _stops(spec: DiagnosisSpec, tiny: bool = False) -> list[int]:
     return log_spaced(min(spec.first, steps), steps, count)
 
 
+def load(spec: DiagnosisSpec, n: int, split: str, seed: int) -> Tensor:
+    """Images [n, ...] of a split, or draws of a Gaussian."""
+    settings = GAUSSIAN if spec.dataset == "gaussian" else {}
+    return data.shrunk(data.load(spec.dataset, n=n, split=split, seed=seed, **settings), spec.side).x
+
+
 def features(x: Tensor) -> Tensor:
     """Images [b, c, h, h] averaged over boxes until at most FEATURES numbers are left of each: [b, k]."""
-    while x[0].numel() > FEATURES:
+    while x.ndim == 4 and x[0].numel() > FEATURES:
         x = nn.functional.avg_pool2d(x, 2)
     return x.flatten(1)
 
@@ -158,15 +171,16 @@ class _Scene:
 
     def __init__(self, spec: DiagnosisSpec, seed: int, where: torch.device) -> None:
         self.spec, self.seed, self.where = spec, seed, where
-        known = data.load(spec.dataset, n=spec.n, seed=seed)
-        unseen = data.load(spec.dataset, n=spec.held_out, split="test", seed=HELD_OUT)
-        self.known, self.unseen = (data.shrunk(images, spec.side).x.to(where) for images in (known, unseen))
+        known = load(spec, spec.n, "train", seed)
+        unseen = load(spec, spec.held_out, "test", HELD_OUT)
+        self.known, self.unseen = known.to(where), unseen.to(where)
         self.levels, self.shape = levels_of(spec), tuple(self.known.shape[1:])
         self.count = min(spec.samples, len(self.known), len(self.unseen))
 
     def fixed(self) -> Arrays:
         """Exact optimal losses [l] of the training set and of its small part, with standard errors and
-        variances; the Fréchet distance between as many training and held-out images as samples are made."""
+        variances; the Fréchet distance between as many training and held-out images as samples are made. Of
+        a Gaussian, `population`: the least loss on images that were not seen."""
         known, unseen = (features(x[: self.count]) for x in (self.known, self.unseen))
         size = np.array(self.known[0].numel())
         found: Arrays = {"floor": np.array(frechet(known, unseen)), "dimension": size}
@@ -176,6 +190,8 @@ class _Scene:
                 f"{prefix}optimum": curve.mean.numpy(), f"{prefix}optimum_stderr": curve.stderr.numpy(),
                 f"{prefix}variance": np.array(curve.variance),
             }  # fmt: skip
+        if self.spec.dataset == "gaussian":
+            found["population"] = gaussian_optimal_loss(self.levels, spectrum(**GAUSSIAN)).numpy()
         return found
 
 
@@ -188,7 +204,7 @@ class _Run:
         self.name = f"{'tiny' if tiny else kind.replace(' ', '-')}-seed-{self.seed}"
         self.stops = _stops(self.spec, tiny)
         process, self.target = kind.split()
-        self.process, self.law = PROCESSES[process]
+        self.process, self.law = PROCESSES[process], LAWS.get(kind, LAWS[process])
         network = seeded(self.seed, self._network)
         self.denoiser = NetworkDenoiser(network, self.process, self.target).to(scene.where)
 
@@ -250,5 +266,7 @@ class _Run:
 
 
 def fingerprints(spec: DiagnosisSpec) -> dict[str, str]:
-    """Of both splits, whole."""
+    """Of both splits, whole; a Gaussian is drawn anew."""
+    if spec.dataset == "gaussian":
+        return {}
     return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}

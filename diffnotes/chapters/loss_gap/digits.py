@@ -26,7 +26,7 @@ EXPERIMENT = Experiment(
         "laptop": DiagnosisSpec(),
     },
     compute=compute,
-    seconds={"smoke": 8, "laptop": 1200},
+    seconds={"smoke": 8, "laptop": 1500},
     data=diagnosis.fingerprints,
     tolerance=diagnosis.TOLERANCE,
     tolerances=diagnosis.TOLERANCES,

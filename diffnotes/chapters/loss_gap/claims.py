@@ -1,0 +1,160 @@
+"""The diagnosis of Xu et al. (arXiv 2506.13763) against our own small networks.
+
+What is read off a record stands in `readings`, with what its intervals include.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffnotes.base.statistics import factor_over_seeds, over_seeds
+from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
+from diffnotes.chapters.loss_gap import readings
+from diffnotes.show.labels import bounds, minus
+from diffnotes.store import Record
+
+HALF = 0.5
+
+
+def _range(interval: np.ndarray, digits: int = 2, unit: str = "") -> str:
+    return f"{bounds(interval[1], interval[2], digits, unit)} at 95 %"
+
+
+def _factors(rows: list[np.ndarray]) -> np.ndarray:
+    """Intervals [case, 3] of factors [case][seed]."""
+    return np.array([factor_over_seeds(one) for one in rows])
+
+
+def _trained(record: Record) -> np.ndarray:
+    """Which networks have learned something in every seed [kind]; Nothing where one of F has not."""
+    good = np.array([all(one) for one in readings.fitted(record)])
+    for process in readings.processes(record):
+        name = f"{process} {readings.BASE}"
+        if not good[readings.place(record, name)]:
+            raise Nothing(f"the network {name} has not learned its data")
+    return good
+
+
+def _peak(record: Record) -> Finding:
+    good, inside = _trained(record), readings.intermediate(record).all(1)
+    peaks, names = readings.peak(record), np.array(readings.kinds(record))
+    base = readings.place(record, f"VE {readings.BASE}")
+    outside = ", ".join(names[~inside]) or "none"
+    text = (
+        f"at {inside.sum()} of {inside.size} networks in every seed; VE {readings.BASE} at σ "
+        f"{peaks[base].mean():.2f}, where J* is {100 * readings.peak_share(record)[base].mean():.0f} % of "
+        f"the variance; not at: {outside}"
+    )
+    ends = f"peaks from σ {peaks.min():.2g} to {peaks.max():.2g}"
+    return Finding(text, ends, verdict(every(inside & good), most(inside & good)))
+
+
+def _eps(record: Record) -> Finding:
+    _trained(record)
+    names, where = readings.processes(record), readings.large(record)
+    found = _factors([readings.times_base(record, one, where) for one in names])
+    text = "; ".join(f"{name} {row[0]:.1f} times" for name, row in zip(names, found, strict=True))
+    low = found[:, 1] > 1
+    return Finding(f"gap of eps over that of F: {text}", _each(names, found), verdict(every(low), most(low)))
+
+
+def _each(names: list[str], found: np.ndarray, unit: str = "") -> str:
+    return "; ".join(f"{name} {_range(row, 1, unit)}" for name, row in zip(names, found, strict=True))
+
+
+def _quality(record: Record) -> Finding:
+    _trained(record)
+    found = factor_over_seeds(readings.quality_times_base(record, "VE"))
+    text = f"Fréchet distance {found[0]:.2f} times that of F under VE"
+    return Finding(text, _range(found), verdict(bool(found[1] > 1)))
+
+
+def _relation(record: Record) -> Finding:
+    if len(record["kind"]) < 8:
+        raise Nothing(f"{len(record['kind'])} networks are too few for a correlation over networks")
+    _trained(record)
+    found = readings.relation(record)
+    near, left = (
+        over_seeds(readings.over(found, where(record))) for where in (readings.near, readings.left)
+    )
+    text = f"rank correlation {minus(f'{near[0]:+.2f}')} near σ*, {minus(f'{left[0]:+.2f}')} to its left"
+    ends = f"near {_range(near)}, left {_range(left)}"
+    return Finding(text, ends, verdict(bool(near[2] < 0), bool(left[1] > 0)))
+
+
+def _two_readings(record: Record) -> Finding:
+    found = np.abs(readings.readings_apart(record))
+    if not (found > 0).any():
+        raise Nothing("the two readings are the same number everywhere")
+    inside = found <= readings.TESTS
+    text = f"{inside.sum():,} of {inside.size:,} within 3 standard errors; the largest is {found.max():.2f}"
+    return Finding(text, "", verdict(every(inside), most(found <= 1)))
+
+
+def _size(record: Record) -> Finding:
+    good = _trained(record)
+    top = readings.at_peak(record, readings.gap(record))
+    other = readings.at_peak(record, readings.generalization(record))
+    if not (other.mean(1) > 0).all():
+        raise Nothing("held-out loss is not above training loss at the peak")
+    ratios = np.array([over_seeds(one) for one in top / np.maximum(other, 1e-12)])
+    base = readings.place(record, f"VE {readings.BASE}")
+    above = (ratios[:, 1] > 1) & good
+    text = f"{ratios[base, 0]:.2f} times for VE {readings.BASE}; above 1 for {sum(above)} of {len(above)}"
+    return Finding(text, f"VE {readings.BASE} {_range(ratios[base])}", verdict(every(above), most(above)))
+
+
+def _failure(record: Record) -> Finding:
+    _trained(record)
+    names, where = readings.processes(record), readings.large(record)
+    shares = readings.failure_share(record, where)
+    found = np.array([over_seeds(shares[readings.place(record, f"{one} eps")]) for one in names])
+    near = readings.failure_share(record, readings.near(record))
+    text = "; ".join(f"{name} {100 * row[0]:.0f} %" for name, row in zip(names, found, strict=True))
+    low = found[:, 1] > HALF
+    base = near[readings.place(record, f"VE {readings.BASE}")].mean()
+    text += f"; near σ* {100 * base:.0f} % of that of VE {readings.BASE}"
+    return Finding(text, _each(names, 100 * found, " %"), verdict(every(low), most(low)))
+
+
+def _population(record: Record) -> Finding:
+    _trained(record)
+    base = readings.place(record, f"VE {readings.BASE}")
+    near, left = (
+        over_seeds(readings.population_share(record, where(record))[base])
+        for where in (readings.near, readings.left)
+    )
+    text = f"{100 * near[0]:.0f} % of the gap near σ*, {100 * left[0]:.0f} % to its left"
+    ends = f"near {_range(100 * near, 0, ' %')}, left {_range(100 * left, 0, ' %')}"
+    return Finding(text, ends, verdict(bool(near[1] > HALF), also=[left[1] > HALF]))
+
+
+def _memorizer(record: Record) -> Finding:
+    share = readings.copies(record).mean()
+    if share < HALF:
+        raise Nothing(f"the network on few images does not memorize: {100 * share:.0f} % are copies")
+    closed = factor_over_seeds(readings.since_turning(record, "tiny_gap"))
+    risen = factor_over_seeds(readings.since_turning(record, "tiny_held_loss"))
+    text = (
+        f"from its least held-out loss on, the gap near σ* changes by a factor {closed[0]:.2f}, the held-out "
+        f"loss by {risen[0]:.2f}; {100 * share:.0f} % of its samples are copies"
+    )
+    ends = f"gap {_range(closed)}, held-out loss {_range(risen)}"
+    return Finding(text, ends, verdict(bool(closed[2] < 1), bool(risen[1] > 1)))
+
+
+_ONE: dict[str, Check] = {
+    "xu-gap-peak": _peak,
+    "xu-gap-eps": _eps,
+    "xu-gap-eps-quality": _quality,
+    "ours-gap-readings": _two_readings,
+    "ours-gap-size": _size,
+    "ours-gap-failure": _failure,
+    "ours-gap-memorizer": _memorizer,
+}
+CHECKS: dict[str, Check] = {
+    **_ONE,
+    "xu-gap-quality": _relation,
+    "ours-gap-population": _population,
+    **{f"{name}-cifar10": check for name, check in _ONE.items()},
+}
