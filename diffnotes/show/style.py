@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from diffnotes.base.errors import UserError
 from diffnotes.show import svg
@@ -45,7 +45,7 @@ from diffnotes.store import Record
 __all__ = [
     "FADE", "GREY", "HELD_OUT", "INK", "OCHRE", "OPTIMUM", "PALETTE", "PINK", "SAMPLER", "STYLE", "TEAL",
     "TRAIN", "BookFigure", "BookTable", "Caption", "Sentence", "Markup", "Role", "book_figure", "book_frame",
-    "check_profiles", "log_ticks", "picture", "plus_minus", "power_of_ten", "ramp", "together",
+    "check_profiles", "log_ticks", "picture", "plain_ticks", "plus_minus", "power_of_ten", "ramp", "together",
 ]  # fmt: skip
 
 STYLE: Any = {
@@ -266,6 +266,18 @@ def log_ticks(axis: Axis, *ticks: float) -> None:
     """A logarithmic axis with plain numbers at these places."""
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_minor_formatter(NullFormatter())
+
+
+def plain_ticks(axis: Axis) -> None:
+    """The same at round numbers within what it shows now, be its ends near to each other or far apart."""
+    low, high = sorted(axis.get_view_interval())
+    if high / low < 5:
+        found = np.asarray(MaxNLocator(4).tick_values(low, high))
+    else:
+        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+        found = np.outer(tens, (1, 2, 5) if high / low < 300 else (1,)).ravel()
+    axis.axes.minorticks_off()
+    log_ticks(axis, *(float(f"{tick:.6g}") for tick in found if low <= tick <= high))
 
 
 def plus_minus(value: float, error: float) -> str:

@@ -85,13 +85,6 @@ def test_a_gap_that_is_not_less_is_said_not_to_be():
     assert "not less" in findings.gap_text(fake(learned=BASE["learned"][:, :, :, ::-1]))
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0291, 0.0312), (0.5, 0.9), (0.8, 3.3), (0.01, 3.0)])
-def test_every_logarithmic_axis_has_several_plain_ticks(low, high):
-    ticks = figures._plain_ticks(low, high)
-    assert 3 <= len(ticks) <= 9
-    assert all(low <= tick <= high for tick in ticks)
-
-
 # --- readings ---
 
 

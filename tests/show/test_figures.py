@@ -304,3 +304,15 @@ def test_figures_import_neither_torch_nor_pyplot_nor_widgets():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0291, 0.0312), (0.5, 0.9), (0.8, 3.3), (0.01, 3.0), (1e-3, 50.0)])
+def test_every_logarithmic_axis_has_several_plain_ticks(low, high):
+    axes = style.BookFigure().subplots()
+    axes.set(yscale="log", ylim=(low, high))
+    style.plain_ticks(axes.yaxis)
+    ticks = axes.get_yticks()
+    assert 3 <= len(ticks) <= 9
+    assert all(low <= tick <= high for tick in ticks)
+    assert [label.get_text() for label in axes.get_yticklabels()] == [f"{tick:g}" for tick in ticks]
+    assert not len(axes.yaxis.get_minorticklocs())

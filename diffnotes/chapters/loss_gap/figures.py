@@ -24,6 +24,7 @@ from diffnotes.show.style import (
     BookFigure,
     band,
     book_figure,
+    plain_ticks,
 )
 from diffnotes.store import Record
 
@@ -137,6 +138,8 @@ def gap_quality(record: Record) -> BookFigure:
         points.plot(x, y, MARKERS[process], color=COLOURS[target], ms=6)
     points.axhline(record["floor"].mean(), color=INK, lw=0.8)
     points.set(xscale="log", yscale="log", xlabel="gap left of σ*, squared norm", ylabel="Fréchet distance")
+    plain_ticks(points.xaxis)
+    plain_ticks(points.yaxis)
     points.grid(True)
     return figure
 
@@ -177,6 +180,7 @@ def _through_training(axes: Axes, record: Record) -> None:
         values = readings.over(np.moveaxis(record[name], 1, 0), near).T
         band(axes, seen, values, {**style, "marker": ".", "ms": 5})
     axes.set(xscale="log", yscale="log", xlabel="images seen", ylabel=f"near σ*, {NORM}")
+    plain_ticks(axes.yaxis)
     other = axes.twinx()
     other.plot(seen, record["tiny_copies"].mean(0), color=SAMPLER.color, ls=SAMPLER.line)
     other.set(ylim=(-0.02, 1.02), ylabel="share of copies")

@@ -10,7 +10,6 @@ batches and noise, and share the held-out images.
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.show.labels import dataset
@@ -193,7 +192,7 @@ def relation(record: Record) -> np.ndarray:
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])
+    return float(np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1])
 
 
 # ----------------------------------------------------------------------------- generalization within the gap

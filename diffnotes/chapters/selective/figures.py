@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from diffnotes.chapters.selective import findings, readings
 from diffnotes.chapters.selective.readings import (
@@ -37,6 +36,7 @@ from diffnotes.show.style import (
     band,
     book_figure,
     log_ticks,
+    plain_ticks,
     power_of_ten,
     ramp,
 )
@@ -143,19 +143,8 @@ def _scaling(axes: Axes, record: Record, point: int, colour: str = "") -> None:
         late = cost[k, -readings.LATE :]
         axes.plot(late, one.mean(0)[-readings.LATE :], "^" if colour else "o", color=style["color"], ms=5)
     axes.set(xscale="log", yscale="log")
-    axes.minorticks_off()
-    log_ticks(axes.yaxis, *_plain_ticks(*axes.get_ylim()))
+    plain_ticks(axes.yaxis)
     axes.grid(True)
-
-
-def _plain_ticks(low: float, high: float) -> list[float]:
-    """Some round numbers between two that may be close to each other."""
-    if high / low < 5:
-        found = np.asarray(MaxNLocator(4).tick_values(low, high))
-    else:
-        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-        found = np.outer(tens, (1, 2, 5)).ravel()
-    return [float(f"{tick:.6g}") for tick in found if low <= tick <= high]
 
 
 # ------------------------------------------------------------------------------------------ distance ratios
@@ -290,5 +279,4 @@ def _excess(axes: Axes, record: Record) -> None:
     axes.axhline(1, color=INK, lw=0.8)
     axes.set(xscale="log", yscale="log", title=findings.name(record))
     axes.set(xlabel="images seen", ylabel="error, own / training")
-    axes.minorticks_off()
-    log_ticks(axes.yaxis, *_plain_ticks(*axes.get_ylim()))
+    plain_ticks(axes.yaxis)
