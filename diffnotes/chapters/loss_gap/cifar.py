@@ -17,14 +17,14 @@ def compute(spec: DiagnosisSpec, work: Work) -> Arrays:
 
 
 LAPTOP = DiagnosisSpec(
-    dataset="cifar10", side=16, n=1000, held_out=1000, tiny=32, kinds="few", network="unet", width=16,
-    blocks=1, steps=1000, tiny_steps=2000, batch=32, rate=2e-3, horizon=100, first=250, snapshots=2,
-    tiny_snapshots=4, levels=16, draws=500, sources=8000, samples=200, sampler_steps=18,
+    dataset="cifar10", side=16, n=1000, held_out=1000, tiny=16, kinds="few", network="unet", width=16,
+    blocks=1, steps=500, tiny_steps=1000, batch=32, rate=2e-3, horizon=100, first=125, snapshots=2,
+    tiny_snapshots=3, levels=16, draws=304, sources=8000, samples=200, sampler_steps=18,
     precision="bfloat16",
 )  # fmt: skip
 
 PIXELS = LAPTOP.replace(  # images that need no download
-    dataset="specimens", n=40, held_out=40, tiny=16, width=8, steps=8, tiny_steps=12, batch=8, horizon=4,
+    dataset="specimens", n=40, held_out=40, width=8, steps=8, tiny_steps=12, batch=8, horizon=4,
     first=4, tiny_snapshots=2, levels=4, draws=40, sources=40, samples=20, sampler_steps=4, seeds=(0,),
 )  # fmt: skip
 
