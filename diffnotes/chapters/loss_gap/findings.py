@@ -132,3 +132,20 @@ def _closest(record: Record) -> str:
         f"smallest Fréchet distance ({quality.min():.2f}; training images have "
         f"{record['floor'].mean():.2f}), in the means over seeds."
     )
+
+
+def answer(record: Record, known: Record) -> Sentence:
+    """What this half of the chapter finds, in three sentences."""
+    base = readings.place(record, BEST)
+    peak, star = readings.peak(record)[base].mean(), readings.critical(record).mean()
+    inside = readings.intermediate(record).all(1)
+    part = readings.population_share(known, readings.near(known))[readings.place(known, BEST)]
+    gap, held = (readings.since_turning(record, f"tiny_{one}") for one in ("gap", "held_loss"))
+    return Sentence(record, known, text=(
+        "The gap of a network to the floor is its mean squared distance from the copying machine, where it "
+        f"is trained. Of {inside.size} networks on {name(record)}, {inside.sum()} miss the floor most at "
+        f"intermediate noise ({BEST} at σ = {peak:.2f}, {peak / star:.1f} σ*). Near σ*, on data whose limit "
+        f"is known, {share(part)} of the gap is what no network can close without knowing its training set; "
+        f"one that memorizes {readings.images(record, 'tiny')} does close it: there its gap changes by a "
+        f"factor {factor(gap)}, its held-out loss by {factor(held)}."
+    ))  # fmt: skip
