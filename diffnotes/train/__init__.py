@@ -2,6 +2,7 @@
 
 from diffnotes.train.evaluate import Training, evaluated, evaluating, stacked
 from diffnotes.train.loop import Batch, Objective, Plan, Report, Snapshot, batch_indices, log_spaced, train
+from diffnotes.train.memory import Remembering
 from diffnotes.train.objective import DenoisingLoss, LogNormal, LogUniform, NoiseLaw, UniformTime
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "NoiseLaw",
     "Objective",
     "Plan",
+    "Remembering",
     "Report",
     "Snapshot",
     "Training",

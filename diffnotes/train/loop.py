@@ -26,6 +26,7 @@ from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import Int, Tensor
 from diffnotes.train.checkpoints import Checkpoints
 from diffnotes.train.identity import Parts, run_parts
+from diffnotes.train.memory import Memory, Remembering
 
 Report = Callable[[float, float, str], None]
 """(steps done, steps in all, text); what it raises stops the run, after a checkpoint."""
@@ -62,8 +63,8 @@ class Batch:
         return batch_indices(self.seed, n, self.size, self.step)[self.rows.start : self.rows.stop]
 
 
-Objective = Callable[[Callable[..., Tensor], Batch], Tensor]
-"""(model, batch) -> losses [m] of its rows: nothing else may enter."""
+Objective = Callable[[Callable[..., Tensor], Batch], Tensor] | Remembering
+"""(model, batch) -> losses [m] of its rows: nothing else may enter, but for a memory (see `memory`)."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Snapshot:
     speed: float
     model: nn.Module
     averages: dict[int, list[Tensor]]
+    memory: Tensor | None = None  # of the objective, if it has one
 
     @contextlib.contextmanager
     def averaged(self, horizon: int) -> Iterator[nn.Module]:
@@ -209,7 +211,7 @@ class _Run:
             self.weights, lr=plan.rate, weight_decay=plan.decay, fused=True, betas=(0.9, 0.999)
         )
         self.averages = {h: [w.detach().clone() for w in self.weights] for h in plan.horizons}
-        self.save_seconds = save_seconds
+        self.save_seconds, self.memory = save_seconds, Memory(objective, self.where, self.group)
         self.checkpoints = Checkpoints(folder, _identity(model, objective, plan, self.half))
         self.step = self.saved = self.counted = 0
         self.total = self.busy = 0.0
@@ -238,7 +240,7 @@ class _Run:
         first, last = (self.plan.batch * r // self.group.size for r in (self.group.rank, self.group.rank + 1))
         batch = self.plan.batch_at(self.step, range(first, last))
         with torch.autocast(self.where.type, torch.bfloat16, enabled=self.half):
-            share = self.objective(self.forward, batch).float().sum() / self.plan.batch
+            share = self.memory.losses(self.forward, batch).float().sum() / self.plan.batch
         share.backward()
         loss = share.detach()
         self.group.add([loss, *(w.grad for w in self.weights if w.grad is not None)])
@@ -296,7 +298,7 @@ class _Run:
 
     def snapshot(self) -> Snapshot:
         loss = self.total / self.counted if self.counted else math.nan
-        return Snapshot(self.step, loss, self._speed(), self.model, self.averages)
+        return Snapshot(self.step, loss, self._speed(), self.model, self.averages, self.memory.value)
 
     def start_window(self) -> None:
         """Begin to count losses and time anew."""
@@ -322,13 +324,14 @@ class _Run:
             for horizon, average in self.averages.items():
                 _overwrite(average, state["averages"][horizon])
             self.optimizer.load_state_dict(state["optimizer"])
+            self.memory.restore(state.get("memory"))
         self.last_save = self.last_glance = time.monotonic()
 
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.step, "total": self.total, "counted": self.counted,
             "weights": [w.detach() for w in self.weights], "averages": self.averages,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state_dict(), "memory": self.memory.value,
         }  # fmt: skip
 
 

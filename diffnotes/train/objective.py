@@ -83,18 +83,23 @@ class DenoisingLoss:
             raise UserError(f"drop must be a probability, not {self.drop}.")
 
     def __call__(self, model: Callable[..., Tensor], batch: Batch) -> Float[Tensor, "m"]:
+        s, error = self.errors(model, batch)
+        return self.process.loss_factor(self.target, self.process.time(s)).float().to(error.device) * error
+
+    def errors(
+        self, model: Callable[..., Tensor], batch: Batch
+    ) -> tuple[Float[Tensor, "m"], Float[Tensor, "m"]]:
+        """Noise levels s, float64 on the CPU, and |D - x0|^2 / d of the rows, without a weight."""
         where, shape = self.x.device, self.x.shape[1:]
         index = batch.indices(len(self.x)).to(where)
         uniform = torch.from_numpy(runtime.uniforms(batch.seed, "train, level", batch.places, 2))
-        s = self.law(uniform[:, 0].clamp(min=2.0**-54))
+        level = self.law(uniform[:, 0].clamp(min=2.0**-54))
         noise = runtime.normals(batch.seed, "train, noise", batch.places, shape)
         noise = noise.to(where, non_blocking=True)
-        weight = self.process.loss_factor(self.target, self.process.time(s)).float().to(where)
-        s = s.float().to(where)
+        s = level.float().to(where)
         x0 = self.x[index]
         x = torch.addcmul(x0, noise, s.view(-1, *[1] * len(shape)))
-        error = (model(x, s, self._labels(index, uniform[:, 1])) - x0).square().flatten(1).mean(1)
-        return weight * error
+        return level, (model(x, s, self._labels(index, uniform[:, 1])) - x0).square().flatten(1).mean(1)
 
     def _labels(self, index: Tensor, uniform: Tensor) -> Tensor | None:
         if self.labels is None:
