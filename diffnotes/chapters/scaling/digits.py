@@ -13,7 +13,7 @@ def compute(spec: ScalingSpec, work: Work) -> Arrays:
 
 
 SMOKE = ScalingSpec(
-    n=80, held_out=40, widths=(8, 16, 48), steps=120, batch=16, horizon=8, first=15, snapshots=4, levels=8,
+    n=80, held_out=40, widths=(8, 16, 48), steps=120, batch=16, horizon=8, first=15, snapshots=4, levels=12,
     draws=80, sources=160, seeds=(0, 1),
 )  # fmt: skip
 

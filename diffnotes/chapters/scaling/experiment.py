@@ -7,6 +7,9 @@ target F, ln sigma normal with mean -1.2 and deviation 1.2, a constant learning 
 weights. At snapshots that are evenly spaced in the logarithm of steps the loss gap J - J* of each is measured
 at every noise level, as the distance to the exact denoiser of the training set (`loss_gap`).
 
+No network of the ladder is narrower than an image has pixels, and none is looked at before its first few
+hundred steps: what narrower ones lose, and what all learn first, is no matter of compute.
+
 Compute is counted, not timed: the floating-point operations of products and convolutions, forward and
 backward, of one training image, times the images seen. Within a seed all networks share batches and all
 noise, in training and in the measurement; seeds share the training set, so there is one J*.
@@ -62,17 +65,19 @@ class ScalingSpec(Spec):
     held_out: int = number(500, low=8, help="held-out images")
     network: str = choice("mlp", "mlp", "unet", help="kind of network")
     widths: tuple[int, ...] = numbers(
-        (16, 32, 64, 128, 256, 512), low=8, help="widths of the networks, rising"
+        (64, 96, 144, 208, 320, 480), low=8, help="widths of the networks, rising"
     )
     blocks: int = number(2, low=1, high=8, help="residual blocks, of a U-Net per level")
     multipliers: tuple[int, ...] = numbers((1, 2), low=1, help="widths of a U-Net's levels, times width")
     embedding: int = number(64, low=8, help="width of the U-Net's embedding of the noise level")
     steps: int = number(4000, low=4, help="training steps")
     batch: int = number(64, low=1, help="batch size")
-    rate: float = number(2e-3, low=1e-7, high=1.0, help="learning rate of Adam")
+    rate: float = number(
+        6e-3, low=1e-7, high=1.0, help="learning rate of Adam for the narrowest network; see rate_of"
+    )
     horizon: int = number(400, low=1, help="average of the weights that is evaluated, in steps")
-    first: int = number(125, low=1, help="step of the first evaluation")
-    snapshots: int = number(9, low=2, high=100, help="evaluations, evenly spaced in the logarithm of steps")
+    first: int = number(500, low=1, help="step of the first evaluation")
+    snapshots: int = number(8, low=2, high=100, help="evaluations, evenly spaced in the logarithm of steps")
     levels: int = number(20, low=4, high=200, help="noise levels, evenly spaced in ln sigma")
     sigma_min: float = number(0.02, low=1e-4, high=10, help="smallest noise level")
     sigma_max: float = number(50.0, low=1e-3, high=1000, help="largest noise level")
@@ -158,6 +163,12 @@ def total_weights(levels: Tensor, dimension: int) -> Tensor:
     return law / law.sum() * (levels**2 + SIGMA_DATA**2) / (levels * SIGMA_DATA) ** 2 / dimension
 
 
+def rate_of(spec: ScalingSpec, width: int) -> float:
+    """The learning rate of a network: it falls as 1/width, as for Adam in Yang et al. (arXiv 2203.03466), so
+    that no width of the ladder is favoured by a rate that suits it."""
+    return spec.rate * spec.widths[0] / width
+
+
 def stops_of(spec: ScalingSpec) -> list[int]:
     """Steps after which networks are measured."""
     return log_spaced(min(spec.first, spec.steps), spec.steps, spec.snapshots)
@@ -177,8 +188,8 @@ class _Run:
         self.denoiser = NetworkDenoiser(network).to(known.device)
         self.objective = DenoisingLoss(known, LAW)
         self.plan = Plan(
-            spec.steps, spec.batch, spec.rate, warmup=min(WARMUP, spec.steps), horizons=(spec.horizon,),
-            precision=spec.precision, seed=seed,
+            spec.steps, spec.batch, rate_of(spec, width), warmup=min(WARMUP, spec.steps),
+            horizons=(spec.horizon,), precision=spec.precision, seed=seed,
         )  # fmt: skip
 
     def _network(self) -> nn.Module:

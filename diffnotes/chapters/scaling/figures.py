@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from diffnotes.chapters.scaling import findings, readings
 from diffnotes.chapters.scaling.law_readings import Law, fitted
@@ -14,6 +15,7 @@ from diffnotes.chapters.scaling.readings import (
     FRONTIER,
     PAPER_ALPHA,
     PAPER_RHO,
+    RISE,
     TOTAL,
 )
 from diffnotes.show.style import (
@@ -26,7 +28,6 @@ from diffnotes.show.style import (
     BookFigure,
     book_figure,
     log_ticks,
-    power_of_ten,
     ramp,
 )
 from diffnotes.store import Record
@@ -64,7 +65,7 @@ def scaling_losses(record: Record, curve: Record) -> BookFigure:
     cells = figure.subplots(2, 3, sharex=True)
     for column, place in zip(cells.T, three_levels(record, curve), strict=True):
         part = readings.share(record)[place]
-        column[0].set_title(f"σ = {record['sigma'][place]:.2g},\nJ* {_percent(part)} of the variance")
+        column[0].set_title(f"σ = {record['sigma'][place]:.2g},\nJ* {_percent(part)} of variance")
         _curves(column[0], record, place, readings.losses(record))
         _guides(column[0], record, place)
         _curves(column[1], record, place, readings.gaps(record))
@@ -75,7 +76,7 @@ def scaling_losses(record: Record, curve: Record) -> BookFigure:
 
 
 def _percent(part: float) -> str:
-    return f"{100 * part:.0f} %" if part >= 0.01 else f"{power_of_ten(100 * part)} %"
+    return f"{100 * part:.0f} %" if part >= readings.NEGLIGIBLE else f"< {100 * readings.NEGLIGIBLE:.0f} %"
 
 
 def _curves(axes: Axes, record: Record, place: int, values: np.ndarray) -> None:
@@ -108,50 +109,57 @@ def _guides(axes: Axes, record: Record, place: int) -> None:
 
 def _ticks(low: float, high: float) -> list[float]:
     """A few round numbers between two positive ones."""
-    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), np.arange(1, 10, 0.2), np.arange(1, 10, 0.02)):
+    if high / low < 6:
+        found = np.asarray(MaxNLocator(4).tick_values(low, high))
+    else:
         tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-        found = np.outer(tens, steps).ravel()
-        inside = [float(f"{tick:.4g}") for tick in found if low <= tick <= high]
-        if len(inside) > 2:
-            return inside[:: max(1, len(inside) // 4)]
-    return [low, high]
+        found = np.outer(tens, (1, 2, 5) if high / low < 100 else (1,)).ravel()
+    return [float(f"{tick:.4g}") for tick in found if low <= tick <= high]
 
 
 @book_figure
 def scaling_correlation(record: Record, curve: Record) -> BookFigure:
     """rho with compute over sigma, before and after J* is subtracted."""
     figure = BookFigure(
-        record, curve, size=(6.9, 3.1), finding=findings.correlation_text(record, curve),
-        key={"J": TEAL, "J − J*": PINK, "paper, σ = 4.38 on ImageNet-64": INK,
+        record, curve, size=(6.9, 5.2), finding=findings.correlation_text(record, curve),
+        key={"J": TEAL, "J − J*": PINK, "rise from the first to the second": INK,
              "J* as a part of the variance": GREY},
-        shows="ρ, minus Pearson's correlation of the logarithms of loss and training compute, over noise "
-        "levels; 1 is a straight falling line. Left over the compute-efficient points, right over all. "
-        f"Bands are 95 % of {readings.RESAMPLES} bootstraps over seeds and widths. The shaded levels are "
-        "those that may be like the paper's; its two values stand there, below J, above J − J*.",
+        shows="Top, ρ: minus Pearson's correlation of the logarithms of loss and training compute, over "
+        "noise levels; 1 is a straight falling line. Bottom, what it rises by when J* is subtracted; the "
+        "dash is the paper's rise at its noise level on ImageNet-64. Left over the compute-efficient points, "
+        f"right over all. Bands are 95 % of {readings.RESAMPLES} bootstraps over seeds and widths. The "
+        "shaded levels are those that may be like the paper's.",
     )  # fmt: skip
-    for axes, kind in zip(figure.subplots(1, 2, sharey=True), (FRONTIER, ALL), strict=True):
+    cells = figure.subplots(2, 2, sharey="row", sharex=True)
+    for (top, bottom), kind in zip(cells.T, (FRONTIER, ALL), strict=True):
         rho, sigma = readings.correlations(record, kind), record["sigma"]
-        for which, colour, line in ((BEFORE, TEAL, "-"), (AFTER, PINK, (0, (4, 2)))):
-            value, low, high = rho[:, which, :TOTAL]
-            axes.fill_between(sigma, low, high, color=colour, alpha=0.2, lw=0)
-            axes.plot(sigma, value, color=colour, ls=line)
-        axes.plot(sigma, readings.share(record), color=GREY, ls=":", lw=1.2)
-        _paper(axes, record, curve)
-        axes.set(xscale="log", xlabel="noise level σ", title={FRONTIER: "compute-efficient"}.get(kind, kind))
-        axes.tick_params(labelleft=True)
-        axes.grid(True)
-    figure.axes[0].set_ylabel("ρ, and J* / variance")
+        for axes, which, colour in ((top, BEFORE, TEAL), (top, AFTER, PINK), (bottom, RISE, INK)):
+            _banded(axes, sigma, rho[:, which, :TOTAL], colour, "--" if which == AFTER else "-")
+        top.plot(sigma, readings.share(record), color=GREY, ls=":", lw=1.2)
+        top.set(title="compute-efficient points" if kind == FRONTIER else kind)
+        bottom.set(xscale="log", xlabel="noise level σ")
+        ends = _like_the_papers(record, curve)
+        bottom.plot(ends, [PAPER_RHO[1] - PAPER_RHO[0]] * 2, color=GREY, ls="--")
+        for axes in (top, bottom):
+            axes.axvspan(*ends, color=GREY, alpha=0.15, lw=0)
+            axes.tick_params(labelleft=True)
+            axes.grid(True)
+    cells[0, 0].set_ylabel("ρ, and J* / variance")
+    cells[1, 0].set_ylabel("rise of ρ")
     return figure
 
 
-def _paper(axes: Axes, record: Record, curve: Record) -> None:
-    """The levels like the paper's, and its two values."""
+def _banded(axes: Axes, x: np.ndarray, found: np.ndarray, colour: str, line: str) -> None:
+    """Values [value, low, high] by x: a line in its band."""
+    axes.fill_between(x, found[1], found[2], color=colour, alpha=0.2, lw=0)
+    axes.plot(x, found[0], color=colour, ls=line)
+
+
+def _like_the_papers(record: Record, curve: Record) -> tuple[float, float]:
+    """From where to where the noise levels lie that may be like the paper's."""
     sigma = record["sigma"][readings.comparable(record, curve)]
     step = float(record["sigma"][1] / record["sigma"][0]) ** 0.5
-    axes.axvspan(sigma[0] / step, sigma[-1] * step, color=GREY, alpha=0.15, lw=0)
-    middle = float(np.sqrt(sigma[0] * sigma[-1]))
-    for value, marker in zip(PAPER_RHO, ("v", "^"), strict=True):
-        axes.plot([middle], [value], marker, color=INK, ms=5, mfc="none")
+    return float(sigma[0]) / step, float(sigma[-1]) * step
 
 
 @book_figure

@@ -113,7 +113,7 @@ def points_finding(record: Record) -> Sentence:
         f"{with_ends(second[:, AFTER], 4)} over all; it {word(first[:, RISE])} over the first and "
         f"{word(second[:, RISE])} over all when J* is subtracted."
     )
-    return Sentence(record, text=minus(text))
+    return Sentence(record, text=text)
 
 
 def level_finding(record: Record, curve: Record) -> Sentence:
@@ -155,11 +155,11 @@ def estimate_finding(record: Record, curve: Record) -> Sentence:
         f"ρ at {level(record, places[0])} and of the total loss, with estimates of J* from subsets of a "
         f"sixteenth of the images, {'; '.join(parts)}."
     )
-    return Sentence(record, text=minus(text))
+    return Sentence(record, text=text)
 
 
 def _rho(value: float) -> str:
-    return "undefined" if np.isnan(value) else f"{value:.4f}"
+    return "undefined" if np.isnan(value) else minus(f"{value:.4f}")
 
 
 def measured_finding(record: Record) -> Sentence:

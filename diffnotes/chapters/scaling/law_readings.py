@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray as Array
 
-ALPHAS = -np.geomspace(1e-3, 3.0, 200)  # exponents that a fit begins with; then it looks between two
+ALPHAS = -np.geomspace(1e-3, 3.0, 100)  # exponents that a fit begins with; then it looks between two
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def fitted(log_f: Array, loss: Array, floor: float | None = None) -> Law:
     found = _profile(log_f, loss, floor, ALPHAS)
     near = int(np.abs(ALPHAS - found.alpha).argmin()) + np.array([-1, 1])
     ends = ALPHAS[near.clip(0, len(ALPHAS) - 1)]
-    return _profile(log_f, loss, floor, np.linspace(ends[0], ends[1], len(ALPHAS) // 4))
+    return _profile(log_f, loss, floor, np.linspace(ends[0], ends[1], len(ALPHAS) // 2))
 
 
 def _profile(log_f: Array, loss: Array, floor: float | None, alphas: Array) -> Law:

@@ -33,7 +33,8 @@ def scaling_settings(*records: Record) -> BookTable:
     header = ("run", "widths", "parameters", "FLOP per image", "steps", "batch", "rate", "seeds", "minutes")
     return BookTable(
         *records, header=header, rows=[_settings(record) for record in records],
-        shows="Settings of the runs, each with a constant learning rate after a warm-up. FLOP are those of "
+        shows="Settings of the runs, each with a constant learning rate after a warm-up: that of the "
+        "narrowest network, and as 1/width for the others. FLOP are those of "
         "products and convolutions, forward and backward. Minutes are those of all networks and seeds, with "
         "what is measured.",
     )  # fmt: skip
