@@ -132,6 +132,15 @@ def test_what_is_measured(whole):
     assert not np.array_equal(whole["optimal"][0], whole["optimal"][1])  # seeds have noise of their own
 
 
+def test_images_of_pixels_are_averaged():
+    spec = TINY.replace(dataset="specimens", side=8)
+    known, unseen = experiment.images_of(spec)
+    assert known.shape == (64, 3, 8, 8)
+    assert unseen.shape == (16, 3, 8, 8)
+    one = experiment._Run(spec, known, unseen, 8, 0)
+    assert one.denoiser(known[:2], 1.0).shape == (2, 3, 8, 8)
+
+
 def test_record(record):
     spec = digits.EXPERIMENT.twin
     count = (len(spec.widths), len(spec.seeds), 4, spec.levels)

@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
         "laptop": ScalingSpec(),
     },
     compute=compute,
-    seconds={"smoke": 5, "smoke_blocks": 5, "laptop": 1200},
+    seconds={"smoke": 5, "smoke_blocks": 5, "laptop": 1000},
     data=scaling.fingerprints,
     tolerance=scaling.TOLERANCE,
     tolerances=scaling.TOLERANCES,

@@ -21,14 +21,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.data import fingerprint
 from diffnotes.loss_gap import LossGap, loss_gap
-from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.networks import MLP, NetworkDenoiser, parameter_count, seeded
 from diffnotes.optimal_loss import LossCurve, optimal_loss
 from diffnotes.posterior import gaussian_optimal_loss
 from diffnotes.process import SIGMA_DATA, noise_levels
@@ -63,13 +63,10 @@ class ScalingSpec(Spec):
     side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
     n: int = number(1000, low=64, help="training images")
     held_out: int = number(500, low=8, help="held-out images")
-    network: str = choice("mlp", "mlp", "unet", help="kind of network")
     widths: tuple[int, ...] = numbers(
         (64, 96, 144, 208, 320, 480), low=8, help="widths of the networks, rising"
     )
-    blocks: int = number(2, low=1, high=8, help="residual blocks, of a U-Net per level")
-    multipliers: tuple[int, ...] = numbers((1, 2), low=1, help="widths of a U-Net's levels, times width")
-    embedding: int = number(64, low=8, help="width of the U-Net's embedding of the noise level")
+    blocks: int = number(2, low=1, high=8, help="residual blocks")
     steps: int = number(4000, low=4, help="training steps")
     batch: int = number(64, low=1, help="batch size")
     rate: float = number(
@@ -84,7 +81,6 @@ class ScalingSpec(Spec):
     draws: int = number(2000, low=8, help="noised training images at each level, in whole passes")
     sources: int = number(16384, low=4, help="draws that the optimal loss is taken from")
     seeds: tuple[int, ...] = numbers((0, 1, 2), low=0, high=999, help="of weights, batches and all noise")
-    precision: str = choice("float32", "float32", "bfloat16", help="of products in training")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -184,19 +180,13 @@ class _Run:
 
     def __init__(self, spec: ScalingSpec, known: Tensor, unseen: Tensor, width: int, seed: int) -> None:
         self.spec, self.known, self.unseen, self.width, self.seed = spec, known, unseen, width, seed
-        network = seeded(seed, self._network)
+        network = seeded(seed, lambda: MLP(tuple(known.shape[1:]), width, spec.blocks))
         self.denoiser = NetworkDenoiser(network).to(known.device)
         self.objective = DenoisingLoss(known, LAW)
         self.plan = Plan(
             spec.steps, spec.batch, rate_of(spec, width), warmup=min(WARMUP, spec.steps),
-            horizons=(spec.horizon,), precision=spec.precision, seed=seed,
+            horizons=(spec.horizon,), precision="float32", seed=seed,
         )  # fmt: skip
-
-    def _network(self) -> nn.Module:
-        spec, shape = self.spec, tuple(self.known.shape[1:])
-        if spec.network == "mlp":
-            return MLP(shape, self.width, spec.blocks)
-        return UNet(shape, self.width, spec.multipliers, spec.blocks, (1,), embedding=spec.embedding)
 
     def table(self, work: Work, place: int, count: int) -> Arrays:
         """Train and evaluate: [snapshot, ...]; the size of the network."""
