@@ -31,7 +31,7 @@ class ChoiceSpec(RunSpec):
 
     bumps: tuple[float, ...] = numbers((0.3, 3.0, 30.0), low=0, help="height of the second term over w*")
     shifts: tuple[float, ...] = numbers((-3.0, -2.0, -1.0), low=-9, high=9, help="mu - ln sigma*")
-    clips: tuple[float, ...] = numbers((0.01, 0.1), low=1e-6, help="1/(w* variance)")
+    clips: tuple[float, ...] = numbers((0.01, 0.1, 1.0), low=1e-6, help="1/(w* variance)")
     seed: int = number(100, low=0, high=10_000, help="of weights, batches and noise")
 
 
@@ -81,7 +81,7 @@ EXPERIMENT = Experiment(
     spec=ChoiceSpec,
     profiles={"smoke": SMOKE, "laptop": ChoiceSpec()},
     compute=compute,
-    seconds={"smoke": 2, "laptop": 240},
+    seconds={"smoke": 2, "laptop": 360},
     data=runs.fingerprints,
     tolerance=runs.TOLERANCE,
 )

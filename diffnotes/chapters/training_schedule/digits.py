@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
         "laptop": ScheduleSpec(),
     },
     compute=compute,
-    seconds={"smoke": 4, "smoke_blocks": 3, "laptop": 430},
+    seconds={"smoke": 4, "smoke_blocks": 3, "laptop": 450},
     data=runs.fingerprints,
     inputs=comparison.inputs,
     tolerance=runs.TOLERANCE,

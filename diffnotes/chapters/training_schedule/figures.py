@@ -65,8 +65,9 @@ def _quotients(axes: Axes, record: Record) -> None:
     axes.axhline(1, color=INK, lw=0.8)
     axes.set(yscale="log", ylabel="gap, schedule / EDM", title=findings.name(record))
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, 0.6), max(high, 1.7))
-    log_ticks(axes.yaxis, *(tick for tick in (0.2, 0.5, 1, 2, 5, 10) if low <= tick <= high or tick == 1))
+    low, high = min(low, 0.48), max(high, 2.1)
+    axes.set_ylim(low, high)
+    log_ticks(axes.yaxis, *(tick for tick in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low <= tick <= high))
 
 
 @book_figure

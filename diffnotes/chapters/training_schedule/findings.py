@@ -47,8 +47,8 @@ def law_text(record: Record) -> str:
     shares = [100 * readings.share_left(record, readings.density(record, run)) for run in (SCHEDULE, EDM)]
     return (
         f"With {name(record)}, at the end {shares[0]:.0f} % of the levels that the schedule draws lie left "
-        f"of σ*, {shares[1]:.0f} % of EDM's; since the first look {100 * readings.moved(record):.0f} % of "
-        "the schedule have moved."
+        f"of σ*, {shares[1]:.0f} % of EDM's; from the first look to the last, "
+        f"{100 * readings.moved(record):.0f} % of the schedule's levels have moved."
     )
 
 
