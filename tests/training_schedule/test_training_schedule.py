@@ -13,7 +13,7 @@ from diffnotes import store
 from diffnotes.base.errors import UserError
 from diffnotes.chapters.training_schedule import choice, comparison, digits, runs
 from diffnotes.chapters.training_schedule.comparison import ARMS, ScheduleSpec
-from diffnotes.chapters.training_schedule.runs import Run, Setting
+from diffnotes.chapters.training_schedule.runs import ScheduleRun, Setting
 from diffnotes.loss_gap import loss_gap
 from diffnotes.metrics import frechet
 from diffnotes.store import SpecError, Work
@@ -37,7 +37,7 @@ def setting() -> Setting:
 
 def test_runs_of_a_seed_begin_alike_and_seeds_do_not(setting: Setting) -> None:
     def start(name: str, seed: int) -> list[torch.Tensor]:
-        return [w.data for w in Run(TINY, setting, name, seed, ARMS[name]).denoiser.parameters()]
+        return [w.data for w in ScheduleRun(TINY, setting, name, seed, ARMS[name]).denoiser.parameters()]
 
     one, other, next_seed = start("EDM", 0), start("soft edge", 0), start("EDM", 1)
     assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -47,19 +47,19 @@ def test_runs_of_a_seed_begin_alike_and_seeds_do_not(setting: Setting) -> None:
 def test_every_ablation_changes_one_constant(setting: Setting) -> None:
     constants = comparison._constants(TINY)
     for name in list(ARMS)[2:]:
-        law = Run(TINY, setting, name, 0, comparison._options(name, constants)).law
+        law = ScheduleRun(TINY, setting, name, 0, comparison._options(name, constants)).law
         changed = [
             key for key, value in vars(setting.law).items()
             if not isinstance(value, torch.Tensor) and getattr(law, key) != value
         ]  # fmt: skip
         assert len(changed) == 1, (name, changed)
-    law = Run(TINY, setting, "higher clip", 0, comparison._options("higher clip", constants)).law
+    law = ScheduleRun(TINY, setting, "higher clip", 0, comparison._options("higher clip", constants)).law
     assert law.largest == pytest.approx(10 * setting.law.largest)
-    assert Run(TINY, setting, "EDM", 0, None).law is None
+    assert ScheduleRun(TINY, setting, "EDM", 0, None).law is None
 
 
 def test_what_is_measured(setting: Setting) -> None:
-    run = Run(TINY, setting, "EDM", 0, None)
+    run = ScheduleRun(TINY, setting, "EDM", 0, None)
 
     def shrink(x: torch.Tensor, sigma) -> torch.Tensor:  # type: ignore[no-untyped-def]
         s = torch.as_tensor(sigma, dtype=x.dtype).expand(len(x)).view(-1, 1, 1, 1)
@@ -79,7 +79,7 @@ def test_what_is_measured(setting: Setting) -> None:
 
 
 def test_edms_law_has_the_shares_of_its_levels(setting: Setting) -> None:
-    run = Run(TINY, setting, "EDM", 0, None)
+    run = ScheduleRun(TINY, setting, "EDM", 0, None)
     sigma = LogNormal()((torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000)
     inside = sigma[(sigma > runs.LOW) & (sigma < runs.HIGH)]
     counts = setting.law.place(inside).bincount(minlength=6) / 20_000

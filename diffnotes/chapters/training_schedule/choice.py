@@ -18,7 +18,7 @@ from diffnotes import store
 from diffnotes.base import files, runtime
 from diffnotes.base.errors import UserError
 from diffnotes.chapters.training_schedule import runs
-from diffnotes.chapters.training_schedule.runs import EDM, Run, RunSpec, Setting
+from diffnotes.chapters.training_schedule.runs import EDM, RunSpec, ScheduleRun, Setting
 from diffnotes.store import Arrays, Experiment, Work, number, numbers
 from diffnotes.train import stacked
 
@@ -44,7 +44,7 @@ def compute(spec: ChoiceSpec, work: Work) -> Arrays:
     tried = list(itertools.product(spec.bumps, spec.shifts, spec.clips))
     options = [None, *(dict(zip(NAMES, one, strict=True)) for one in tried)]
     tables = [
-        Run(spec, setting, EDM if place == 0 else f"try-{place}", spec.seed, some).table(
+        ScheduleRun(spec, setting, EDM if place == 0 else f"try-{place}", spec.seed, some).table(
             work, place, len(options)
         )
         for place, some in enumerate(options)
@@ -70,9 +70,9 @@ def digest() -> str:
 
 
 SMOKE = ChoiceSpec(
-    n=60, held_out=40, width=16, depth=1, steps=30, batch=16, horizon=4, first=10, looks=2, bins=12,
-    memory=16, sources=120, levels=6, draws=60, sampler_steps=5, bumps=(0.3, 1.0),
-    shifts=(-1.0,), clips=(0.01,),
+    n=60, held_out=40, width=16, steps=30, batch=16, horizon=4, first=10, looks=2, bins=12,
+    memory=16, sources=120, levels=6, draws=60, sampler_steps=5, bumps=(0.3, 30.0),
+    shifts=(-3.0, -1.0), clips=(0.01, 1.0),
 )  # fmt: skip
 
 EXPERIMENT = Experiment(

@@ -15,7 +15,7 @@ import numpy as np
 
 from diffnotes.base import runtime
 from diffnotes.chapters.training_schedule import choice as choosing
-from diffnotes.chapters.training_schedule.runs import EDM, Run, RunSpec, Setting
+from diffnotes.chapters.training_schedule.runs import EDM, RunSpec, ScheduleRun, Setting
 from diffnotes.store import Arrays, SpecError, Work, choice, number, numbers
 from diffnotes.train import stacked
 
@@ -58,7 +58,7 @@ def compute(spec: ScheduleSpec, work: Work) -> Arrays:
     count, tables = len(names) * len(spec.seeds), []
     for place, name in enumerate(names):
         options = _options(name, constants)
-        every = [Run(spec, setting, name, seed, options) for seed in spec.seeds]
+        every = [ScheduleRun(spec, setting, name, seed, options) for seed in spec.seeds]
         tables.append(
             stacked([run.table(work, place * len(every) + k, count) for k, run in enumerate(every)])
         )

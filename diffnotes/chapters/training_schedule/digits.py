@@ -13,7 +13,7 @@ def compute(spec: ScheduleSpec, work: Work) -> Arrays:
 
 
 SMOKE = ScheduleSpec(
-    n=60, held_out=40, width=16, depth=1, steps=30, batch=16, horizon=4, first=10, looks=2, bins=12,
+    n=60, held_out=40, width=16, steps=30, batch=16, horizon=4, first=10, looks=2, bins=12,
     memory=16, sources=120, levels=6, draws=60, sampler_steps=5, constants="given", seeds=(0, 1),
 )  # fmt: skip
 

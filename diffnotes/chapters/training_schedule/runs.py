@@ -114,7 +114,7 @@ def features(x: Tensor) -> Tensor:
     return x.flatten(1)
 
 
-class Run:
+class ScheduleRun:
     """One network, under EDM's law (options None) or under the schedule with some constants changed."""
 
     def __init__(
