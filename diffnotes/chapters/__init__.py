@@ -23,6 +23,7 @@ ROOMS = (
     "random_features",
     "loss_floor",
     "loss_gap",
+    "training_schedule",
     "scaling",
     "speed",
 )
