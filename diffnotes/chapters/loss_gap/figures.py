@@ -54,7 +54,7 @@ def _optimum(axes: Axes, record: Record, prefix: str = "") -> None:
 def loss_gaps(*records: Record) -> BookFigure:
     """The gap of every network over the noise level, a column for each process: the paper's figure 2(a)."""
     figure = BookFigure(
-        *records, size=(7.4, 0.2 + 2.7 * len(records)),
+        *records, size=(7.4, 0.2 + 2.8 * len(records)),
         key={**{word: COLOURS[target] for target, word in WORDS.items()}, "J*": OPTIMUM, "σ*": GREY},
         finding=joined(map(findings.peak_text, records)),
         shows="Loss gap J − J* at the last evaluation, as the mean squared distance to the exact denoiser at "
@@ -68,8 +68,9 @@ def loss_gaps(*records: Record) -> BookFigure:
             for kind in (one for one in readings.kinds(record) if one.startswith(f"{process} ")):
                 _gap(axes, record, kind)
             _log_axes(axes, record)
-            axes.set_title(f"{findings.name(record)}, {process}", fontsize=9)
+            axes.set_title(f"{findings.name(record)},\n{process}")
             axes.tick_params(labelleft=True)
+            axes.set_ylim(bottom=1e-2)
         row[0].set_ylabel(f"loss gap, {NORM}")
     return figure
 

@@ -30,7 +30,8 @@ def share(values: np.ndarray) -> str:
     """'55 % (50 to 60 %)': a share over seeds and its interval."""
     found = 100 * over_seeds(values)
     text = f"{found[0]:.0f} %"
-    return text if np.isnan(found[1]) else f"{text} ({bounds(found[1], found[2], 0, ' %')})"
+    ends = text if np.isnan(found[1]) else bounds(found[1], found[2], 0, " %")
+    return text if ends == text else f"{text} ({ends})"
 
 
 # ------------------------------------------------------------------------------- first sentences of captions
