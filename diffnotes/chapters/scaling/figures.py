@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from diffnotes.chapters.scaling import findings, readings
-from diffnotes.chapters.scaling.law_readings import Law, fitted
+from diffnotes.chapters.scaling.law_readings import PowerLaw, fitted
 from diffnotes.chapters.scaling.readings import (
     AFTER,
     ALL,
@@ -228,7 +228,7 @@ def _floors(record: Record) -> list[tuple[str, str, float | None]]:
     return [(PINK, "-", known), (TEAL, "--", None), (OCHRE, ":", 0.0)]
 
 
-def _law(record: Record, floor: float | None) -> Law:
+def _law(record: Record, floor: float | None) -> PowerLaw:
     points = readings.cloud(record)
     return fitted(points.log_f, points.loss[TOTAL], floor)
 

@@ -14,7 +14,7 @@ ALPHAS = -np.geomspace(1e-3, 3.0, 100)  # exponents that a fit begins with; then
 
 
 @dataclass(frozen=True)
-class Law:
+class PowerLaw:
     """J = floor + scale (F / F_0)^alpha, where ln F_0 is `middle`.
 
     `misfit` is the root mean square of J_fit / J - 1: to first order that of ln J_fit - ln J.
@@ -40,7 +40,7 @@ class Law:
         return np.array([self.floor, self.alpha, self.misfit])
 
 
-def fitted(log_f: Array, loss: Array, floor: float | None = None) -> Law:
+def fitted(log_f: Array, loss: Array, floor: float | None = None) -> PowerLaw:
     """The law with the least mean square of J_fit / J - 1 over the points [p].
 
     `floor` is given, or None: then it is free, and at least 0. For every exponent of ALPHAS the rest is
@@ -52,7 +52,7 @@ def fitted(log_f: Array, loss: Array, floor: float | None = None) -> Law:
     return _profile(log_f, loss, floor, np.linspace(ends[0], ends[1], len(ALPHAS) // 2))
 
 
-def _profile(log_f: Array, loss: Array, floor: float | None, alphas: Array) -> Law:
+def _profile(log_f: Array, loss: Array, floor: float | None, alphas: Array) -> PowerLaw:
     """The best law with one of these exponents."""
     middle = float(log_f.mean())
     powers = np.exp(np.outer(alphas, log_f - middle)) / loss  # [a, p]; the sum of squares has J_fit / J - 1
@@ -65,7 +65,7 @@ def _profile(log_f: Array, loss: Array, floor: float | None, alphas: Array) -> L
     scales = np.maximum(0.0, (powers.sum(1) - floors * cross) / square)
     misfits = np.sqrt(np.mean((floors[:, None] * ones + scales[:, None] * powers - 1) ** 2, 1))
     best = int(misfits.argmin())
-    return Law(float(floors[best]), float(alphas[best]), float(scales[best]), middle, float(misfits[best]))
+    return PowerLaw(float(floors[best]), float(alphas[best]), float(scales[best]), middle, float(misfits[best]))
 
 
 def _free(total: Array, square: Array, cross: Array, ones: Array) -> Array:
