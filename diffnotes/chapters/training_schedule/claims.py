@@ -104,7 +104,7 @@ def _second(record: Record) -> Finding:
 def _clip(record: Record) -> Finding:
     _alive(record, "higher clip")
     found = readings.distance(record, "higher clip", SCHEDULE)
-    text = f"with ten times w*, {found[0]:.2f} times the Fréchet distance"
+    text = f"with ten times ω*, {found[0]:.2f} times the Fréchet distance"
     apart = found[1] > 1 + MATTERS or found[2] < 1 - MATTERS
     return Finding(text, _at_95(found), verdict(bool(apart)))
 

@@ -104,8 +104,8 @@ def schedule_objective(*records: Record) -> BookFigure:
         *records, size=(3.45 * len(records), 3.0),
         key={"EDM": INK, "schedule": TEAL, "schedule, levels drawn": PINK},
         finding=joined(map(findings.objective_text, records)),
-        shows="What noise levels add to the objective at the end of training, p w J in ln σ, with the area "
-        f"1; under the schedule that is about w² (J − J*) J. Dotted, p of the schedule alone. {CRITICAL}",
+        shows="What noise levels add to the objective at the end of training, p ω J in ln σ, with the area "
+        f"1; under the schedule that is about ω² (J − J*) J. Dotted, p of the schedule alone. {CRITICAL}",
     )  # fmt: skip
     cells = figure.subplots(1, len(records), squeeze=False)[0]
     for axes, record in zip(cells, records, strict=True):

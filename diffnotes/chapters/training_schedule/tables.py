@@ -73,7 +73,7 @@ def schedule_choices(record: Record) -> BookTable:
     return BookTable(
         record, header=header, rows=rows, finding=findings.choice_text(record),
         shows="All combinations, on one seed that the comparison does not have, judged by training images: "
-        "height of the second term over w*, its place in ln σ from σ*, and the share of the variance below "
+        "height of the second term over ω*, its place in ln σ from σ*, and the share of the variance below "
         "which levels count alike. The first row was chosen.",
     )  # fmt: skip
 
