@@ -20,10 +20,14 @@ from diffnotes.store import Experiment, Spec, choice, flag, is_twin, number, num
 
 # ------ branches of specs
 
-READ_LIKE = {"specimens": "cifar10", "specimens64": "imagenet64"}  # the same code from files or bytes on
+READ_LIKE = {  # the same code from files or bytes on
+    "specimens": "cifar10", "specimens64": "imagenet64", "specimens64-all": "imagenet64-all",
+}  # fmt: skip
 NEEDS_PEERS = "the other packages are not installed where twins are recomputed"
 OTHER_SEEDS = "the twins of gaussian, whose computation it is, cross seeds"
+FOLDER = "a folder of classes, which the training part of imagenet64-all is as well"
 EXEMPT = {
+    ("loss_curve", "dataset", "imagenet64-sample"): FOLDER,
     ("speed", "peers", True): NEEDS_PEERS,
     ("training_speed", "peers", True): NEEDS_PEERS,
     ("gaussian_slower", "seed", "one"): OTHER_SEEDS,
