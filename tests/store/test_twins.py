@@ -25,8 +25,10 @@ READ_LIKE = {  # the same code from files or bytes on
 }  # fmt: skip
 NEEDS_PEERS = "the other packages are not installed where twins are recomputed"
 OTHER_SEEDS = "the twins of gaussian, whose computation it is, cross seeds"
+BOTH_SPLITS = "the twin of loss_sizes_imagenet takes specimens64-all this way"
 FOLDER = "a folder of classes, which the training part of imagenet64-all is as well"
 EXEMPT = {
+    ("loss_curve", "dataset", "imagenet64-all"): BOTH_SPLITS,
     ("loss_curve", "dataset", "imagenet64-sample"): FOLDER,
     ("speed", "peers", True): NEEDS_PEERS,
     ("training_speed", "peers", True): NEEDS_PEERS,

@@ -179,12 +179,10 @@ EXPERIMENT = Experiment(
         "smoke_pixels": LossSpec(dataset="specimens", n=300, levels=24, sources=300),
         # more points than a tile holds, more sources than a batch
         "smoke_files": LossSpec(dataset="specimens64", levels=24, sources=270),
-        # training and validation files together, over the wide grid
-        "smoke_all": LossSpec(dataset="specimens64-all", levels=24, sources=40, **WIDE),
         "laptop": LossSpec(),
     },
     compute=compute,
-    seconds={"smoke": 2, "smoke_pixels": 2, "smoke_files": 4, "smoke_all": 3, "laptop": 300},
+    seconds={"smoke": 2, "smoke_pixels": 2, "smoke_files": 4, "laptop": 300},
     data=_fingerprints,
     shown=(
         {"dataset": "digits"},
