@@ -19,6 +19,7 @@ from diffnotes.chapters.loss_floor.curve import (
     spectrum,
 )
 from diffnotes.data import fingerprint
+from diffnotes.data.sets import subset
 from diffnotes.process import noise_levels
 from diffnotes.store import Arrays, Experiment, Spec, Work, choice, number, numbers
 
@@ -42,14 +43,14 @@ class SizeSpec(Spec):
 def compute(spec: SizeSpec, work: Work) -> Arrays:
     """One curve for each part of each size; a smaller first part lies inside a larger one."""
     levels = noise_levels(spec.levels, spec.sigma_min, spec.sigma_max)
-    sigmas, curves = levels.numpy(), []
+    whole, sigmas, curves = images_of(spec.dataset, 0, spec.seed), levels.numpy(), []
     cut = [(size, part) for size in spec.sizes for part in range(spec.parts)]
     for place, (size, part) in enumerate(cut):
-        values = images_of(spec.dataset, (part + 1) * size, spec.seed).values[part * size :]
+        values = subset(whole, (part + 1) * size, spec.seed).values[part * size :]
         step = work.part(place, len(cut), f"{size:,} images")
         name = f"size-{size}-{part}" if part else f"size-{size}"
         curves.append(curve_of(values, levels, spec, work, step, name, SLICE))
-    eigenvalues = spectrum(images_of(spec.dataset, 0, spec.seed).values)
+    eigenvalues = spectrum(whole.values)
     critical = [np.interp(SHARES, c.mean.numpy() / c.variance, sigmas) for c in curves]
     return {
         "sigma": sigmas, "size": np.array([size for size, _ in cut]),

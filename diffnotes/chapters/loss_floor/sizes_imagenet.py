@@ -25,7 +25,7 @@ EXPERIMENT = Experiment(
         "laptop": SizeSpec(dataset="imagenet64-all", sizes=(2299, 3000, 10_000), parts=3, **WIDE),
     },
     compute=compute,
-    seconds={"smoke": 5, "laptop": 1500},
+    seconds={"smoke": 5, "laptop": 500},
     data=sizes.fingerprints,
     tolerance=TOLERANCE,
     tolerances={"mean": SMALL, "stderr": SMALL},
