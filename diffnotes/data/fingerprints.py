@@ -4,49 +4,52 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from diffnotes.data import folders as images
 from diffnotes.data import part as data_part
 from diffnotes.data import sets as data
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "imagenet64": "tiny-imagenet-200"}
-_known: dict[tuple[object, ...], str] = {}
-_whole: dict[tuple[object, ...], data.Dataset] = {}  # the last set that was read: subsets come in rows
+_Place = tuple[str, str, object, object]  # name, split, settings, and what they come from
+_known: dict[tuple[_Place, int | None, int], str] = {}
+_whole: dict[_Place, data.Dataset] = {}  # the last set that was read: subsets come in rows
 
 
-def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int = 0) -> str:
-    """`data.load(name, n, split, seed).fingerprint`.
+def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int = 0, **settings: Any) -> str:
+    """`data.load(name, n, split, seed, **settings).fingerprint`.
 
     It is worked out anew when path, size, inode or a time of any file behind the set has changed (the time of
     the last change of an inode cannot be set by hand), or when scikit-learn's function for digits is another.
     """
-    source = _source(name, split)
-    key = (name, n, split, seed, source)
-    if key not in _known:
-        _known[key] = _loaded(name, n, split, seed, source).fingerprint
-    return _known[key]
+    source = _source(name, split, settings)
+    place = (name, split, tuple(sorted(settings.items())), source)
+    if (place, n, seed) not in _known:
+        _known[place, n, seed] = _loaded(place, n, seed, settings).fingerprint
+    return _known[place, n, seed]
 
 
-def _loaded(name: str, n: int | None, split: str, seed: int, source: object) -> data.Dataset:
+def _loaded(place: _Place, n: int | None, seed: int, settings: dict[str, Any]) -> data.Dataset:
     """`data.load`; what lies on the disk is read once for all subsets that are asked for in a row."""
+    name, split, _, source = place
     if source is None:
-        return data.load(name, n, split, seed)
-    place = (name, split, source)
+        return data.load(name, n, split, seed, **settings)
     if place not in _whole:
         _whole.clear()
-        _whole[place] = data.load(name, None, split)
+        _whole[place] = data.load(name, None, split, **settings)
     return data.subset(_whole[place], n, seed)
 
 
-def _source(name: str, split: str) -> object:
+def _source(name: str, split: str, settings: dict[str, Any]) -> object:
     """What the set comes from: states of files, or the function that makes it."""
     if name == "digits":
         from sklearn import datasets  # slow to import, needed only here
 
         return datasets.load_digits
-    folder = data.data_folder() / FOLDERS.get(name, "")
+    folder = data.data_folder() / settings.get("folder", FOLDERS.get(name, ""))
     if name == "imagenet64":
-        return tuple(map(_stat, images.list_split(folder, data.SPLITS[split]).paths))
+        listing = images.list_split(folder, data.SPLITS[split], settings.get("per_class", 0))
+        return tuple(map(_stat, listing.paths))
     if name == "cifar10":
         part = data_part.file_of(data.data_folder(), name)
         return tuple(map(_stat, sorted(folder.iterdir()) if folder.is_dir() else [part]))

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -31,19 +32,40 @@ class Listing:
     labels: tuple[int, ...]
 
 
-def list_split(folder: Path, split: str) -> Listing:
-    """Images of `split` ("train" or "validation") under `folder`, by class name, then by file path.
+Found = list[tuple[Path, str]]  # a file and the name of its class
+
+
+def list_split(folder: Path, split: str, per_class: int = 0) -> Listing:
+    """Images of `split` ("train" or "validation") under `folder`, by class name, then by file path; or "all".
 
     Layouts: `folder/train/<class>/...` with `folder/val/<class>/...` or with Tiny ImageNet's
     `folder/val/images` and `val_annotations.txt`; or `folder/<class>/...`, which has a train split only.
+    "all": the validation images, then of each training class the `per_class` files with the lowest numbers
+    (0: all of them), without files that repeat one before them byte for byte. So a complete folder and one
+    that has no more than these files give the same images.
     Errors: UserError names the folder or file.
     """
     if not folder.is_dir():
         raise UserError(
             f"There is no image folder {folder}; put one there, or set DIFFNOTES_DATA to where it is."
         )
-    if split == "train":
-        return _by_class(folder / "train" if (folder / "train").is_dir() else folder)
+    if split == "all":
+        return _numbered(_distinct(folder, per_class))
+    if per_class:
+        raise UserError(f"per_class chooses images of the split 'all'; leave it out of {split!r}.")
+    return _numbered(_training(folder) if split == "train" else _held_out(folder))
+
+
+def _numbered(found: Found) -> Listing:
+    place = {name: label for label, name in enumerate(sorted({name for _, name in found}))}
+    return Listing(tuple(path for path, _ in found), tuple(place[name] for _, name in found))
+
+
+def _training(folder: Path) -> Found:
+    return _by_class(folder / "train" if (folder / "train").is_dir() else folder)
+
+
+def _held_out(folder: Path) -> Found:
     if not (folder / "val").is_dir():
         raise UserError(
             f"The image folder {folder} has no folder 'val', so no validation split; use split='train'."
@@ -53,17 +75,48 @@ def list_split(folder: Path, split: str) -> Listing:
     return _by_class(folder / "val")
 
 
-def _by_class(folder: Path) -> Listing:
+def _distinct(folder: Path, per_class: int) -> Found:
+    """The split "all": see `list_split`."""
+    seen: set[bytes] = set()
+    found = [pair for pair in _held_out(folder) if _new(pair[0], seen)]
+    for name, pairs in groupby(_training(folder), key=lambda pair: pair[1]):
+        # n_9 comes before n_10: the shorter name first
+        ordered = sorted(pairs, key=lambda pair: (len(pair[0].name), pair[0].name))
+        chosen = list(islice((pair for pair in ordered if _new(pair[0], seen)), per_class or None))
+        if len(chosen) < per_class:
+            raise UserError(
+                f"The training class {name} in {folder} has {len(chosen)} different images, fewer than "
+                f"per_class = {per_class}; complete it, or take a smaller per_class."
+            )
+        found += chosen
+    return found
+
+
+def _new(path: Path, seen: set[bytes]) -> bool:
+    """Whether no file before it had these bytes."""
+    try:
+        digest = hashlib.sha256(path.read_bytes()).digest()
+    except OSError as error:
+        raise _unreadable(error) from error
+    fresh = digest not in seen
+    seen.add(digest)
+    return fresh
+
+
+def _unreadable(error: OSError) -> UserError:
+    return UserError(f"Cannot read the image {error.filename}: {error.strerror}; restore that file.")
+
+
+def _by_class(folder: Path) -> Found:
     names = sorted(
         entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")
     )
-    found = [(path, label) for label, name in enumerate(names) for path in _images(folder / name)]
+    found = [(path, name) for name in names for path in _images(folder / name)]
     if not found:
         raise UserError(
             f"No class folder with images ({', '.join(EXTENSIONS)}) is in {folder}; check its layout."
         )
-    paths, labels = zip(*found, strict=True)
-    return Listing(paths, labels)
+    return found
 
 
 def _images(folder: Path) -> list[Path]:
@@ -72,18 +125,15 @@ def _images(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
 
 
-def _by_annotation(folder: Path) -> Listing:
+def _by_annotation(folder: Path) -> Found:
     table = folder / "val_annotations.txt"
     rows = [line.split("\t")[:2] for line in table.read_text(encoding="utf-8").splitlines() if line.strip()]
     if not rows or any(len(row) != 2 for row in rows):
         raise UserError(
             f"{table} is damaged: each line must hold a file name, a tab and a class; restore that file."
         )
-    number = {name: label for label, name in enumerate(sorted({name for _, name in rows}))}
     rows.sort(key=lambda row: row[0])
-    return Listing(
-        tuple(folder / "images" / file for file, _ in rows), tuple(number[name] for _, name in rows)
-    )
+    return [(folder / "images" / file, name) for file, name in rows]
 
 
 def pixels(listing: Listing, cache: Path, name: str) -> UInt8[Array, "n 3 64 64"]:
@@ -104,9 +154,7 @@ def _key(listing: Listing) -> str:
     try:
         stats = [(str(path), path.stat()) for path in listing.paths]
     except OSError as error:
-        raise UserError(
-            f"Cannot read the image {error.filename}: {error.strerror}; restore that file."
-        ) from error
+        raise _unreadable(error) from error
     text = json.dumps([RECIPE, [(path, stat.st_size, stat.st_mtime_ns) for path, stat in stats]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

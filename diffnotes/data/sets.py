@@ -30,7 +30,8 @@ from diffnotes.data import part as data_part
 from diffnotes.data import specimens as made_up
 
 NAMES = ("digits", "circle", "gaussian", "cifar10", "imagenet64", "specimens", "specimens64")
-SPLITS = {"train": "train", "validation": "validation", "val": "validation", "test": "validation"}
+SPLITS = {"train": "train", **dict.fromkeys(("validation", "val", "test"), "validation"), "all": "all"}
+BOTH = ("imagenet64", "specimens64")  # sets with a split "all"
 CIRCLE_RADIUS = 10.0
 CIRCLE_OFFSET = 0.01  # of a turn; any value but 0 keeps the points off the axes
 
@@ -124,10 +125,11 @@ def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, *
         n: how many. From a stored set, the first n of one permutation drawn from `seed`, so that a smaller n
             is a part of a larger one; None: all, in the stored order. For "circle" and "gaussian", the number
             of points to make; None: 10 and 100.
-        split: "train" or "validation" ("val" and "test" mean the same: each set has one held-out part).
+        split: "train" or "validation" ("val" and "test" mean the same: each set has one held-out part); for a
+            folder of images also "all", see `diffnotes.data.folders.list_split`.
         seed: of the subset, or of the random points of a toy.
         settings: passed to the function of that name: `circle(layout=...)`, `gaussian(dimension=, decay=)`,
-            `imagenet64(folder=...)`.
+            `imagenet64(folder=..., per_class=...)`.
 
     Errors: UserError for an unknown name, split or setting, too large an n, missing or damaged files.
     """
@@ -135,6 +137,8 @@ def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, *
         raise UserError(f"There is no dataset {name!r}; choose one of {', '.join(NAMES)}.")
     if split not in SPLITS:
         raise UserError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
+    if SPLITS[split] == "all" and name not in BOTH:
+        raise UserError(f"Only {' and '.join(BOTH)} have a split 'all'; choose train or validation.")
     if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
         raise UserError(f"n must be a whole number of at least 1, or None for all; got {n!r}.")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
@@ -302,30 +306,33 @@ def _what_is_wrong(reader: Any) -> str:
     return f"CIFAR-10 in {folder} cannot be read; {remedy}."
 
 
-def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200") -> Dataset:
+def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200", per_class: int = 0) -> Dataset:
     """Images of `folder` (a path, or a name under `data_folder()`) as [n, 3, 64, 64], cropped and filtered.
 
-    Layouts: see `diffnotes.data.folders.list_split`. The first use decodes everything into a cache file: in
-    the folder `.diffnotes-cache` of the data folder, or in the user's cache folder where that is read-only.
+    Layouts, the split "all" and `per_class`: see `diffnotes.data.folders.list_split`. The first use decodes
+    all images into one file: in `.diffnotes-cache` of the data folder, or the user's where that is read-only.
     """
     path = data_folder() / folder  # an absolute `folder` replaces the left side
-    return _from_folder("imagenet64", split, path, _cache_folder())
+    return _from_folder("imagenet64", split, path, _cache_folder(), per_class)
 
 
-def specimens64(split: str = "train") -> Dataset:
+def specimens64(split: str = "train", per_class: int = 0) -> Dataset:
     """Made-up image files as [n, 3, 64, 64], 40 for training, 520 held out: see `diffnotes.data.specimens`.
 
     They are written to a temporary folder and take the way of `imagenet64` from there.
     """
     with tempfile.TemporaryDirectory() as folder:
-        made_up.write_folder(Path(folder), split)
-        read = _from_folder("specimens64", split, Path(folder), Path(folder))
+        for part in ("train", "validation") if split == "all" else (split,):
+            made_up.write_folder(Path(folder), part)
+        read = _from_folder("specimens64", split, Path(folder), Path(folder), per_class)
         return Dataset(read.name, split, read.values.clone(), read.labels)  # the folder and its cache go
 
 
-def _from_folder(name: str, split: str, folder: Path, cache: Path) -> Dataset:
+def _from_folder(name: str, split: str, folder: Path, cache: Path, per_class: int) -> Dataset:
     """A folder of images, decoded into a file in `cache` unless it is there."""
-    listing = images.list_split(folder, split)
+    if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 0:
+        raise UserError(f"per_class must be a whole number, or 0 for all images; got {per_class!r}.")
+    listing = images.list_split(folder, split, per_class)
     values = torch.from_numpy(images.pixels(listing, cache, f"{folder.name}-{split}"))
     return Dataset(name, split, values, torch.tensor(listing.labels, dtype=torch.int64))
 

@@ -19,7 +19,8 @@ from diffnotes.show.tables import PAPERS, badge_of, counted
 
 Claim = Mapping[str, str]
 COLUMNS = ("claim", "the paper", "ours", "verdict")
-SET = re.compile(r"-(digits|cifar10|cifar|imagenet64)$")  # how the id of a claim ends that others are like
+# how the id of a claim ends that others are like
+SET = re.compile(r"-(digits|cifar10|cifar|imagenet64(-all|-sample)?)$")
 TINTS = dict(zip(VERDICTS, ("#139948", "#a17905", "#d24c4a", "#7f848c", "#7f848c"), strict=True))
 
 

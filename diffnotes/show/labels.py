@@ -12,10 +12,13 @@ DATASETS = {
     "digits": "digits",
     "cifar10": "CIFAR-10",
     "imagenet64": "Tiny ImageNet",
+    "imagenet64-all": "Tiny ImageNet",
+    "imagenet64-sample": "ImageNet",
     "gaussian": "a Gaussian",
     "circle": "a circle",
     "specimens": "specimens",
     "specimens64": "specimens, 64 × 64",
+    "specimens64-all": "specimens, 64 × 64",
 }
 
 

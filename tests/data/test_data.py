@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from diffnotes.base.errors import UserError
+from diffnotes.data import fingerprint, specimens
 from diffnotes.data import folders as images
 from diffnotes.data import sets as data
-from diffnotes.data import specimens
 
 REAL = os.environ.get("DIFFNOTES_DATA", "")
 REAL_CIFAR = Path(REAL) / "cifar-10-batches-py"
@@ -365,6 +365,56 @@ def test_tiny_imagenet_layout(tiny: Path) -> None:
         assert np.array_equal(train.values[index].numpy(), picture(seed).transpose(2, 0, 1))
     assert np.array_equal(held_out.values[2].numpy(), picture(102).transpose(2, 0, 1))
     assert train.x.shape == (6, 3, 64, 64)
+
+
+def numbered(folder: Path, wnid: str, numbers: dict[int, int]) -> None:
+    """Training files with these numbers, each a picture of this seed."""
+    for number, seed in numbers.items():
+        save(folder / "train" / wnid / "images" / f"{wnid}_{number}.png", picture(seed))
+
+
+def test_all_are_the_held_out_images_and_the_first_of_each_class(tiny: Path) -> None:
+    numbered(tiny, "n01", {2: 102, 9: 9})  # number 2 repeats a held-out image
+    numbered(tiny, "n02", {0: 9, 3: 13})  # number 0 repeats one of another class
+    found = data.load("imagenet64", split="all", per_class=3)
+    expected = [100, 101, 102, 0, 1, 9, 11, 13, 20]
+    for place, seed in enumerate(expected):
+        assert np.array_equal(found.values[place].numpy(), picture(seed).transpose(2, 0, 1)), place
+    assert found.labels.tolist() == [1, 0, 1, 0, 0, 0, 1, 1, 1]
+    assert (len(found), found.split) == (9, "all")
+    assert len(data.load("imagenet64", split="all")) == 10  # and number 10 of the first class
+
+
+def test_a_complete_folder_and_its_first_images_are_the_same_set(tiny: Path) -> None:
+    numbered(tiny, "n01", {2: 2})
+    complete = data.load("imagenet64", split="all", per_class=2).fingerprint
+    for wnid, number in (("n01", 2), ("n01", 10), ("n02", 10)):
+        (tiny / "train" / wnid / "images" / f"{wnid}_{number}.png").unlink()
+    assert data.load("imagenet64", split="all", per_class=2).fingerprint == complete
+    assert fingerprint("imagenet64", None, "all", 0, per_class=2) == complete
+    assert fingerprint("imagenet64", None, "all", 0, per_class=1) != complete
+
+
+@pytest.mark.parametrize(
+    ("settings", "parts"),
+    [
+        ({"split": "all", "per_class": 4}, ["n01", "3 different images", "per_class = 4"]),
+        ({"split": "train", "per_class": 2}, ["per_class", "'all'"]),
+        ({"split": "all", "per_class": -1}, ["per_class", "-1"]),
+        ({"split": "all", "per_class": True}, ["per_class", "True"]),
+    ],
+)
+def test_mistakes_with_the_first_images_of_each_class(tiny: Path, settings: dict, parts: list[str]) -> None:
+    with pytest.raises(UserError) as error:
+        data.load("imagenet64", **settings)
+    sentence(error, *parts)
+
+
+@pytest.mark.parametrize("name", ["digits", "circle", "cifar10"])
+def test_other_sets_have_no_split_of_all(name: str) -> None:
+    with pytest.raises(UserError) as error:
+        data.load(name, split="all")
+    sentence(error, "imagenet64", "'all'")
 
 
 def test_image_cache_is_used_and_follows_the_files(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,15 @@ def order(critical):
     return curve("imagenet64", critical=critical, beside=beside)
 
 
+def imagenet_parts(tenths, whole=1.0, n=1000, **arrays):
+    """Parts of Tiny ImageNet, the tenths among them, beside all of it with its critical noise level."""
+    count = len(tenths)
+    made = parts((2.0,) * count + tuple(tenths), (70,) * count + (100,) * count)
+    beside = {("loss_curve", "dataset=imagenet64-all"): curve("imagenet64-all", n, critical=whole)}
+    spec = {"dataset": "imagenet64-all"}
+    return record(made.arrays | arrays, "loss_sizes_imagenet", spec=spec, beside=beside)
+
+
 def size(*critical):
     """Two parts and the whole."""
     whole = curve("cifar10", n=200, critical=critical[-1])
@@ -138,9 +147,12 @@ def conversions(off):
     return record(arrays, "loss_conversions")
 
 
+SETS = ("digits", "cifar10", "imagenet64", "imagenet64-all", "imagenet64-sample")
+
 HOLDS = {
-    **dict.fromkeys(("xu-shape-digits", "xu-shape-cifar10", "xu-shape-imagenet64"), curve),
-    **dict.fromkeys(("ours-area-digits", "ours-area-cifar10", "ours-area-imagenet64"), curve),
+    **dict.fromkeys([f"xu-shape-{name}" for name in SETS], curve),
+    **dict.fromkeys([f"ours-area-{name}" for name in SETS], curve),
+    "xu-size-imagenet64": partial(imagenet_parts, (1.2, 1.21, 1.19)),
     "xu-order": partial(order, 3.0),
     "xu-size": partial(size, 3.0, 2.0, 1.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.4)),
@@ -153,10 +165,9 @@ HOLDS = {
 }
 
 FAILS = {
-    **dict.fromkeys(("xu-shape-digits", "xu-shape-cifar10", "xu-shape-imagenet64"), falling),
-    **dict.fromkeys(
-        ("ours-area-digits", "ours-area-cifar10", "ours-area-imagenet64"), partial(curve, off=0.03)
-    ),
+    **dict.fromkeys([f"xu-shape-{name}" for name in SETS], falling),
+    **dict.fromkeys([f"ours-area-{name}" for name in SETS], partial(curve, off=0.03)),
+    "xu-size-imagenet64": partial(imagenet_parts, (0.9, 1.3, 1.1)),  # above on average, and not surely
     "xu-order": partial(order, 0.5),
     "xu-size": partial(size, 2.0, 3.0, 5.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.08)),

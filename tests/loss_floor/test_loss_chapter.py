@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import fakes
 import numpy as np
@@ -22,6 +23,7 @@ from diffnotes.chapters.loss_floor import (
     findings,
     noisy_image,
     readings,
+    sizes_imagenet,
     tables,
 )
 from diffnotes.chapters.loss_floor import conversions as loss_conversions
@@ -81,6 +83,48 @@ def test_parts_in_slices_are_the_same(sizes):
     np.testing.assert_allclose(sliced["mean"], sizes["mean"], rtol=1e-6, atol=1e-9)
 
 
+def test_parts_have_no_common_images_and_the_first_are_those_of_one_part(monkeypatch, root):
+    seen = []
+    plain = loss_sizes.curve_of
+    monkeypatch.setattr(loss_sizes, "curve_of", lambda x, *how: seen.append(x) or plain(x, *how))
+    few = store.run(loss_sizes.EXPERIMENT, "smoke", sizes=(30, 40), parts=3, sources=20, levels=4)
+    assert few["size"].tolist() == [30, 30, 30, 40, 40, 40]
+    whole = data.load("digits", 120).values
+    assert torch.equal(torch.cat(seen[3:]), whole)
+    assert torch.equal(torch.cat(seen[:3]), whole[:90])
+    one = store.run(loss_sizes.EXPERIMENT, "smoke", sizes=(30, 40), sources=20, levels=4)
+    np.testing.assert_allclose(one["mean"], few["mean"][[0, 3]])
+    with pytest.raises(ValueError, match="samples of digits"):
+        store.run(loss_sizes.EXPERIMENT, "smoke", sizes=(40, 500), parts=3)
+
+
+def test_a_setting_that_came_later_changes_no_key():
+    assert "parts" not in loss_sizes.SizeSpec().identity()
+    assert loss_sizes.SizeSpec(parts=2).identity()["parts"] == 2
+
+
+def test_several_parts_in_slices_are_the_same(root):
+    small = {"dataset": "digits", "sizes": (30, 40), "sources": 20}  # a slice for each of six parts
+    whole, stops = store.run(sizes_imagenet.EXPERIMENT, "smoke", **small), 0
+    while stops < 20:
+        try:
+            sliced = store.run(
+                sizes_imagenet.EXPERIMENT, "smoke", max_seconds=1e-9, sigma_min=0.1000000001, **small
+            )
+            break
+        except store.Unfinished:
+            stops += 1
+    assert stops == 5
+    np.testing.assert_allclose(sliced["mean"], whole["mean"], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "count"), [("specimens64", 520), ("specimens64-all", 550)])
+def test_a_set_with_its_training_images_is_larger(name, count):
+    found = loss_curve.images_of(name, 0, 0)
+    assert len(found) == count
+    assert loss_curve.EXPERIMENT.data(loss_curve.LossSpec(dataset=name)) == {name: found.fingerprint}
+
+
 def test_imagenet64_means_the_validation_images(monkeypatch):
     asked = {}
     monkeypatch.setattr(loss_curve.data, "load", lambda name, **how: asked.update({name: how}))
@@ -88,6 +132,10 @@ def test_imagenet64_means_the_validation_images(monkeypatch):
     loss_curve.images_of("cifar10", 5, 0)
     assert (asked["imagenet64"]["split"], asked["cifar10"]["split"]) == ("validation", "train")
     assert (asked["imagenet64"]["n"], asked["cifar10"]["n"]) == (None, 5)
+    loss_curve.images_of("imagenet64-all", 0, 0)
+    assert (asked["imagenet64"]["split"], asked["imagenet64"]["per_class"]) == ("all", 100)
+    loss_curve.images_of("imagenet64-sample", 0, 0)
+    assert (asked["imagenet64"]["split"], asked["imagenet64"]["folder"]) == ("train", "imagenet64-sample")
 
 
 # --- one noisy image ---
@@ -257,6 +305,38 @@ def test_the_order_needs_as_many_images():
         claims.CHECKS["xu-order"](cases.curve("imagenet64", beside=beside))
 
 
+def test_tenths_need_an_interval_and_a_whole_that_is_ten_times_as_large():
+    surely = claims.CHECKS["xu-size-imagenet64"]
+    found = surely(cases.imagenet_parts((1.2, 1.21, 1.19)))
+    assert (found.our_value, found.verdict) == ("1.20 (N = 100), 1.00 (N = 1,000)", base.REPRODUCED)
+    assert found.interval == "95 %: 1.18 to 1.22, 1.00 to 1.00"
+    assert surely(cases.imagenet_parts((1.2, 1.21, 1.19), whole=1.3)).verdict == base.FAILED
+    for nothing in (cases.imagenet_parts((1.2,)), cases.imagenet_parts((1.2, 1.21), n=990)):
+        with pytest.raises(base.Nothing, match="random parts of"):
+            surely(nothing)
+
+
+def test_the_wide_grid_must_come_within_a_thousandth_of_the_variance():
+    near = np.minimum(cases.curve()["mean"], 0.99)
+    short = cases.curve(mean=near)
+    gaussian = np.minimum(short["gaussian"], 0.99)  # so that its rule of the other sets holds
+    short = changed(short, gaussian=gaussian)
+    assert claims.CHECKS["xu-shape-imagenet64"](short).verdict == base.REPRODUCED
+    assert claims.CHECKS["xu-shape-imagenet64-all"](short).verdict == base.PARTLY
+
+
+def test_the_error_of_the_critical_sigma_is_that_of_the_loss_over_the_slope():
+    one = readings.curve(cases.curve())
+    straight = replace(one, mean=0.02 * one.sigma, stderr=np.full(31, 1e-4), critical=np.array([0.5]))
+    assert straight.critical_error == pytest.approx(1e-4 / 0.02)
+    assert math.isinf(replace(straight, mean=np.ones(31)).critical_error)
+    alone = readings.Group([straight]).critical
+    np.testing.assert_allclose(alone, [0.5, 0.49, 0.51])
+    several = readings.groups(cases.imagenet_parts((1.0, 2.0, 3.0)))
+    assert [(one.n, len(one.curves)) for one in several] == [(70, 3), (100, 3)]
+    np.testing.assert_allclose(several[1].critical, [2.0, 2 - 2.484, 2 + 2.484], atol=1e-3)
+
+
 # --- figures, tables, findings ---
 
 
@@ -295,6 +375,25 @@ def test_sizes_are_shown_beside_the_whole(sizes):
     assert "<svg" in figures.size_curves(sizes, whole)._repr_html_()
     assert [row[0] for row in tables.size_table(sizes, whole).rows] == ["40", "300", "300"]
     assert "critical σ is" in str(findings.order_found(sizes, whole))
+
+
+@pytest.mark.parametrize(
+    ("n", "sentence"),
+    [
+        (70, "With 70 images each, that of ImageNet is 0.750 times"),
+        (71, "no part with the 71 images of ImageNet"),
+    ],
+)
+def test_equal_numbers_of_two_sets_are_compared_where_there_are_any(n, sentence):
+    made = cases.imagenet_parts((1.2, 1.21, 1.19))
+    sample = cases.curve("imagenet64-sample", n=n, critical=1.5)
+    table = tables.imagenet_sizes(made, cases.curve("imagenet64-all", n=1000), sample)
+    assert sentence in table.caption.finding
+    assert "critical σ of 70 images of Tiny ImageNet is 2.00, that of 1,000 is 1.00" in table.caption.finding
+    assert [row[0] for row in table.rows] == ["Tiny ImageNet"] * 3 + ["ImageNet"]
+    assert [row[1] for row in table.rows] == ["70", "100", "1,000", str(n)]
+    assert [row[2] for row in table.rows] == ["3", "3", "1", "1"]
+    assert table.rows[1][3:5] == ["1.20", "1.18 to 1.22"]
 
 
 def test_the_sum_rule_is_written_into_its_areas():

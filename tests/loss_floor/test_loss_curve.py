@@ -58,6 +58,19 @@ def test_the_spectrum_of_few_points_is_the_same():
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6 * float(expected[0]))
 
 
+def test_the_spectrum_of_bytes_in_many_parts_is_the_same(monkeypatch):
+    images = data.load("specimens", n=60)
+    small = torch.nn.functional.avg_pool2d(images.x, 8).flatten(1)  # 48 dimensions, fewer than points
+    pixels = ((small + 1) * 127.5).round().byte()
+    expected = torch.linalg.eigvalsh((pixels.double() / 127.5).T.cov(correction=0)).flip(0).clamp(min=0)
+    for rows in (7, 4096):
+        monkeypatch.setattr(loss_curve, "ROWS", rows)
+        for some, wanted in ((pixels, expected), (images.values, None)):
+            found = loss_curve.spectrum(some)
+            wanted = loss_curve.spectrum(images.x) if wanted is None else wanted.numpy()
+            np.testing.assert_allclose(found, wanted, atol=1e-6 * wanted[0])
+
+
 def test_the_gaussian_curve_has_the_right_limits_and_area():
     eigenvalues, sigmas = np.array([4.0, 1.0, 0.0]), np.geomspace(1e-3, 1e4, 20_001)
     curve = gaussian_optimal_loss(torch.from_numpy(sigmas), torch.from_numpy(eigenvalues)).numpy()

@@ -20,13 +20,19 @@ from diffnotes.store import Experiment, Spec, choice, flag, is_twin, number, num
 
 # ------ branches of specs
 
-READ_LIKE = {"specimens": "cifar10", "specimens64": "imagenet64"}  # the same code from files or bytes on
+READ_LIKE = {  # the same code from files or bytes on
+    "specimens": "cifar10", "specimens64": "imagenet64", "specimens64-all": "imagenet64-all",
+}  # fmt: skip
 NEEDS_PEERS = "the other packages are not installed where twins are recomputed"
 OTHER_SEEDS = "the twins of gaussian, whose computation it is, cross seeds"
 OTHER_RECORD = "a twin needs no pinned record; tests/training_schedule takes what one has chosen"
+BOTH_SPLITS = "the twin of loss_sizes_imagenet takes specimens64-all this way"
+FOLDER = "a folder of classes, which the training part of imagenet64-all is as well"
 EXEMPT = {
     ("schedule_digits", "constants", "chosen"): OTHER_RECORD,
     ("schedule_cifar", "constants", "chosen"): OTHER_RECORD,
+    ("loss_curve", "dataset", "imagenet64-all"): BOTH_SPLITS,
+    ("loss_curve", "dataset", "imagenet64-sample"): FOLDER,
     ("speed", "peers", True): NEEDS_PEERS,
     ("training_speed", "peers", True): NEEDS_PEERS,
     ("gaussian_slower", "seed", "one"): OTHER_SEEDS,

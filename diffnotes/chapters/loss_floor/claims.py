@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.chapters.checks import Finding, Unfit, companion, every, most, verdict
+from diffnotes.chapters.checks import Finding, Nothing, Unfit, companion, every, most, verdict
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.estimator_readings import WIDE, Study
 from diffnotes.show.labels import bounds, minus
@@ -14,8 +14,10 @@ from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
 
 
-def _shape(record: Record) -> Finding:
-    """J* rises with sigma and comes to the variance as 1/sigma^2; it is near zero at the smallest sigma."""
+def _shape(record: Record, reach: float = 1.0) -> Finding:
+    """J* rises with sigma and comes to the variance as 1/sigma^2; it is near zero at the smallest sigma, and
+    misses less than `reach` of the variance at the largest.
+    """
     curve = readings.curve(record)
     slack = 3 * np.hypot(curve.share_error[1:], curve.share_error[:-1])
     ratio, error = curve.missing
@@ -25,7 +27,13 @@ def _shape(record: Record) -> Finding:
         f"{ratio:.3f} times as much as the Gaussian of the same covariance"
     )
     near = bool(curve.share[0] < 1e-3)
-    return Finding(text, f"± {error:.1g}", verdict(every(np.diff(curve.share) >= -slack), limit, also=[near]))
+    also = [near, bool(1 - curve.share[-1] < reach)]
+    return Finding(text, f"± {error:.1g}", verdict(every(np.diff(curve.share) >= -slack), limit, also=also))
+
+
+def _far(record: Record) -> Finding:
+    """The same on a grid that ends within 0.1 % of the variance."""
+    return _shape(record, reach=1e-3)
 
 
 def _area(record: Record) -> Finding:
@@ -56,6 +64,19 @@ def _size(record: Record) -> Finding:
     low = [float(one.critical[0]) for one in curves]
     text = ", ".join(f"{sigma:.2f} (N = {one.n:,})" for sigma, one in zip(low, curves, strict=True))
     return Finding(text, "at 1 % of the variance", verdict(every(np.diff(low) < 0)))
+
+
+def _tenth(record: Record) -> Finding:
+    """sigma* of all images below that of random tenths of them, by the intervals of both."""
+    all_of_it = companion(record, "loss_curve", {"dataset": record.spec["dataset"]})
+    whole = readings.Group([readings.curve(all_of_it)])
+    tenth = next((one for one in readings.groups(record) if one.n == whole.n // 10), None)
+    if tenth is None or len(tenth.curves) < 2:
+        raise Nothing(f"there are no two random parts of {whole.n // 10:,} images")
+    found = [f"{one.critical[0]:.2f} (N = {one.n:,})" for one in (tenth, whole)]
+    ends = [f"{one.critical[1]:.2f} to {one.critical[2]:.2f}" for one in (tenth, whole)]
+    below = bool(whole.critical[2] < tenth.critical[1])
+    return Finding(", ".join(found), f"95 %: {', '.join(ends)}", verdict(below))
 
 
 def _cdol(record: Record) -> Finding:
@@ -139,8 +160,11 @@ CHECKS = {
     "xu-shape-digits": _shape,
     "xu-shape-cifar10": _shape,
     "xu-shape-imagenet64": _shape,
+    "xu-shape-imagenet64-all": _far,
+    "xu-shape-imagenet64-sample": _far,
     "xu-order": _order,
     "xu-size": _size,
+    "xu-size-imagenet64": _tenth,
     "xu-cdol": _cdol,
     "xu-cdol-digits": _cdol,
     "xu-dol-middle": _middle,
@@ -151,6 +175,8 @@ CHECKS = {
     "ours-area-digits": _area,
     "ours-area-cifar10": _area,
     "ours-area-imagenet64": _area,
+    "ours-area-imagenet64-all": _area,
+    "ours-area-imagenet64-sample": _area,
     "ours-correction": _square_law,
     "ours-correction-digits": _square_law,
     "ours-dol-area": _dol_area,

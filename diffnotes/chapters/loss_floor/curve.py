@@ -7,9 +7,9 @@ on its training set. Beside it stands the same quantity for a Gaussian with the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,16 +25,24 @@ from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, n
 
 SHARES = (0.01, 0.1, 0.5)  # of the data variance; the first defines the critical sigma*
 SLICE = 256  # draws between two saves
-SPLITS = {"imagenet64": "validation", "specimens64": "validation"}  # every other set: train
+ROWS = 4096  # points whose products are formed at a time
+LOADED: dict[str, dict[str, Any]] = {  # as `data.load` is asked; every other set: its train split
+    "imagenet64": {"split": "validation"},
+    "specimens64": {"split": "validation"},
+    "imagenet64-all": {"name": "imagenet64", "split": "all", "per_class": 100},
+    "specimens64-all": {"name": "specimens64", "split": "all", "per_class": 3},
+    "imagenet64-sample": {"name": "imagenet64", "folder": "imagenet64-sample"},
+}
+SETS = ("digits", "cifar10", "imagenet64", "imagenet64-all", "imagenet64-sample")
+MADE_UP = ("specimens", "specimens64", "specimens64-all")
+WIDE: dict[str, Any] = {"sigma_min": 0.1, "sigma_max": 1000.0}  # reaches the 1/sigma^2 tail of 64 x 64 images
 
 
 @dataclass(frozen=True)
 class LossSpec(Spec):
     """Settings of an optimal-loss curve; sigma is in units of pixels in [-1, 1]."""
 
-    dataset: str = choice(
-        "digits", "digits", "cifar10", "imagenet64", "specimens", "specimens64", help="training set"
-    )
+    dataset: str = choice("digits", *SETS, *MADE_UP, help="training set")
     n: int = number(0, low=0, help="training images, drawn at random by the seed; 0 for all")
     levels: int = number(64, low=2, high=1000, help="noise levels, evenly spaced in ln sigma")
     sigma_min: float = number(0.01, low=1e-6, high=1e3, help="smallest noise level")
@@ -53,13 +61,13 @@ def compute(spec: LossSpec, work: Work) -> Arrays:
     levels = noise_levels(spec.levels, spec.sigma_min, spec.sigma_max)
     curve = curve_of(images.values.to(where), levels, spec, work, work.step)
     sigmas = levels.numpy()
-    eigenvalues = spectrum(images.x)
+    eigenvalues = spectrum(images.values)
     mean, share = curve.mean.numpy(), curve.mean.numpy() / curve.variance
     return {
         "sigma": sigmas, "mean": mean, "stderr": curve.stderr.numpy(),
         "area": np.array(curve.area), "area_stderr": np.array(curve.area_stderr),
         "variance": np.array(curve.variance), "n": np.array(len(images)), "sources": np.array(curve.draws),
-        "dimension": np.array(images.x[0].numel()), "eigenvalues": eigenvalues.astype(np.float32),
+        "dimension": np.array(images.values[0].numel()), "eigenvalues": eigenvalues.astype(np.float32),
         "critical_share": np.array(SHARES), "critical": np.interp(SHARES, share, sigmas),
         "gaussian": gaussian_optimal_loss(levels, torch.from_numpy(eigenvalues)).numpy(),
         "gaussian_sigma": np.array(gaussian_sigma(eigenvalues, len(images))),
@@ -70,8 +78,15 @@ def images_of(dataset: str, n: int, seed: int) -> data.Dataset:
     """The images whose optimum is meant: `n` at random, or all for 0.
 
     imagenet64 is the validation split of Tiny ImageNet: 10,000 images that anyone can get whole.
+    imagenet64-all has 20,000 of its training images beside them, 100 of each class. imagenet64-sample is a
+    folder of that name, with a folder for each class, of full ImageNet at 64 x 64.
     """
-    return data.load(dataset, n=n or None, split=SPLITS.get(dataset, "train"), seed=seed)
+    return data.load(n=n or None, seed=seed, **asked(dataset))
+
+
+def asked(dataset: str) -> dict[str, Any]:
+    """Name, split and settings with which `data.load` gives a set."""
+    return {"name": dataset, "split": "train", **LOADED.get(dataset, {})}
 
 
 class Sampled(Protocol):
@@ -106,19 +121,32 @@ def curve_of(
     return sums.curve()
 
 
-def spectrum(x: torch.Tensor) -> np.ndarray:
-    """Eigenvalues [d] of the covariance of x [n, ...], falling, float64.
+def spectrum(values: torch.Tensor) -> np.ndarray:
+    """Eigenvalues [d] of the covariance of values [n, ...], falling, float64; bytes p stand for p/127.5 - 1.
 
-    With fewer points than dimensions they come from the products of the points with each other, and zeros.
+    With fewer points than dimensions they come from the products of the points with each other, and zeros;
+    else from sums over a part of the points at a time, so that never all of them are floats.
     """
-    flat = x.reshape(len(x), -1)
-    centred = flat - flat.mean(0)
+    flat = values.reshape(len(values), -1)
     count, dimension = flat.shape
-    short = centred.T if count < dimension else centred
     with runtime.full_precision():
-        covariance = sum((part.T @ part).double() for part in short.split(4096))
-    values = torch.linalg.eigvalsh(covariance / count).flip(0).clamp(min=0.0)
-    return torch.nn.functional.pad(values, (0, dimension - len(values))).numpy()
+        if count < dimension:
+            x = data.as_floats(flat)
+            products = _summed((x - x.mean(0)).T.split(ROWS), count)
+        else:
+            parts = [flat[part] for part in runtime.blocks(count, ROWS)]
+            mean = torch.stack([data.as_floats(part).sum(0).double() for part in parts]).sum(0) / count
+            products = _summed((data.as_floats(part) - mean.float() for part in parts), dimension)
+    found = torch.linalg.eigvalsh(products.div_(count)).flip(0).clamp(min=0.0)
+    return torch.nn.functional.pad(found, (0, dimension - len(found))).numpy()
+
+
+def _summed(parts: Iterable[torch.Tensor], size: int) -> torch.Tensor:
+    """The sum of the products part^T part [size, size], float64."""
+    total = torch.zeros(size, size, dtype=torch.float64)
+    for part in parts:
+        total += part.T @ part
+    return total
 
 
 def gaussian_sigma(eigenvalues: np.ndarray, n: int) -> float:
@@ -133,8 +161,7 @@ def gaussian_sigma(eigenvalues: np.ndarray, n: int) -> float:
 
 
 def _fingerprints(spec: LossSpec) -> dict[str, str]:
-    split = SPLITS.get(spec.dataset, "train")
-    return {spec.dataset: fingerprint(spec.dataset, spec.n or None, split, spec.seed)}
+    return {spec.dataset: fingerprint(n=spec.n or None, seed=spec.seed, **asked(spec.dataset))}
 
 
 TOLERANCE = Tolerance(2e-6, why="means of float32 weights over many draws: 2e-7")
@@ -157,7 +184,13 @@ EXPERIMENT = Experiment(
     compute=compute,
     seconds={"smoke": 2, "smoke_pixels": 2, "smoke_files": 4, "laptop": 300},
     data=_fingerprints,
-    shown=({"dataset": "digits"}, {"dataset": "cifar10"}, {"dataset": "imagenet64"}),
+    shown=(
+        {"dataset": "digits"},
+        {"dataset": "cifar10"},
+        {"dataset": "imagenet64"},
+        {"dataset": "imagenet64-all", "sources": 8192, **WIDE},
+        {"dataset": "imagenet64-sample", **WIDE},
+    ),
     tolerance=TOLERANCE,
     tolerances={"mean": SMALL, "stderr": SMALL, "eigenvalues": FLOAT32, "gaussian": FLOAT32},
 )

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray as Array
 
+from diffnotes.base.statistics import over_seeds
 from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
@@ -85,6 +86,14 @@ class Curve:
         expected = self.variance - self.gaussian[-1]
         return float((self.variance - self.mean[-1]) / expected), float(self.stderr[-1] / expected)
 
+    @property
+    def critical_error(self) -> float:
+        """Standard error of the critical sigma: that of the loss there over the slope of the curve."""
+        at = int(np.clip(np.searchsorted(self.sigma, self.critical[0]), 1, len(self.sigma) - 1))
+        slope = (self.share[at] - self.share[at - 1]) / (self.sigma[at] - self.sigma[at - 1])
+        error = float(np.interp(self.critical[0], self.sigma, self.share_error))
+        return error / float(slope) if slope > 0 else math.inf
+
     def at(self, share: float) -> float:
         """The sigma at which J* passes this part of the variance."""
         return float(np.interp(share, self.share, self.sigma))
@@ -150,6 +159,40 @@ def _curve(record: Record, n: Any, read: Callable[[str], Any]) -> Curve:
 def part_of(record: Record, n: int) -> Curve | None:
     """The curve of n images in a record of `loss_sizes`; None where there is none."""
     return next((one for one in parts(record) if one.n == n), None)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Curves of one size: parts of a set, or one set alone."""
+
+    curves: list[Curve]
+
+    @property
+    def n(self) -> int:
+        return self.curves[0].n
+
+    @property
+    def critical(self) -> Array:
+        """The critical sigma and the ends of its 95 % interval [3].
+
+        Of several parts Student's, which holds the choice of the part; of a set alone two standard errors,
+        since only sources and noise were drawn.
+        """
+        values = np.array([float(one.critical[0]) for one in self.curves])
+        if len(values) > 1:
+            return over_seeds(values)
+        return values[0] + 2 * self.curves[0].critical_error * np.array([0.0, -1.0, 1.0])
+
+    @property
+    def scaled(self) -> float:
+        """The critical sigma in units of the root of the data variance."""
+        return float(np.mean([one.critical[0] / math.sqrt(one.variance) for one in self.curves]))
+
+
+def groups(record: Record) -> list[Group]:
+    """The parts in a record of `loss_sizes` or `loss_sizes_imagenet`, size by size."""
+    found = parts(record)
+    return [Group([one for one in found if one.n == n]) for n in dict.fromkeys(one.n for one in found)]
 
 
 def power_of_n(curves: list[Curve], read: Callable[[Curve], float]) -> float:

@@ -47,7 +47,7 @@ def critical(*records: Record) -> BookTable:
         )
         for one in curves
     ]
-    each = ", ".join(f"{one.gaussian_sigma / one.critical[0]:.2f} for {one.dataset}" for one in curves)
+    each = "; ".join(f"{one.gaussian_sigma / one.critical[0]:.2f} for {one.name}" for one in curves)
     return BookTable(
         *records, header=("training set", "variance", *shares, "Gaussian"), rows=rows,
         finding=f"The Gaussian estimate over the critical σ is {each}.",
@@ -67,6 +67,42 @@ def size_table(sizes: Record, whole: Record) -> BookTable:
         finding=f"The Gaussian estimate goes as a power {power} of N.",
         shows="Random parts of the training set, and all of it in the last row.",
     )  # fmt: skip
+
+
+@book_figure
+def imagenet_sizes(sizes: Record, whole: Record, sample: Record) -> BookTable:
+    """Critical noise level of random parts of Tiny ImageNet, of all its images, and of images of ImageNet."""
+    some, last = readings.groups(sizes), readings.Group([readings.curve(whole)])
+    first = some[0]
+    other = readings.Group([readings.curve(sample)])
+    equal = next((one for one in some if one.n == other.n), None)
+    header = ("training set", "N", "sets", "critical σ", "95\u00a0% interval", "over √variance", "Gaussian")
+    return BookTable(
+        sizes, whole, sample, header=header, rows=list(map(_group_row, [*some, last, other])),
+        finding=f"The critical σ of {first.n:,} images of {first.curves[0].dataset} is "
+        f"{first.critical[0]:.2f}, that of {last.n:,} is {last.critical[0]:.2f}. {_equal(equal, other)}",
+        shows="Where the optimal loss is 1 % of the data variance. Of parts without common images: mean and "
+        "Student's interval over them; of one set: two standard errors.",
+    )  # fmt: skip
+
+
+def _equal(part: readings.Group | None, other: readings.Group) -> str:
+    """The critical noise level of one set beside that of as many images of another."""
+    name = other.curves[0].dataset
+    if part is None:
+        return f"There is no part with the {other.n:,} images of {name}."
+    ratio, scaled = other.critical[0] / part.critical[0], other.scaled / part.scaled
+    return (
+        f"With {other.n:,} images each, that of {name} is {ratio:.3f} times that of "
+        f"{part.curves[0].dataset}; in units of the root of the data variance {scaled:.3f} times."
+    )
+
+
+def _group_row(one: readings.Group) -> list[str]:
+    middle, low, high = (f"{sigma:.2f}" for sigma in one.critical)
+    first = one.curves[0]
+    ends = [f"{low} to {high}", f"{one.scaled:.4f}", f"{first.gaussian_sigma:.2f}"]
+    return [first.dataset, f"{one.n:,}", str(len(one.curves)), middle, *ends]
 
 
 def _size_row(one: Curve) -> list[str]:
