@@ -28,7 +28,10 @@ OTHER_SEEDS = "the twins of gaussian, whose computation it is, cross seeds"
 OTHER_RECORD = "a twin needs no pinned record; tests/training_schedule takes what one has chosen"
 BOTH_SPLITS = "the twin of loss_sizes_imagenet takes specimens64-all this way"
 FOLDER = "a folder of classes, which the training part of imagenet64-all is as well"
+DEEPER = "the twins of digits_gap have residual networks of more than one block"
 EXEMPT = {
+    ("diagnosis_digits", "blocks", "more"): DEEPER,
+    ("diagnosis_gaussian", "blocks", "more"): DEEPER,
     ("schedule_digits", "constants", "chosen"): OTHER_RECORD,
     ("schedule_cifar", "constants", "chosen"): OTHER_RECORD,
     ("loss_curve", "dataset", "imagenet64-all"): BOTH_SPLITS,
