@@ -71,8 +71,11 @@ def test_the_table_of_choices_begins_with_the_one_chosen():
 
 def test_the_papers_fids():
     rows = {row[0]: row[3] for row in tables.schedule_fids().rows}
-    assert rows["CIFAR-10, EDM"] == "−2 %"
-    assert rows["ImageNet-64, flow matching"] == "−25 %"
+    assert rows["CIFAR-10, EDM (paper)"] == "−2 %"
+    assert rows["ImageNet-64, flow matching (paper)"] == "−25 %"
+    ours = tables.schedule_fids(fake()).rows[-1]
+    assert ours[0].endswith("(ours)")
+    assert ours[3] != "+0 %"
 
 
 # --- readings ---

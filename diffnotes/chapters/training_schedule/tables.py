@@ -79,13 +79,18 @@ def schedule_choices(record: Record) -> BookTable:
 
 
 @book_figure
-def schedule_fids() -> BookTable:
-    """The paper's FIDs, which need its networks."""
+def schedule_fids(*records: Record) -> BookTable:
+    """The paper's FIDs, which need its networks, beside our Fréchet distances."""
+    pairs = {f"{name} (paper)": pair for name, pair in readings.PAPER_FIDS.items()}
+    for record in records:
+        means = [float(readings.of(record, "frechet", run).mean()) for run in (EDM, readings.SCHEDULE)]
+        pairs[f"{findings.name(record)} (ours)"] = (means[0], means[1])
     rows = [
-        (name, f"{old:.2f}", f"{new:.2f}", minus(f"{100 * (new / old - 1):.0f} %"))
-        for name, (old, new) in readings.PAPER_FIDS.items()
+        (name, f"{old:.2f}", f"{new:.2f}", minus(f"{100 * (new / old - 1):+.0f} %"))
+        for name, (old, new) in pairs.items()
     ]
     return BookTable(
-        header=("data and network", "FID before", "with the schedule", "change"), rows=rows,
-        shows="The paper's own values: full trainings, which are not repeated here.",
+        *records, header=("data and network", "before", "with the schedule", "change"), rows=rows,
+        shows="The paper's FIDs after full trainings, which are not repeated here, and our Fréchet "
+        "distances, of other features and short trainings: rows compare in their change alone.",
     )  # fmt: skip
