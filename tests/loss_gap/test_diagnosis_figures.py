@@ -143,7 +143,7 @@ def test_rules_name_the_numbers_of_the_checks():
     words = {
         "xu-gap-peak": (f"{100 * readings.CRITICAL:g} %", f"{100 * readings.CERTAIN:g} %", "half"),
         "xu-gap-eps": (f"{100 * readings.CERTAIN:g} %",),
-        "xu-gap-quality": (f"factor {readings.NEAR:g}", "σ*/8 to σ*/2", "eight"),
+        "xu-gap-quality": (f"factor {readings.NEAR:g}", "σ*/8 to σ*/2", "eight", str(readings.RESAMPLES)),
         "ours-gap-readings": ("three",),
         "ours-gap-failure": (f"{100 * readings.CERTAIN:g} %", "half"),
         "ours-gap-memorizer": ("half",),
@@ -155,5 +155,38 @@ def test_rules_name_the_numbers_of_the_checks():
 
 
 def test_sentences_between_figures(record):
-    for make in (findings.eps_finding, findings.closest_finding):
-        assert "digits" in make(record, record).text
+    assert "digits" in findings.eps_finding(record, record).text
+    assert "digits" in findings.answer(record, fake("diagnosis_gaussian", **CASES.POPULATION)).text
+
+
+# --------------------------------------------------------------------------------- correlations over networks
+
+
+def test_equal_values_share_their_rank():
+    assert readings._ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
+
+
+def test_an_interval_over_networks_is_wider_where_one_network_makes_the_correlation():
+    found = fake()
+    alike = readings.related(found, readings.near(found))
+    assert np.allclose(alike, -1)
+    odd = found["frechet"].copy()
+    odd[[0, 5]] = odd[[5, 0]]
+    value, low, high = readings.related(fake(frechet=odd), readings.near(found))
+    assert low < value < high
+    assert high - low > 0.1
+
+
+def test_other_networks_do_not_predict_the_noise():
+    found = fake()
+    names = [readings.kinds(found)[k] for k in readings.other_networks(found)]
+    assert len(names) == 8
+    assert not [name for name in names if "eps" in name]
+
+
+@pytest.mark.parametrize("name", ["xu-gap-eps", "xu-gap-eps-quality", "ours-gap-failure"])
+def test_a_dead_network_that_predicts_the_noise_is_not_judged(name):
+    start = CASES.BASE["start"].copy()
+    start[1] = np.where(CASES.SIGMA > 3, 1.0, start[1])
+    with pytest.raises(Nothing, match="at large noise"):
+        claims.CHECKS[name](fake(start=start))

@@ -49,9 +49,18 @@ def _peak(record: Record) -> Finding:
     return Finding(text, ends, verdict(every(inside & good), most(inside & good)))
 
 
-def _eps(record: Record) -> Finding:
+def _far(record: Record) -> list[str]:
+    """The processes with networks of eps and of F; Nothing where one has not learned its data."""
     _trained(record)
-    names, where = readings.processes(record), readings.large(record)
+    names = readings.processes(record)
+    for process in names:
+        if not readings.fitted_far(record, process).all():
+            raise Nothing(f"the network {process} eps has not learned anything at large noise")
+    return names
+
+
+def _eps(record: Record) -> Finding:
+    names, where = _far(record), readings.large(record)
     found = _factors([readings.times_base(record, one, where) for one in names])
     text = "; ".join(f"{name} {row[0]:.1f} times" for name, row in zip(names, found, strict=True))
     low = found[:, 1] > 1
@@ -63,7 +72,7 @@ def _each(names: list[str], found: np.ndarray, unit: str = "") -> str:
 
 
 def _quality(record: Record) -> Finding:
-    _trained(record)
+    _far(record)
     found = factor_over_seeds(readings.quality_times_base(record, "VE"))
     text = f"Fréchet distance {found[0]:.2f} times that of F under VE"
     return Finding(text, _range(found), verdict(bool(found[1] > 1)))
@@ -73,11 +82,15 @@ def _relation(record: Record) -> Finding:
     if len(record["kind"]) < 8:
         raise Nothing(f"{len(record['kind'])} networks are too few for a correlation over networks")
     _trained(record)
-    found = readings.relation(record)
-    near, left = (
-        over_seeds(readings.over(found, where(record))) for where in (readings.near, readings.left)
+    places = readings.near(record), readings.left(record)
+    near, left = (readings.related(record, where) for where in places)
+    rest = readings.other_networks(record)
+    least = [readings.related(record, where, rest)[0] for where in places]
+    words = [minus(f"{value:+.2f}") for value in (near[0], left[0], *least)]
+    text = (
+        f"rank correlation {words[0]} near σ*, {words[1]} to its left; without the networks that predict the "
+        f"noise {words[2]} and {words[3]}"
     )
-    text = f"rank correlation {minus(f'{near[0]:+.2f}')} near σ*, {minus(f'{left[0]:+.2f}')} to its left"
     ends = f"near {_range(near)}, left {_range(left)}"
     return Finding(text, ends, verdict(bool(near[2] < 0), bool(left[1] > 0)))
 
@@ -93,20 +106,19 @@ def _two_readings(record: Record) -> Finding:
 
 def _size(record: Record) -> Finding:
     good = _trained(record)
-    top = readings.at_peak(record, readings.gap(record))
-    other = readings.at_peak(record, readings.generalization(record))
-    if not (other.mean(1) > 0).all():
-        raise Nothing("held-out loss is not above training loss at the peak")
-    ratios = np.array([over_seeds(one) for one in top / np.maximum(other, 1e-12)])
+    found = np.array([over_seeds(one) for one in readings.beyond(record)])
     base = readings.place(record, f"VE {readings.BASE}")
-    above = (ratios[:, 1] > 1) & good
-    text = f"{ratios[base, 0]:.2f} times for VE {readings.BASE}; above 1 for {sum(above)} of {len(above)}"
-    return Finding(text, f"VE {readings.BASE} {_range(ratios[base])}", verdict(every(above), most(above)))
+    above = (found[:, 1] > 0) & good
+    text = (
+        f"for {sum(above)} of {len(above)} networks; for VE {readings.BASE} the excess of held-out loss is "
+        f"{100 * (1 - found[base, 0]):.0f} % of the gap"
+    )
+    ends = f"VE {readings.BASE} {_range(100 * (1 - found[base, [0, 2, 1]]), 0, ' %')}"
+    return Finding(text, ends, verdict(every(above), most(above)))
 
 
 def _failure(record: Record) -> Finding:
-    _trained(record)
-    names, where = readings.processes(record), readings.large(record)
+    names, where = _far(record), readings.large(record)
     shares = readings.failure_share(record, where)
     found = np.array([over_seeds(shares[readings.place(record, f"{one} eps")]) for one in names])
     near = readings.failure_share(record, readings.near(record))

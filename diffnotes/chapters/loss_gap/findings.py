@@ -87,7 +87,7 @@ def parts_text(record: Record) -> str:
     )
     if "population" in record.arrays:
         known = readings.population_share(record, readings.near(record))[base]
-        return f"{text}; the least loss on unseen draws less J* makes up {share(known)} of it near σ*."
+        return f"{text}; the least loss on unseen draws less J* is {factor(known)} times the gap near σ*."
     sure = readings.failure_share(record, readings.large(record))[readings.place(record, EPS)]
     return f"{text}; at large noise {share(sure)} of the gap of {EPS} is surely failure."
 
@@ -119,22 +119,6 @@ def eps_finding(*records: Record) -> Sentence:
     return Sentence(*records, text=joined(map(eps_text, records)))
 
 
-def closest_finding(*records: Record) -> Sentence:
-    """Which network has the smallest gap, and which the best samples."""
-    return Sentence(*records, text=joined(map(_closest, records)))
-
-
-def _closest(record: Record) -> str:
-    names, quality = readings.kinds(record), record["frechet"][:, :, -1].mean(1)
-    middle = readings.over(readings.gap(record), readings.middle(record)).mean(1)
-    best, nearest = names[int(quality.argmin())], names[int(middle.argmin())]
-    return (
-        f"With {name(record)}, {nearest} has the smallest gap over intermediate levels, and {best} the "
-        f"smallest Fréchet distance ({quality.min():.2f}; training images have "
-        f"{record['floor'].mean():.2f}), in the means over seeds."
-    )
-
-
 def answer(record: Record, known: Record) -> Sentence:
     """What this half of the chapter finds, in three sentences."""
     base = readings.place(record, BEST)
@@ -145,8 +129,8 @@ def answer(record: Record, known: Record) -> Sentence:
     return Sentence(record, known, text=(
         "The gap of a network to the floor is its mean squared distance from the copying machine, where it "
         f"is trained. Of {inside.size} networks on {name(record)}, {inside.sum()} miss the floor most at "
-        f"intermediate noise ({BEST} at σ = {peak:.2f}, {peak / star:.1f} σ*). Near σ*, on data whose limit "
-        f"is known, {share(part)} of the gap is what no network can close without knowing its training set; "
-        f"one that memorizes {readings.images(record, 'tiny')} does close it: there its gap changes by a "
-        f"factor {factor(gap)}, its held-out loss by {factor(held)}."
+        f"intermediate noise ({BEST}, which has the form of EDM, at σ = {peak:.2f}, {peak / star:.1f} σ*). "
+        "On data whose limit is known, what no network can close without knowing its training set is "
+        f"{factor(part)} times the gap near σ*; one that memorizes {readings.images(record, 'tiny')} closes "
+        f"it: there its gap changes by a factor {factor(gap)}, its held-out loss by {factor(held)}."
     ))  # fmt: skip

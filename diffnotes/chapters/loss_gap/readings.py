@@ -21,6 +21,7 @@ NEAR = 1.5  # levels up to this factor from sigma* are near it
 LEFT = (8.0, 2.0)  # levels from sigma*/8 to sigma*/2 are to its left
 FITTED = 0.5  # a network has learned something when its gap is below this share of that before training
 TESTS = 3.0  # standard errors
+RESAMPLES = 200  # of networks and seeds
 BASE = "F"  # the target that others are held against
 
 
@@ -96,7 +97,7 @@ def over(values: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Mean of values [..., seed, l] over the levels of where [seed, l]: [..., seed]; NaN where there are
     none."""
     count = where.sum(1)
-    return np.where(count > 0, (values * where).sum(-1) / np.maximum(count, 1), np.nan)
+    return np.where(count > 0, np.where(where, values, 0.0).sum(-1) / np.maximum(count, 1), np.nan)
 
 
 # ----------------------------------------------------------------------------------------------- loss gaps
@@ -122,6 +123,19 @@ def fitted(record: Record) -> np.ndarray:
     their gap is in the mean below half of that before training."""
     levels = middle(record)
     return over(gap(record), levels) < FITTED * over(record["start"], levels)
+
+
+def fitted_far(record: Record, process: str) -> np.ndarray:
+    """Whether the network that predicts the noise under a process has learned something at large noise
+    [seed]: its gap there is below half of that before training."""
+    k, levels = place(record, f"{process} eps"), large(record)
+    return over(gap(record), levels)[k] < FITTED * over(record["start"], levels)[k]
+
+
+def beyond(record: Record) -> np.ndarray:
+    """The gap where it is largest, less the excess of held-out over training loss there, over the gap [kind,
+    seed]: above 0 where the gap is the larger one."""
+    return 1 - at_peak(record, generalization(record)) / at_peak(record, gap(record))
 
 
 def peak(record: Record) -> np.ndarray:
@@ -183,16 +197,43 @@ def readings_apart(record: Record) -> np.ndarray:
 # -------------------------------------------------------------------------------------- relation to quality
 
 
-def relation(record: Record) -> np.ndarray:
+def relation(record: Record, networks: np.ndarray | None = None) -> np.ndarray:
     """Spearman's correlation over the networks of their gap with the Fréchet distance of their samples, at
-    every level [seed, l]."""
-    quality = record["frechet"][:, :, -1]
-    pairs = zip(np.moveaxis(gap(record), 1, 0), quality.T, strict=True)
-    return np.array([[_spearman(level, one) for level in gaps.T] for gaps, one in pairs])
+    every level [seed, l]; over some networks alone, where their places are given."""
+    chosen = np.arange(len(record["kind"])) if networks is None else networks
+    gaps, quality = gap(record)[chosen], record["frechet"][chosen, :, -1]
+    pairs = zip(np.moveaxis(gaps, 1, 0), quality.T, strict=True)
+    return np.array([[_spearman(level, one) for level in some.T] for some, one in pairs])
+
+
+def other_networks(record: Record) -> np.ndarray:
+    """The places of the networks that do not predict the noise."""
+    return np.array([k for k, kind in enumerate(kinds(record)) if not kind.endswith(" eps")])
+
+
+def related(record: Record, where: np.ndarray, networks: np.ndarray | None = None) -> np.ndarray:
+    """That correlation in the mean over some levels and over seeds, with the percentiles of RESAMPLES
+    resamplings of networks and seeds: [value, low, high]. Networks are what it is taken over."""
+    chosen = np.arange(len(record["kind"])) if networks is None else networks
+    seeds = len(record["optimum"])
+    draw = np.random.Generator(np.random.Philox(0))
+    found = [over(relation(record, chosen), where).mean()]
+    for _ in range(RESAMPLES):
+        some = draw.choice(chosen, len(chosen))
+        found.append(over(relation(record, some), where)[draw.integers(0, seeds, seeds)].mean())
+    return np.array([found[0], *np.nanpercentile(found[1:], [2.5, 97.5])])
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.corrcoef(a.argsort().argsort(), b.argsort().argsort())[0, 1])
+    if a.max() == a.min() or b.max() == b.min():
+        return np.nan  # one network, drawn again and again
+    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks; equal values share theirs."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return (count.cumsum() - (count - 1) / 2)[place]
 
 
 # ----------------------------------------------------------------------------- generalization within the gap

@@ -123,7 +123,7 @@ def level_finding(record: Record, curve: Record) -> Sentence:
     text = (
         f"At the paper's σ = {readings.PAPER_SIGMA:g} the optimal loss of {int(curve['n']):,} Tiny ImageNet "
         f"images is {100 * low:.2g} % of their variance, and the best linear denoiser leaves "
-        f"{100 * high:.0f} %. The optimum of all of ImageNet-64 lies between the two. On "
+        f"{100 * high:.0f} %. That of all of ImageNet-64 we take to lie between the two. On "
         f"{name(record)}, J* is between {100 * readings.NEGLIGIBLE:.0f} % and {100 * high:.0f} % of the "
         f"variance at {', '.join(level(record, place) for place in found)}."
     )
