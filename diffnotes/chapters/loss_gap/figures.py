@@ -41,6 +41,7 @@ FLOOR = 1e-4  # of gaps: below it there is nothing to see
 
 def _log_axes(axes: Axes, record: Record, prefix: str = "") -> None:
     axes.set(xscale="log", yscale="log", xlabel=SIGMA)
+    axes.minorticks_off()  # hundreds of them, on a page that has its limit
     axes.axvline(readings.critical(record, prefix).mean(), color=GREY, lw=0.9, ls=(0, (4, 3)))
     axes.grid(True)
 

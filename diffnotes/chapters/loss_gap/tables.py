@@ -15,12 +15,12 @@ from diffnotes.store import Record
 @book_figure
 def diagnosis_settings(*records: Record) -> BookTable:
     """What was trained, and how long."""
-    header = ("run", "parameters", "steps", "batch", "rate", "precision", "seeds", "the one that memorizes",
-              "minutes")  # fmt: skip
+    header = ("run", "parameters", "steps", "batch", "rate", "precision", "few images", "minutes")
     return BookTable(
         *records, header=header, rows=[_settings(record) for record in records],
         shows="Settings of the runs. All networks of a run have the same size, initial weights, batches and "
-        "random numbers. Minutes are those of all networks and seeds, with what is measured.",
+        f"random numbers; there are {records[0]['gap'].shape[1]} seeds. Few images: those of the network that "
+        "memorizes, and its steps. Minutes are those of all networks and seeds, with what is measured.",
     )  # fmt: skip
 
 
@@ -28,8 +28,8 @@ def _settings(record: Record) -> tuple[str, ...]:
     spec = record.spec
     return (
         findings.name(record), f"{int(record['parameters'][0, 0]):,}", f"{int(record['step'][-1]):,}",
-        f"{spec['batch']}", f"{spec['rate']:g}", spec["precision"], f"{record['gap'].shape[1]}",
-        f"{readings.images(record, 'tiny')}, {int(record['tiny_step'][-1]):,} steps",
+        f"{spec['batch']}", f"{spec['rate']:g}", spec["precision"],
+        f"{spec['tiny']:,}, {int(record['tiny_step'][-1]):,}",
         f"{record.meta.get('seconds', 0) / 60:.0f}",
     )  # fmt: skip
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.training_schedule import findings, readings
 from diffnotes.chapters.training_schedule.readings import EDM
-from diffnotes.show.labels import joined, minus
+from diffnotes.show.labels import dataset, joined, minus
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -13,9 +12,7 @@ from diffnotes.store import Record
 @book_figure
 def schedule_settings(*records: Record) -> BookTable:
     """What was trained, how long, and under which constants."""
-    header = (
-        "run", "parameters", "steps", "batch", "precision", "seeds", "σ*", "bump", "shift", "clip", "minutes"
-    )  # fmt: skip
+    header = ("run", "parameters", "steps", "batch", "seeds", "σ*", "bump", "shift", "clip", "minutes")
     return BookTable(
         *records, header=header, rows=[_settings(record) for record in records],
         shows="Settings of the runs, and the constants of the schedule as they were chosen on another seed. "
@@ -28,7 +25,7 @@ def _settings(record: Record) -> tuple[str, ...]:
     constants = [minus(f"{value:g}") for value in record["constants"]]
     return (
         findings.name(record), f"{int(record['parameters'].flat[0]):,}", f"{spec['steps']:,}",
-        f"{spec['batch']}", spec["precision"], f"{len(spec['seeds'])}", f"{float(record['critical']):.2f}",
+        f"{spec['batch']}", f"{len(spec['seeds'])}", f"{float(record['critical']):.2f}",
         *constants, f"{record.meta.get('seconds', 0) / 60:.0f}",
     )  # fmt: skip
 
@@ -48,8 +45,8 @@ def schedule_outcomes(*records: Record) -> BookTable:
 
 
 def _outcome(record: Record, run: str) -> tuple[str, ...]:
-    far = findings.interval(over_seeds(readings.of(record, "frechet", run)), 3)
-    name = findings.name(record)
+    far = f"{readings.of(record, 'frechet', run).mean():.3f}"
+    name = dataset(record)
     if run == EDM:
         return (run, name, far, "1", "1", "1", "1")
     at = readings.left(record)
