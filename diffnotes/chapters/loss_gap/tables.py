@@ -19,8 +19,8 @@ def diagnosis_settings(*records: Record) -> BookTable:
     return BookTable(
         *records, header=header, rows=[_settings(record) for record in records],
         shows="Settings of the runs. All networks of a run have the same size, initial weights, batches and "
-        f"random numbers; there are {records[0]['gap'].shape[1]} seeds. Few images: those of the network that "
-        "memorizes, and its steps. Minutes are those of all networks and seeds, with what is measured.",
+        f"random numbers; there are {records[0]['gap'].shape[1]} seeds. Few images: those of the network "
+        "that memorizes, and its steps. Minutes are those of all networks and seeds, with what is measured.",
     )  # fmt: skip
 
 

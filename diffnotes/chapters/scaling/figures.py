@@ -89,6 +89,7 @@ def _curves(axes: Axes, record: Record, place: int, values: np.ndarray) -> None:
     axes.plot(cost[kept], found[kept], "o", mfc="none", mec=INK, mew=0.8, ms=6, ls="none")
     axes.set(xscale="log", yscale="log")
     axes.minorticks_off()
+    axes.minorticks_off()
     log_ticks(axes.yaxis, *_ticks(found.min(), found.max()))
     axes.set_ylim(found.min() / 1.12, found.max() * 1.12)
     axes.grid(True)
@@ -138,6 +139,7 @@ def scaling_correlation(record: Record, curve: Record) -> BookFigure:
         top.plot(sigma, readings.share(record), color=GREY, ls=":", lw=1.2)
         top.set(title="compute-efficient points" if kind == FRONTIER else kind)
         bottom.set(xscale="log", xlabel="noise level σ")
+        bottom.minorticks_off()
         ends = _like_the_papers(record, curve)
         bottom.plot(ends, [PAPER_RHO[1] - PAPER_RHO[0]] * 2, color=GREY, ls="--")
         for axes in (top, bottom):
@@ -209,12 +211,14 @@ def scaling_laws(record: Record) -> BookFigure:
     known = readings.optimum(record)[TOTAL]
     left.axhline(known, color=OPTIMUM.color, ls=OPTIMUM.line)
     left.set(yscale="log", xscale="log", xlabel=COMPUTE, ylabel="total loss J per dimension")
+    left.minorticks_off()
     law = _law(record, known)
     start = law(span[:1])[0] - known
     _points(right, record, readings.gaps(record) / start)
     right.plot(span, (law(span) - known) / start, color=PINK)
     right.plot(span, (span / span[0]) ** PAPER_ALPHA, color=GREY, ls="--")
     right.set(yscale="log", xscale="log", xlabel=COMPUTE, ylabel="total J − J*, over its start")
+    right.minorticks_off()
     for axes in (left, right):
         axes.minorticks_off()
         log_ticks(axes.yaxis, *_ticks(*axes.get_ylim()))

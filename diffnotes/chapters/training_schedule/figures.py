@@ -34,6 +34,7 @@ def _levels(axes: Axes, record: Record, low: float, high: float) -> None:
     """The axis of noise levels, and sigma*."""
     axes.axvline(float(record["critical"]), color=GREY, lw=0.8)
     axes.set(xscale="log", xlim=(low, high), xlabel=NOISE)
+    axes.minorticks_off()
     log_ticks(axes.xaxis, *(tick for tick in TICKS if low <= tick <= high))
 
 
