@@ -69,6 +69,7 @@ def _estimates(axes: Axes, study: Study) -> None:
         style = look.curve(marker=look.marker, lw=0.9, ms=4, capsize=2)
         axes.errorbar(study.sigma, truth + one.bias, 2 * one.error, **style)
     axes.set(xscale="log", xlabel="noise level σ", ylabel="loss / data variance", ylim=(-0.02, 1.02))
+    axes.minorticks_off()
     axes.set_title(f"{study.dataset}, N/L = {study.ratios[study.middle]}")
     log_ticks(axes.xaxis, *((0.5, 1, 2, 4) if study.sigma[0] < 1 else (3, 5, 10, 20)))
 
@@ -103,6 +104,7 @@ def _against_c(axes: Axes, study: Study) -> None:
     axes.axhline(0, color=INK, lw=0.8)
     axes.axvline(PAPER_RULE, color=INK, ls=":", lw=1.2)
     axes.set(xscale="log", xlabel="C in units of N/L", ylabel="bias / optimal loss", ylim=(-1.05, 1.05))
+    axes.minorticks_off()
     axes.set_title(f"{study.dataset}, σ = {study.sigma[study.level]:.2f}")
     log_ticks(axes.xaxis, 1, 4, 16, 64, 256)
 
@@ -136,6 +138,7 @@ def _best(axes: Axes, study: Study) -> None:
     low, high = (end * ratio for end in study.relative_interval())
     axes.vlines(ratio, low, high, color=BEST[1][0], lw=1.2)
     axes.set(xscale="log", yscale="log", xlabel="N/L", ylabel="best C", title=study.dataset)
+    axes.minorticks_off()
     log_ticks(axes.xaxis, *study.ratios)
     log_ticks(axes.yaxis, 1, 10, 100, 1000, 10_000)
 
@@ -187,5 +190,6 @@ def _identity(axes: Axes, study: Study) -> None:
     axes.plot(grid, optimum, **OPTIMUM.curve())
     axes.errorbar(grid, dol, 2 * error, color=TEAL, marker=".", ls="", lw=1)
     axes.set(xscale="log", xlabel="noise level σ", ylabel="loss / σ²", ylim=(0, None))
+    axes.minorticks_off()
     axes.set_title(f"{study.dataset}, L = {study.areas()[-1].size:,}")
     log_ticks(axes.xaxis, *(tick for tick in (0.1, 1, 10, 100) if grid[0] <= tick <= grid[-1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from diffnotes.chapters.training_schedule import findings, readings
 from diffnotes.chapters.training_schedule.readings import EDM
-from diffnotes.show.labels import dataset, joined, minus
+from diffnotes.show.labels import joined, minus
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -33,8 +33,11 @@ def _settings(record: Record) -> tuple[str, ...]:
 @book_figure
 def schedule_outcomes(*records: Record) -> BookTable:
     """Fréchet distance, gaps and held-out error of every run, over EDM's."""
-    header = ("run", "data", "Fréchet distance", "over EDM's", "gap left of σ*", "right", "held-out error")
-    rows = [_outcome(record, run) for record in records for run in readings.names(record)]
+    header = ("run", "Fréchet distance", "over EDM's", "gap left of σ*", "right", "held-out error")
+    rows = []
+    for record in records:
+        rows += [(f"{findings.name(record)}:", *[""] * 5)]
+        rows += [_outcome(record, run) for run in readings.names(record)]
     return BookTable(
         *records, header=header, rows=rows,
         finding=joined(map(findings.outcome_text, records)),
@@ -46,14 +49,13 @@ def schedule_outcomes(*records: Record) -> BookTable:
 
 def _outcome(record: Record, run: str) -> tuple[str, ...]:
     far = f"{readings.of(record, 'frechet', run).mean():.3f}"
-    name = dataset(record)
     if run == EDM:
-        return (run, name, far, "1", "1", "1", "1")
+        return (run, far, "1", "1", "1", "1")
     at = readings.left(record)
     wheres = (("gap", at), ("gap", ~at), ("held_out", readings.everywhere(record)))
     quotients = [readings.factor(record, array, where, run) for array, where in wheres]
     found = [readings.distance(record, run), *quotients]
-    return (run, name, far, *map(findings.interval, found))
+    return (run, far, *map(findings.interval, found))
 
 
 @book_figure
