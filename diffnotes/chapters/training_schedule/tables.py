@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from diffnotes.chapters.training_schedule import findings, readings
 from diffnotes.chapters.training_schedule.readings import EDM
-from diffnotes.show.labels import joined, minus
-from diffnotes.show.style import BookTable, book_figure
+from diffnotes.show.labels import dataset, joined, minus
+from diffnotes.show.style import BookTable, Markup, book_figure
 from diffnotes.store import Record
 
 
@@ -34,9 +36,9 @@ def _settings(record: Record) -> tuple[str, ...]:
 def schedule_outcomes(*records: Record) -> BookTable:
     """Fréchet distance, gaps and held-out error of every run, over EDM's."""
     header = ("run", "Fréchet distance", "over EDM's", "gap left of σ*", "right", "held-out error")
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for record in records:
-        rows += [(f"{findings.name(record)}:", *[""] * 5)]
+        rows += [(f"{dataset(record)}:", *[""] * 5)]
         rows += [_outcome(record, run) for run in readings.names(record)]
     return BookTable(
         *records, header=header, rows=rows,
@@ -55,7 +57,13 @@ def _outcome(record: Record, run: str) -> tuple[str, ...]:
     wheres = (("gap", at), ("gap", ~at), ("held_out", readings.everywhere(record)))
     quotients = [readings.factor(record, array, where, run) for array, where in wheres]
     found = [readings.distance(record, run), *quotients]
-    return (run, far, *map(findings.interval, found))
+    return (run, far, *map(_two_lines, found))
+
+
+def _two_lines(found: np.ndarray) -> Markup:
+    """A value, and its interval below it."""
+    value, _, ends = findings.interval(found).partition(" (")
+    return Markup(f"{value}<br>({ends}" if ends else value)
 
 
 @book_figure
