@@ -21,6 +21,7 @@ from tqdm import tqdm
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, normals, permutation
 from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.base.statistics import disagreement
 from diffnotes.data import Shards, as_floats
 from diffnotes.posterior import Data, posterior
 from diffnotes.process import Process
@@ -57,13 +58,9 @@ class LossGap:
 
     @property
     def disagreement(self) -> Float[Tensor, "l"]:
-        """difference - gap in units of both standard errors together; 0 where they differ by
-        rounding alone (float32 images: squares below 1e-12 of the largest loss). The gap's own noise is part
-        of both, so that this is smaller than a standard normal number."""
-        apart = self.difference - self.gap
-        rounding = 1e-12 * (self.loss + self.optimal).max()
-        error = torch.hypot(self.stderr, self.difference_stderr)
-        return torch.where(apart.abs() <= rounding, 0.0, apart / error)
+        """difference - gap in units of both standard errors together; see `base.statistics`."""
+        parts = (self.loss, self.optimal, self.gap, self.stderr, self.difference_stderr)
+        return torch.from_numpy(disagreement(*(part.numpy() for part in parts)))
 
     def converted(self, process: Process, target: str) -> LossGap:
         """The same in the losses of predicting `target` under `process`, at the times of these noise ratios:

@@ -296,6 +296,17 @@ def relative_gap(
 # --------------------------------------------------------------------------------- distances between sets
 
 
+def pooled(x: Float[Tensor, "b *d"], most: int = 64) -> Float[Tensor, "b k"]:
+    """Images [b, c, h, h] averaged over boxes of 2 x 2 until at most `most` values of each are left: [b, k].
+
+    Plain features for a Fréchet distance: a covariance of several hundred samples needs far fewer dimensions
+    than an image has. Points [b, d] stay as they are.
+    """
+    while x.ndim == 4 and x[0].numel() > most:
+        x = torch.nn.functional.avg_pool2d(x, 2)
+    return x.flatten(1)
+
+
 def sliced_wasserstein(
     a: Num[Tensor, "m k"],
     b: Num[Tensor, "n j"],

@@ -419,3 +419,19 @@ BAD: list[tuple[Callable[[], object], str]] = [
 def test_bad_input_gets_a_sentence(wrong: Callable[[], object], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         wrong()
+
+
+# --- plain features ---
+
+
+def test_pooled_images_are_averages_of_boxes_until_few_values_are_left():
+    x = torch.arange(2 * 3 * 16 * 16.0).view(2, 3, 16, 16)
+    found = metrics.pooled(x)
+    assert found.shape == (2, 48)
+    assert torch.allclose(found.view(2, 3, -1).mean(2), x.mean((2, 3)))
+    assert torch.allclose(found[:, 0], x[:, 0, :4, :4].mean((1, 2)))
+    assert metrics.pooled(x, 200).shape == (2, 192)
+    small = torch.randn(5, 1, 8, 8)
+    assert torch.equal(metrics.pooled(small), small.flatten(1))
+    points = torch.randn(5, 100)
+    assert torch.equal(metrics.pooled(points), points)

@@ -20,6 +20,21 @@ def factor_over_seeds(values: np.ndarray) -> np.ndarray:
     return np.exp(over_seeds(np.log(values)))
 
 
+def disagreement(
+    loss: np.ndarray, optimal: np.ndarray, gap: np.ndarray, stderr: np.ndarray, difference_stderr: np.ndarray
+) -> np.ndarray:
+    """loss - optimal, less gap, in units of both standard errors together [..., l]; all of the same draws.
+
+    0 where they differ by rounding alone (float32 images: squares below 1e-12 of the largest loss). The gap's
+    own noise is part of both, so that this is smaller than a standard normal number.
+    """
+    apart = loss - optimal - gap
+    rounding = 1e-12 * (loss + optimal).max(-1, keepdims=True)
+    error = np.maximum(np.hypot(stderr, difference_stderr), 1e-300)
+    found: np.ndarray = np.where(np.abs(apart) <= rounding, 0.0, apart / error)
+    return found
+
+
 def with_images(low_high: np.ndarray, value: float, stderr: float, freedom: int) -> np.ndarray:
     """An interval over seeds [2] widened by the share of held-out images that all seeds have in common.
 

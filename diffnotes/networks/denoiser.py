@@ -232,6 +232,22 @@ def _through(step: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
     return h
 
 
+def small_network(
+    kind: str,
+    shape: tuple[int, ...],
+    width: int,
+    blocks: int,
+    multipliers: tuple[int, ...] = (1, 2),
+    embedding: int = 64,
+    classes: int = 0,
+) -> nn.Module:
+    """The networks of the book's smaller experiments: a residual network ("mlp"), or a U-Net ("unet") with
+    `blocks` per level and attention at the level below the finest, so at 8 x 8 or 16 x 16 pixels."""
+    if kind == "mlp":
+        return MLP(shape, width, blocks, classes)
+    return UNet(shape, width, multipliers, blocks, (1,), classes, embedding)
+
+
 # ----------------------------------------------------------------------------------------------------- DiT
 
 

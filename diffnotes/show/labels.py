@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from diffnotes.store import Record
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "only on paper", "pending")
@@ -28,6 +30,14 @@ def dataset(record: Record) -> str:
     return DATASETS.get(name, name.rstrip("/").rsplit("/", 1)[-1])
 
 
+def images(record: Record, n: str = "n") -> str:
+    """'1,000 digits', '200 CIFAR-10 images': as many as the setting `n` of a record says."""
+    count, name = f"{record.spec[n]:,}", dataset(record)
+    if record.spec["dataset"] == "gaussian":
+        return f"{count} draws of {name}"
+    return f"{count} {name}" if name in ("digits", "specimens") else f"{count} {name} images"
+
+
 def minus(text: str) -> str:
     """The text with true minus signs, as the mathematics around it has them."""
     return text.replace("-", "−")
@@ -37,6 +47,11 @@ def bounds(low: float, high: float, digits: int = 0, unit: str = "") -> str:
     """'3 to 5 %'; one number where both ends read the same, so never '0 to 0 %'; zero has no sign."""
     ends = [f"{value:z.{digits}f}" for value in (low, high)]
     return minus(f"{' to '.join(dict.fromkeys(ends))}{unit}")
+
+
+def at_95(interval: np.ndarray, digits: int = 2, unit: str = "") -> str:
+    """'0.59 to 0.78 at 95 %' of [value, low, high]."""
+    return f"{bounds(interval[1], interval[2], digits, unit)} at 95 %"
 
 
 def joined(texts: Iterable[str]) -> str:

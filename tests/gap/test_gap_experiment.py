@@ -112,15 +112,6 @@ def test_seeds_differ_in_images_and_share_held_out_ones():
     assert torch.equal(unseen, same)
 
 
-def test_features_average_until_few_values_are_left():
-    x = torch.arange(2 * 3 * 16 * 16.0).view(2, 3, 16, 16)
-    found = network_gap.features(x)
-    assert found.shape == (2, 48)
-    assert torch.allclose(found.view(2, 3, -1).mean(2), x.mean((2, 3)))
-    digits = data.load("digits", n=3).x
-    assert torch.equal(network_gap.features(digits), digits.flatten(1))
-
-
 def test_probes_are_levels_of_the_sampler():
     spec = GapSpec()
     levels = network_gap.sampler_levels(spec)

@@ -113,7 +113,7 @@ def test_turning_is_the_least_held_out_loss():
 
 def test_disagreement_of_equal_numbers_is_none():
     found = fake(loss=CASES.BASE["gap"] + CASES.BASE["optimal"], difference_stderr=0 * CASES.BASE["gap"])
-    assert (np.abs(readings.disagreement(found)) < 1e-6).all()
+    assert (np.abs(readings.apart(found)) < 1e-6).all()
 
 
 # --------------------------------------------------------------------------------------------------- guards
@@ -160,10 +160,6 @@ def test_sentences_between_figures(record):
 
 
 # --------------------------------------------------------------------------------- correlations over networks
-
-
-def test_equal_values_share_their_rank():
-    assert readings._ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
 
 
 def test_an_interval_over_networks_is_wider_where_one_network_makes_the_correlation():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import pearsonr
 
 from diffnotes.chapters.scaling.law_readings import (
     correlation,
     fitted,
     frontier,
-    rank_correlation,
     slope,
 )
 
@@ -69,15 +68,6 @@ def test_rho_is_minus_pearsons_of_logarithms():
     assert np.allclose(correlation(X, many), expected)
     assert correlation(X, law(0.0, 2.0, -0.3)) == pytest.approx(1)
     assert correlation(X, 1 / law(0.0, 2.0, -0.3)) == pytest.approx(-1)
-
-
-def test_rho_of_ranks_is_minus_spearmans_with_ties():
-    loss = np.round(law(0.0, 1.0, -0.02, 0.2), 1)
-    repeated = np.concatenate([X[:12], X[:13]])
-    assert rank_correlation(repeated, loss) == pytest.approx(-spearmanr(repeated, loss)[0])
-    assert rank_correlation(X, loss + 5) == pytest.approx(rank_correlation(X, loss))
-    both = np.stack([loss, 1 / loss])
-    assert np.allclose(rank_correlation(X, both), [rank_correlation(X, one) for one in both])
 
 
 def test_subtracting_the_floor_straightens_and_any_other_bends():

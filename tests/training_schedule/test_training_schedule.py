@@ -89,14 +89,6 @@ def test_edms_law_has_the_shares_of_its_levels(setting: Setting) -> None:
     np.testing.assert_allclose(run._weight(), weight.numpy())
 
 
-def test_features_are_averages_of_at_most_so_many_values() -> None:
-    x = torch.randn(5, 3, 16, 16)
-    found = runs.features(x)
-    assert found.shape == (5, 48)
-    assert torch.allclose(found[:, 0], x[:, 0, :4, :4].mean((1, 2)), atol=1e-6)
-    assert runs.features(torch.randn(5, 1, 8, 8)).shape == (5, 64)
-
-
 def test_slices_give_the_same_record(tmp_path) -> None:  # type: ignore[no-untyped-def]
     whole = comparison.compute(TINY, Work(tmp_path / "whole"))
     for _turn in range(40):

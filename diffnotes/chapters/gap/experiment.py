@@ -24,10 +24,11 @@ from diffnotes.metrics import (
     denoising_error,
     frechet,
     neighbours,
+    pooled,
     ratios,
     relative_gap,
 )
-from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.networks import NetworkDenoiser, parameter_count, seeded, small_network
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
 from diffnotes.store import Arrays, Spec, Tolerance, Work, choice, number, numbers
 from diffnotes.train import (
@@ -50,7 +51,6 @@ TOLERANCES = {
 HELD_OUT = 0  # the seed that picks held-out images: the same for every run
 ROWS = 256  # samples solved at once
 WARMUP = 100  # steps over which the learning rate rises
-FEATURES = 64  # Fréchet distances are taken between images averaged to at most so many values
 
 
 @dataclass(frozen=True)
@@ -133,16 +133,6 @@ def images_of(spec: GapSpec, seed: int) -> tuple[Tensor, Tensor]:
     return data.shrunk(known, spec.side).x, data.shrunk(unseen, spec.side).x
 
 
-def features(x: Tensor) -> Tensor:
-    """Images [b, c, h, h] averaged over boxes until at most FEATURES values per image are left: [b, k].
-
-    A covariance of several hundred samples needs far fewer dimensions than that.
-    """
-    while x[0].numel() > FEATURES:
-        x = nn.functional.avg_pool2d(x, 2)
-    return x.flatten(1)
-
-
 class _Run:
     """The run of one seed: its images, its network, and what is measured on the way."""
 
@@ -156,10 +146,9 @@ class _Run:
 
     def _network(self) -> nn.Module:
         spec = self.spec
-        if spec.network == "mlp":
-            return MLP(self.shape, spec.width, spec.depth)
-        coarse = (1,)  # attention from 8 x 8 or 16 x 16 pixels on
-        return UNet(self.shape, spec.width, spec.multipliers, spec.depth, coarse, embedding=spec.embedding)
+        return small_network(
+            spec.network, self.shape, spec.width, spec.depth, spec.multipliers, spec.embedding
+        )
 
     def table(self, work: Work, place: int) -> Arrays:
         """Train and evaluate: [evaluation, ...]; then what does not change through training."""
@@ -177,7 +166,7 @@ class _Run:
         `floor`: training against held-out images at the count of samples, what memorized samples would score;
         `halves`: two halves of the held-out images, so at half that count.
         """
-        known, unseen = (features(x[: self.count]) for x in (self.known, self.unseen))
+        known, unseen = (pooled(x[: self.count]) for x in (self.known, self.unseen))
         half = self.count // 2
         return {
             "parameters": np.array(parameter_count(self.denoiser)), "count": np.array(self.count),
@@ -256,9 +245,9 @@ class _Run:
         """Fréchet distances to both splits at equal counts, for trajectories stopped at each probe by one
         step to 0, and last for finished samples: [p + 1]."""
         split = {"train": self.known, "val": self.unseen}
-        real = {name: features(x[: self.count]) for name, x in split.items()}
+        real = {name: pooled(x[: self.count]) for name, x in split.items()}
         return {
-            f"frechet_{name}": np.array([frechet(features(x), one) for x in sets])
+            f"frechet_{name}": np.array([frechet(pooled(x), one) for x in sets])
             for name, one in real.items()
         }
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds, with_images
-from diffnotes.show.labels import dataset, minus
+from diffnotes.show.labels import images, minus
 from diffnotes.store import Record
 
 # Read off the plots and numbers stored in the notebooks of the authors' code, with some 2 % of an axis.
@@ -34,13 +34,6 @@ def place_of(values: np.ndarray, wanted: float) -> int:
 
 
 # ------------------------------------------------------------------------------------------------- the run
-
-
-def images(record: Record) -> str:
-    """'600 digits', '200 CIFAR-10 images'."""
-    name = dataset(record)
-    kind = name if name in ("digits", "specimens") else f"{name} images"
-    return f"{record.spec['n']:,} {kind}"
 
 
 def title(record: Record) -> str:

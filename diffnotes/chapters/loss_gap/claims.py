@@ -10,14 +10,10 @@ import numpy as np
 from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.loss_gap import readings
-from diffnotes.show.labels import bounds, minus
+from diffnotes.show.labels import at_95, minus
 from diffnotes.store import Record
 
 HALF = 0.5
-
-
-def _range(interval: np.ndarray, digits: int = 2, unit: str = "") -> str:
-    return f"{bounds(interval[1], interval[2], digits, unit)} at 95 %"
 
 
 def _factors(rows: list[np.ndarray]) -> np.ndarray:
@@ -68,14 +64,14 @@ def _eps(record: Record) -> Finding:
 
 
 def _each(names: list[str], found: np.ndarray, unit: str = "") -> str:
-    return "; ".join(f"{name} {_range(row, 1, unit)}" for name, row in zip(names, found, strict=True))
+    return "; ".join(f"{name} {at_95(row, 1, unit)}" for name, row in zip(names, found, strict=True))
 
 
 def _quality(record: Record) -> Finding:
     _far(record)
     found = factor_over_seeds(readings.quality_times_base(record, "VE"))
     text = f"Fréchet distance {found[0]:.2f} times that of F under VE"
-    return Finding(text, _range(found), verdict(bool(found[1] > 1)))
+    return Finding(text, at_95(found), verdict(bool(found[1] > 1)))
 
 
 def _relation(record: Record) -> Finding:
@@ -91,7 +87,7 @@ def _relation(record: Record) -> Finding:
         f"rank correlation {words[0]} near σ*, {words[1]} to its left; without the networks that predict the "
         f"noise {words[2]} and {words[3]}"
     )
-    ends = f"near {_range(near)}, left {_range(left)}"
+    ends = f"near {at_95(near)}, left {at_95(left)}"
     return Finding(text, ends, verdict(bool(near[2] < 0), bool(left[1] > 0)))
 
 
@@ -113,7 +109,7 @@ def _size(record: Record) -> Finding:
         f"for {sum(above)} of {len(above)} networks; for VE {readings.BASE} the excess of held-out loss is "
         f"{100 * (1 - found[base, 0]):.0f} % of the gap"
     )
-    ends = f"VE {readings.BASE} {_range(100 * (1 - found[base, [0, 2, 1]]), 0, ' %')}"
+    ends = f"VE {readings.BASE} {at_95(100 * (1 - found[base, [0, 2, 1]]), 0, ' %')}"
     return Finding(text, ends, verdict(every(above), most(above)))
 
 
@@ -137,7 +133,7 @@ def _population(record: Record) -> Finding:
         for where in (readings.near, readings.left)
     )
     text = f"{100 * near[0]:.0f} % of the gap near σ*, {100 * left[0]:.0f} % to its left"
-    ends = f"near {_range(100 * near, 0, ' %')}, left {_range(100 * left, 0, ' %')}"
+    ends = f"near {at_95(100 * near, 0, ' %')}, left {at_95(100 * left, 0, ' %')}"
     return Finding(text, ends, verdict(bool(near[1] > HALF), also=[left[1] > HALF]))
 
 
@@ -151,7 +147,7 @@ def _memorizer(record: Record) -> Finding:
         f"from its least held-out loss on, the gap near σ* changes by a factor {closed[0]:.2f}, the held-out "
         f"loss by {risen[0]:.2f}; {100 * share:.0f} % of its samples are copies"
     )
-    ends = f"gap {_range(closed)}, held-out loss {_range(risen)}"
+    ends = f"gap {at_95(closed)}, held-out loss {at_95(risen)}"
     return Finding(text, ends, verdict(bool(closed[2] < 1), bool(risen[1] > 1)))
 
 

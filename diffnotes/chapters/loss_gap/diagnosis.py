@@ -24,8 +24,8 @@ from diffnotes.base import runtime
 from diffnotes.data import fingerprint
 from diffnotes.data.sets import spectrum
 from diffnotes.loss_gap import loss_gap
-from diffnotes.metrics import frechet, neighbours, ratios
-from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.metrics import frechet, neighbours, pooled, ratios
+from diffnotes.networks import NetworkDenoiser, parameter_count, seeded, small_network
 from diffnotes.optimal_loss import optimal_loss
 from diffnotes.posterior import gaussian_optimal_loss
 from diffnotes.process import VE, VP, FlowMatching, Process, noise_levels
@@ -55,7 +55,6 @@ COPIED = 1 / 3  # a sample is a copy when its nearest training image is that muc
 WARMUP = 100  # steps
 ROWS = 512  # samples that are made at once
 GAUSSIAN: dict[str, Any] = {"dimension": 64, "decay": 1.0}  # variances 1/k: unequal, as those of images
-FEATURES = 64  # numbers per image that Fréchet distances are taken of, at most
 
 PROCESSES: dict[str, Process] = {"VE": VE(), "VP": VP(), "FM": FlowMatching()}
 LAWS: dict[str, NoiseLaw] = {  # of noise in training: EDM's under VE, but that of VE models for the noise
@@ -159,13 +158,6 @@ def load(spec: DiagnosisSpec, n: int, split: str, seed: int) -> Tensor:
     return data.shrunk(data.load(spec.dataset, n=n, split=split, seed=seed, **settings), spec.side).x
 
 
-def features(x: Tensor) -> Tensor:
-    """Images [b, c, h, h] averaged over boxes until at most FEATURES numbers are left of each: [b, k]."""
-    while x.ndim == 4 and x[0].numel() > FEATURES:
-        x = nn.functional.avg_pool2d(x, 2)
-    return x.flatten(1)
-
-
 class _Scene:
     """The images of one seed, and what is known of them without a network."""
 
@@ -181,7 +173,7 @@ class _Scene:
         """Exact optimal losses [l] of the training set and of its small part, with standard errors and
         variances; the Fréchet distance between as many training and held-out images as samples are made. Of
         a Gaussian, `population`: the least loss on images that were not seen."""
-        known, unseen = (features(x[: self.count]) for x in (self.known, self.unseen))
+        known, unseen = (pooled(x[: self.count]) for x in (self.known, self.unseen))
         size = np.array(self.known[0].numel())
         found: Arrays = {"floor": np.array(frechet(known, unseen)), "dimension": size}
         for prefix, images in (("", self.known), ("tiny_", self.known[: self.spec.tiny])):
@@ -210,9 +202,7 @@ class _Run:
 
     def _network(self) -> nn.Module:
         spec, shape = self.spec, self.scene.shape
-        if spec.network == "mlp":
-            return MLP(shape, spec.width, spec.blocks)
-        return UNet(shape, spec.width, spec.multipliers, spec.blocks, (1,), embedding=spec.embedding)
+        return small_network(spec.network, shape, spec.width, spec.blocks, spec.multipliers, spec.embedding)
 
     def table(self, work: Work, place: int, count: int) -> Arrays:
         """Train and evaluate: [evaluation, ...]; beside it the gap of the network that was not trained."""
@@ -261,7 +251,7 @@ class _Run:
             model, scene.shape, count, times, seed=self.seed, batch=ROWS, device=scene.where
         ).to(scene.where)
         near = ratios(neighbours(made, self.images))
-        distance = frechet(features(made), features(scene.unseen[:count]))
+        distance = frechet(pooled(made), pooled(scene.unseen[:count]))
         return {"frechet": np.array(distance), "copies": np.array(float((near < COPIED).double().mean()))}
 
 

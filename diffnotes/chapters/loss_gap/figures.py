@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from diffnotes.chapters.loss_gap import findings, readings
 from diffnotes.chapters.loss_gap.findings import BEST, EPS
-from diffnotes.show.labels import joined
+from diffnotes.show.labels import images, joined
 from diffnotes.show.style import (
     GREY,
     HELD_OUT,
@@ -172,7 +172,7 @@ def memorizer(*records: Record) -> BookFigure:
         _through_training(row[0], record)
         _before_and_after(row[1], record)
         for axes in row:
-            axes.set_title(readings.images(record, "tiny"))
+            axes.set_title(images(record, "tiny"))
     return figure
 
 

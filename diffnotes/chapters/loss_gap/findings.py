@@ -7,7 +7,7 @@ import numpy as np
 from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.loss_gap import readings
 from diffnotes.chapters.loss_gap.readings import BASE
-from diffnotes.show.labels import bounds, joined, minus
+from diffnotes.show.labels import bounds, images, joined, minus
 from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
@@ -16,7 +16,7 @@ EPS, BEST = "VE eps", f"VE {BASE}"
 
 def name(record: Record) -> str:
     """'1,000 digits'."""
-    return readings.images(record)
+    return images(record)
 
 
 def factor(values: np.ndarray, digits: int = 2) -> str:
@@ -96,7 +96,7 @@ def memorizer_text(record: Record) -> str:
     """What happens while a network memorizes."""
     gap, held = (readings.since_turning(record, f"tiny_{one}") for one in ("gap", "held_loss"))
     return (
-        f"With {readings.images(record, 'tiny')}, from the evaluation with the least held-out loss on, the "
+        f"With {images(record, 'tiny')}, from the evaluation with the least held-out loss on, the "
         f"gap near σ* changes by a factor {factor(gap)}, the held-out loss there by {factor(held)}; at the "
         f"end {share(readings.copies(record))} of the samples are copies."
     )
@@ -131,6 +131,6 @@ def answer(record: Record, known: Record) -> Sentence:
         f"is trained. Of {inside.size} networks on {name(record)}, {inside.sum()} miss the floor most at "
         f"intermediate noise ({BEST}, which has the form of EDM, at σ = {peak:.2f}, {peak / star:.1f} σ*). "
         "On data whose limit is known, what no network can close without knowing its training set is "
-        f"{factor(part)} times the gap near σ*; one that memorizes {readings.images(record, 'tiny')} closes "
+        f"{factor(part)} times the gap near σ*; one that memorizes {images(record, 'tiny')} closes "
         f"it: there its gap changes by a factor {factor(gap)}, its held-out loss by {factor(held)}."
     ))  # fmt: skip

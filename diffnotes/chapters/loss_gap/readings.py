@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.statistics import over_seeds
-from diffnotes.show.labels import dataset
+from diffnotes.base.ranks import rank_correlation
+from diffnotes.base.statistics import disagreement, over_seeds
 from diffnotes.store import Record
 
 CRITICAL = 0.01  # of the data variance: where J* has it, there is sigma*
@@ -23,14 +23,6 @@ FITTED = 0.5  # a network has learned something when its gap is below this share
 TESTS = 3.0  # standard errors
 RESAMPLES = 200  # of networks and seeds
 BASE = "F"  # the target that others are held against
-
-
-def images(record: Record, n: str = "n") -> str:
-    """'1,000 digits', '1,000 CIFAR-10 images'; `n` "tiny": those of the network that memorizes."""
-    name = dataset(record)
-    if record.spec["dataset"] == "gaussian":
-        return f"{record.spec[n]:,} draws of a Gaussian"
-    return f"{record.spec[n]:,} {name if name in ('digits', 'specimens') else f'{name} images'}"
 
 
 def kinds(record: Record) -> list[str]:
@@ -179,19 +171,15 @@ def quality_times_base(record: Record, process: str, target: str = "eps") -> np.
 # ---------------------------------------------------------------------------------------------- two readings
 
 
-def disagreement(record: Record, prefix: str = "") -> np.ndarray:
-    """Loss less optimal loss, less the distance, in units of both standard errors [..., l]; see
-    `loss_gap.LossGap.disagreement`."""
+def apart(record: Record, prefix: str = "") -> np.ndarray:
+    """Loss less optimal loss, less the distance, in units of both standard errors together [..., l]."""
     names = ("loss", "optimal", "gap", "stderr", "difference_stderr")
-    found, best, distance, error, other = (record[prefix + name] for name in names)
-    apart = found - best - distance
-    rounding = 1e-12 * (found + best).max(-1, keepdims=True)
-    return np.where(np.abs(apart) <= rounding, 0.0, apart / np.maximum(np.hypot(error, other), 1e-300))
+    return disagreement(*(record[prefix + name] for name in names))
 
 
 def readings_apart(record: Record) -> np.ndarray:
     """All of these, of every network, evaluation and level, in one row."""
-    return np.concatenate([disagreement(record, prefix).ravel() for prefix in ("", "tiny_")])
+    return np.concatenate([apart(record, prefix).ravel() for prefix in ("", "tiny_")])
 
 
 # -------------------------------------------------------------------------------------- relation to quality
@@ -225,15 +213,8 @@ def related(record: Record, where: np.ndarray, networks: np.ndarray | None = Non
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    if a.max() == a.min() or b.max() == b.min():
-        return np.nan  # one network, drawn again and again
-    return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks; equal values share theirs."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (count.cumsum() - (count - 1) / 2)[place]
+    """NaN where all are equal, as when one network is drawn again and again."""
+    return float(rank_correlation(np.stack([a, b], 1))[0, 1])
 
 
 # ----------------------------------------------------------------------------- generalization within the gap
@@ -243,11 +224,6 @@ def unseen(record: Record) -> np.ndarray:
     """The loss [seed, l] that a network attains on images that it has not seen: at every level that of the
     network whose held-out loss is least over the other seeds, so that no seed's luck is picked."""
     return _least(loss(record, "held_"))
-
-
-def tiny_unseen(record: Record) -> np.ndarray:
-    """The same of the network on few images, over its evaluations [seed, l]."""
-    return _least(np.moveaxis(record["tiny_held_loss"], 1, 0))
 
 
 def _least(values: np.ndarray) -> np.ndarray:

@@ -76,7 +76,8 @@ def readings_table(*records: Record) -> BookTable:
         *records, header=header, rows=[*rows, ("of normal numbers", "–", *normal, "–", "–")],
         finding=joined(map(findings.readings_text, records)),
         shows="Difference of losses less distance, in units of both standard errors together, for every "
-        "network, evaluation, seed and level; and the ratio of the two errors, its median over all of them.",
+        "network, evaluation, seed and level; and the ratio of the two errors, its median over all of them. "
+        "The noise of the gap is in both readings, so these are smaller than normal numbers.",
     )  # fmt: skip
 
 

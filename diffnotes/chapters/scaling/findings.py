@@ -20,7 +20,7 @@ from diffnotes.chapters.scaling.readings import (
     RISE,
     TOTAL,
 )
-from diffnotes.show.labels import bounds, minus
+from diffnotes.show.labels import bounds, images, minus
 from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
@@ -29,7 +29,7 @@ WORDS = ("rises", "falls", "does not change for certain")  # by an interval abov
 
 def name(record: Record) -> str:
     """'1,000 digits'."""
-    return readings.images(record)
+    return images(record)
 
 
 def word(interval: np.ndarray) -> str:

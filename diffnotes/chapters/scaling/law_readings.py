@@ -90,19 +90,6 @@ def correlation(log_f: Array, loss: Array) -> Array:
         return -(y @ x) / np.sqrt((y**2).sum(-1) * (x @ x))
 
 
-def rank_correlation(log_f: Array, loss: Array) -> Array:
-    """The same of ranks (Spearman), [...], which share a rank where they are equal. No floor changes it."""
-    ranks = np.apply_along_axis(_ranks, -1, np.atleast_2d(loss))
-    found = correlation(_ranks(log_f), np.exp(ranks / ranks.shape[-1]))  # of logarithms, so of ranks
-    return found if loss.ndim > 1 else found[0]
-
-
-def _ranks(values: Array) -> Array:
-    """Ranks [p] from 0, the mean of them where values are equal."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(count) - (count + 1) / 2)[place]
-
-
 def slope(log_f: Array, loss: Array) -> Array:
     """The exponent [...] of a straight line through ln J against ln F; NaN like `correlation`."""
     with np.errstate(divide="ignore", invalid="ignore"):

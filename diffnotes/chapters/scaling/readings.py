@@ -24,7 +24,6 @@ from numpy import ndarray as Array
 
 from diffnotes.chapters.checks import Nothing
 from diffnotes.chapters.scaling.law_readings import correlation, fitted, frontier, slope
-from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
 # The authors' values (arXiv 2506.13763, figure 3; the unit of compute is not given).
@@ -44,12 +43,6 @@ ESTIMATES = ("dol", "cdol")  # of J* from subsets
 
 
 # ------------------------------------------------------------------------------------------------- the runs
-
-
-def images(record: Record) -> str:
-    """'1,000 digits', '1,000 CIFAR-10 images'."""
-    name = dataset(record)
-    return f"{record.spec['n']:,} {name if name in ('digits', 'specimens') else f'{name} images'}"
 
 
 def compute(record: Record) -> Array:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from diffnotes.base.ranks import rank_correlation
 from diffnotes.chapters.scaling import findings, readings
-from diffnotes.chapters.scaling.law_readings import rank_correlation
 from diffnotes.chapters.scaling.readings import (
     AFTER,
     ALPHA,
@@ -74,7 +74,7 @@ def scaling_fits(record: Record, curve: Record) -> BookTable:
 def _fits(record: Record, place: int, rho: np.ndarray) -> tuple[str, ...]:
     unit = 1.0 if place == TOTAL else float(record["dimension"])
     fits, points = readings.laws(record, place), readings.cloud(record)
-    ranks = rank_correlation(points.log_f, points.loss[place])
+    ranks = -rank_correlation(np.stack([points.log_f, points.loss[place]], 1))[0, 1]
     misfits = " / ".join(f"{100 * fits[0, fit, MISFIT]:.1f}" for fit in (FREE, KNOWN, NONE))
     return (
         findings.level(record, place), findings.with_ends(rho[:, BEFORE], 3),

@@ -11,7 +11,7 @@ from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.selective import readings
 from diffnotes.chapters.selective.readings import COMMON, LOW, OWN, TRAINING
-from diffnotes.show.labels import bounds, minus
+from diffnotes.show.labels import at_95, minus
 from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
 
@@ -20,10 +20,6 @@ ALIKE = 0.10  # the same between states of trajectories and noised held-out imag
 NOISY = 0.9  # times above it have hardly any data left
 STAYS = 0.95  # share of noised training images that return where nothing can confuse them
 APART, OVERLAPS = 1e-6, 0.01  # of C(t): shells that are apart, and an overlap that can be seen
-
-
-def _range(interval: np.ndarray, digits: int = 2, unit: str = "") -> str:
-    return f"{bounds(interval[1], interval[2], digits, unit)} at 95 %"
 
 
 # --------------------------------------------------------------------------------------------------- errors
@@ -39,7 +35,7 @@ def _selective(record: Record) -> Finding:
         f"the Gaussian denoiser; beyond that one at {sum(above)} of {len(above)} widths"
     )
     good = verdict(every(above), most(above), also=[every(plain[:, 1] > 1), every(own[:, 1] > 1)])
-    return Finding(text, f"the largest against the Gaussian {_range(found[-1])}", good)
+    return Finding(text, f"the largest against the Gaussian {at_95(found[-1])}", good)
 
 
 def _factors(values: np.ndarray) -> np.ndarray:
@@ -67,7 +63,7 @@ def _trends(trend: np.ndarray, change: np.ndarray) -> str:
 
 
 def _over(trend: np.ndarray) -> str:
-    return f"over compute {_range(trend, 1, ' %')}"
+    return f"over compute {at_95(trend, 1, ' %')}"
 
 
 def _signed(value: float) -> str:
@@ -87,7 +83,7 @@ def _leaves(record: Record) -> Finding:
     places = [int(np.abs(t - wanted).argmin()) for wanted in (0.5, 0.2)]
     values = ", ".join(f"{median.mean(0)[k]:.2f} at t {t[k]:.2f}" for k in places)
     text = f"r* leaves those of noised training images at t {left[0]:.2f}; its median is {values}"
-    return Finding(text, f"t {_range(left)}", verdict(every(off), most(off), also=[every(on)]))
+    return Finding(text, f"t {at_95(left)}", verdict(every(off), most(off), also=[every(on)]))
 
 
 def _analytic(record: Record) -> Finding:
@@ -104,7 +100,7 @@ def _control(record: Record) -> Finding:
     apart = readings.spread(own, unseen, readings.midrange(record))
     ends = factor_over_seeds((own / unseen)[:, np.flatnonzero(readings.midrange(record))[0]])
     text = f"medians of r* on trajectories and at held-out images differ by at most {100 * apart:.1f} %"
-    interval = f"their quotient at t {record['t'][readings.midrange(record)][0]:.2f}: {_range(ends)}"
+    interval = f"their quotient at t {record['t'][readings.midrange(record)][0]:.2f}: {at_95(ends)}"
     return Finding(text, interval, verdict(apart < ALIKE, also=[off]))
 
 
@@ -133,7 +129,7 @@ def _guidance(record: Record) -> Finding:
         f"{power_of_ten(exact.max(0)[k])} for nine in ten"
     )
     good = verdict(every(more), most(more), also=[above])
-    return Finding(text, f"trajectories over training images {_range(found[-1])}", good)
+    return Finding(text, f"trajectories over training images {at_95(found[-1])}", good)
 
 
 # ------------------------------------------------------------------------------------------------ way back
@@ -148,7 +144,7 @@ def _returns(record: Record) -> Finding:
         f"at least {100 * share.mean(0)[apart].min():.0f} % return while C(t) < 10⁻⁶ (t up to "
         f"{t[apart][-1]:.2f}), half at t {half[0]:.2f}, {100 * share[:, -1].mean():.0f} % at {t[-1]:.2f}"
     )
-    return Finding(text, f"half at t {_range(half)}", verdict(stays, also=[gone]))
+    return Finding(text, f"half at t {at_95(half)}", verdict(stays, also=[gone]))
 
 
 def _early(record: Record) -> Finding:
@@ -158,7 +154,7 @@ def _early(record: Record) -> Finding:
     times = readings.fall_time(record, 0.9)
     seen = readings.overlap(record, times)
     text = f"C(t) is {seen.max():.1g} at most where the share falls below 90 % (t {times.mean():.2f})"
-    return Finding(text, f"t {_range(over_seeds(times))}", verdict(every(seen < OVERLAPS)))
+    return Finding(text, f"t {at_95(over_seeds(times))}", verdict(every(seen < OVERLAPS)))
 
 
 # ------------------------------------------------------------------------------------------------- contrast
@@ -176,7 +172,7 @@ def _memorizer(record: Record) -> Finding:
         f"{ladder[:, 0].min():.2f} to {ladder[:, 0].max():.2f}; {100 * share:.0f} % of its samples are copies"
     )
     below = every(tiny[2] < ladder[:, 1])
-    return Finding(text, _range(tiny), verdict(below, every(~off)))
+    return Finding(text, at_95(tiny), verdict(below, every(~off)))
 
 
 _ONE: dict[str, Check] = {

@@ -33,7 +33,7 @@ from diffnotes.chapters.selective import measures
 from diffnotes.chapters.selective.measures import Images, Points
 from diffnotes.data import fingerprint
 from diffnotes.metrics import neighbours, ratios
-from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.networks import NetworkDenoiser, parameter_count, seeded, small_network
 from diffnotes.sample import initial_noise
 from diffnotes.store import Arrays, Spec, SpecError, Tolerance, Work, choice, number, numbers
 from diffnotes.train import (
@@ -271,9 +271,9 @@ class _Run:
 
     def _network(self, width: int) -> nn.Module:
         spec, shape = self.spec, self.scene.shape
-        if spec.network == "mlp":
-            return MLP(shape, width, spec.blocks, CLASSES)
-        return UNet(shape, width, spec.multipliers, spec.blocks, (1,), CLASSES, spec.embedding)
+        return small_network(
+            spec.network, shape, width, spec.blocks, spec.multipliers, spec.embedding, CLASSES
+        )
 
     def training(self, stops: list[int], evaluate: Callable[[Snapshot], Arrays]) -> Training:
         """The run, evaluated at these steps."""

@@ -7,7 +7,7 @@ import numpy as np
 from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.selective import readings
 from diffnotes.chapters.selective.readings import COMMON, GAUSSIAN, HIGH, OWN, TRAINING, UNTOLD, UNTRAINED
-from diffnotes.show.labels import bounds, joined, minus
+from diffnotes.show.labels import bounds, images, joined, minus
 from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
@@ -20,7 +20,7 @@ WORDS = (
 
 def name(record: Record) -> str:
     """'1,000 digits'."""
-    return readings.images(record)
+    return images(record)
 
 
 def mean_of(values: np.ndarray, digits: int = 2) -> str:
@@ -122,7 +122,7 @@ def contrast_text(record: Record) -> str:
     share = 100 * readings.copies(record, "tiny_").mean()
     own, ladder = readings.excess(record, OWN, "tiny_"), readings.excess(record, OWN)[-1]
     return (
-        f"The network on {readings.tiny_images(record)} ends with {share:.0f} % copies; its error on its own "
+        f"The network on {images(record, 'tiny')} ends with {share:.0f} % copies; its error on its own "
         f"trajectories is {mean_of(own)} times that at noised training images, against {mean_of(ladder)} for "
         f"the largest network on {name(record)}."
     )
@@ -133,7 +133,7 @@ def trajectory_text(record: Record) -> str:
     far, near = record["shown_ratio"][:, 0].mean(1)
     return (
         f"At t = {record['t'][0]:.2g} r* is {far:.1f} for the largest network on {name(record)}, and "
-        f"{near:.1f} for the network on {readings.tiny_images(record)}: means of the trajectories kept, of "
+        f"{near:.1f} for the network on {images(record, 'tiny')}: means of the trajectories kept, of "
         "which one is drawn."
     )
 

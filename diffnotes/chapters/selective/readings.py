@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds
-from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
 # The authors' values, measured off the drawings of their figures 1b, 2, 3 and 4 (ImageNet latents, SiT).
@@ -39,21 +38,6 @@ FORWARD_AND_BACK = 3  # operations of a training step over those of a forward pa
 
 
 # ------------------------------------------------------------------------------------------------- the runs
-
-
-def images(record: Record) -> str:
-    """'1,000 digits', '1,000 CIFAR-10 images'."""
-    return _count(record, record.spec["n"])
-
-
-def tiny_images(record: Record) -> str:
-    """'48 digits'."""
-    return _count(record, record.spec["tiny"])
-
-
-def _count(record: Record, n: int) -> str:
-    name = dataset(record)
-    return f"{n:,} {name if name in ('digits', 'specimens') else f'{name} images'}"
 
 
 def dimensions(record: Record) -> int:

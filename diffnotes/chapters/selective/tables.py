@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.selective import findings, readings
 from diffnotes.chapters.selective.readings import COMMON, GAUSSIAN, OWN, TRAINING, UNTRAINED
-from diffnotes.show.labels import minus
+from diffnotes.show.labels import images, minus
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -45,7 +45,7 @@ def selective_errors_table(record: Record) -> BookTable:
         "seeds at the last snapshot; of the velocity, in the paper's unit, where its mean over t exists. "
         "Of own trajectories, the median one. Copies: generated images three times closer to one training "
         "image than to any other. The errors of "
-        f"the network on {readings.tiny_images(record)} are against the exact denoiser of these.",
+        f"the network on {images(record, 'tiny')} are against the exact denoiser of these.",
     )  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def _contrast(record: Record) -> tuple[str, ...]:
     errors = [_number(readings.error(record, p, prefix="tiny_")[:, -1]) for p in (TRAINING, COMMON, OWN)]
     velocity = _number(readings.velocity_error(record, prefix="tiny_")[:, -1])
     share = f"{100 * readings.copies(record, 'tiny_').mean():.0f} %"
-    return f"network on {readings.tiny_images(record)}", errors[0], velocity, *errors[1:], share
+    return f"network on {images(record, 'tiny')}", errors[0], velocity, *errors[1:], share
 
 
 @book_figure

@@ -10,7 +10,7 @@ import numpy as np
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.training_schedule import readings
 from diffnotes.chapters.training_schedule.readings import EDM, NEAR, SCHEDULE
-from diffnotes.show.labels import bounds
+from diffnotes.show.labels import at_95, bounds
 from diffnotes.store import Record
 
 LEARNT = 0.8  # of the gap of plain shrinkage around sigma*; above it there is nothing to compare
@@ -23,10 +23,6 @@ def _alive(record: Record, *runs: str) -> None:
     for run in (EDM, *runs):
         if (share := readings.learnt(record, run)) > LEARNT:
             raise Nothing(f"the network of {run} has learnt next to nothing: {share:.2f} of the first gap")
-
-
-def _at_95(found: np.ndarray) -> str:
-    return f"{bounds(found[1], found[2], 2)} at 95 %"
 
 
 def _below(found: np.ndarray) -> bool:
@@ -43,7 +39,7 @@ def _gap(record: Record) -> Finding:
         f"{found[0]:.2f} times EDM's gap left of σ*, lower at {lower.sum()} of {len(lower)} levels; "
         f"{right[0]:.2f} times right of it"
     )
-    return Finding(text, _at_95(found), verdict(_below(found), most(lower)))
+    return Finding(text, at_95(found), verdict(_below(found), most(lower)))
 
 
 def _frechet(record: Record) -> Finding:
@@ -54,7 +50,7 @@ def _frechet(record: Record) -> Finding:
         f"{means[0]:.3f} with EDM's law, {means[1]:.3f} with the schedule: {found[0]:.2f} times; "
         f"{known[0]:.2f} times to training images"
     )
-    return Finding(text, _at_95(found), verdict(_below(found)))
+    return Finding(text, at_95(found), verdict(_below(found)))
 
 
 def _held_out(record: Record) -> Finding:
@@ -62,7 +58,7 @@ def _held_out(record: Record) -> Finding:
     found = readings.factor(record, "held_out", readings.everywhere(record))
     side = readings.factor(record, "held_out", readings.left(record))
     text = f"{found[0]:.3f} times EDM's held-out error over all levels, {side[0]:.3f} times left of σ*"
-    return Finding(text, _at_95(found), verdict(_below(found)))
+    return Finding(text, at_95(found), verdict(_below(found)))
 
 
 def _jump(record: Record) -> Finding:
@@ -71,7 +67,8 @@ def _jump(record: Record) -> Finding:
     inside = (found[:, 1] > 1 - ALIKE) & (found[:, 2] < 1 + ALIKE)
     text = (
         f"with a soft edge {found[:, 0].min():.2f} to {found[:, 0].max():.2f} times the gap with the jump at "
-        f"{len(found)} levels near σ*, alike at {inside.sum()}"
+        f"{len(found)} levels near σ*, within {100 * ALIKE:.0f} % at {inside.sum()} of them; the jump is one "
+        f"by a factor {readings.jump(record):.1f}"
     )
     interval = f"{bounds(found[:, 1].min(), found[:, 2].max(), 2)} at 95 %, over these levels"
     return Finding(text, interval, verdict(every(inside), most(inside)))
@@ -91,14 +88,14 @@ def _better(record: Record, other: str, words: str) -> Finding:
     found = readings.distance(record, SCHEDULE, other)
     gap = readings.factor(record, "gap", readings.left(record), SCHEDULE, other)
     text = f"{words}: {found[0]:.2f} times the Fréchet distance, {gap[0]:.2f} times the gap left of σ*"
-    return Finding(text, _at_95(found), verdict(_below(found)))
+    return Finding(text, at_95(found), verdict(_below(found)))
 
 
 def _second(record: Record) -> Finding:
     _alive(record, "no second term")
     found = readings.factor(record, "gap", readings.left(record), SCHEDULE, "no second term")
     text = f"{found[0]:.2f} times the gap left of σ* that is there without the second term"
-    return Finding(text, _at_95(found), verdict(_below(found)))
+    return Finding(text, at_95(found), verdict(_below(found)))
 
 
 def _clip(record: Record) -> Finding:
@@ -106,7 +103,7 @@ def _clip(record: Record) -> Finding:
     found = readings.distance(record, "higher clip", SCHEDULE)
     text = f"with ten times ω*, {found[0]:.2f} times the Fréchet distance"
     apart = found[1] > 1 + MATTERS or found[2] < 1 - MATTERS
-    return Finding(text, _at_95(found), verdict(bool(apart)))
+    return Finding(text, at_95(found), verdict(bool(apart)))
 
 
 _BOTH: dict[str, Check] = {

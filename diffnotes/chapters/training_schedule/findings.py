@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.training_schedule import readings
 from diffnotes.chapters.training_schedule.readings import EDM, SCHEDULE
-from diffnotes.show.labels import bounds, joined, minus
+from diffnotes.show.labels import bounds, images, joined, minus
 from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
@@ -15,7 +15,7 @@ LESS, MORE, SAME = "less than", "more than", "not told from"  # by an interval o
 
 def name(record: Record) -> str:
     """'1,000 digits'."""
-    return readings.images(record)
+    return images(record)
 
 
 def interval(found: np.ndarray, digits: int = 2) -> str:

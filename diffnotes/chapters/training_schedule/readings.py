@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 
 from diffnotes.base.statistics import factor_over_seeds
-from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
 # FIDs of the paper's tables, original and new (as third-party notes give them).
@@ -24,12 +23,6 @@ PAPER_FIDS = {
 EDM, SCHEDULE = "EDM", "schedule"
 NEAR = 2.0  # levels within this factor of sigma* are near it
 AROUND = 4.0  # the same, where a network must have learnt something
-
-
-def images(record: Record) -> str:
-    """'1,000 digits', '1,000 CIFAR-10 images'."""
-    name = dataset(record)
-    return f"{record.spec['n']:,} {name if name in ('digits', 'specimens') else f'{name} images'}"
 
 
 def names(record: Record) -> list[str]:
@@ -108,6 +101,14 @@ def weight(record: Record, run: str) -> np.ndarray:
     """w [bin], over its value at the largest level."""
     found = of(record, "weight", run)[0]
     return found / found[-1]
+
+
+def jump(record: Record) -> float:
+    """The factor by which the weight of the schedule falls from the last part of ln sigma below sigma* to the
+    first one above it."""
+    k = int((record["centre"] < record["critical"]).sum())
+    found = weight(record, SCHEDULE)
+    return float(found[k - 1] / found[k])
 
 
 def objective(record: Record, run: str) -> np.ndarray:

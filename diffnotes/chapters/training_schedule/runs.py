@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from diffnotes import data
 from diffnotes.data import fingerprint
 from diffnotes.loss_gap import loss_gap
-from diffnotes.metrics import denoising_error, frechet, memorized, neighbours, ratios
-from diffnotes.networks import MLP, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.metrics import denoising_error, frechet, memorized, neighbours, pooled, ratios
+from diffnotes.networks import NetworkDenoiser, parameter_count, seeded, small_network
 from diffnotes.optimal_loss import optimal_loss
 from diffnotes.process import VE, noise_levels
 from diffnotes.sample import edm_sigmas, sample
@@ -34,7 +34,6 @@ IMAGES = 0  # the seed that picks training and held-out images: the same for eve
 LOW, HIGH = 0.005, 80.0  # noise levels that a schedule draws from
 FINE = 64  # levels at which the optimal loss is taken
 WARMUP = 100  # steps over which the learning rate rises
-FEATURES = 64  # Fréchet distances are taken between images averaged to at most so many values
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Setting:
             "sigma": levels(spec).numpy(), "critical": np.array(self.law.critical),
             "variance": np.array(self.law.variance), "centre": self.law.centres().numpy(),
             "optimal": self.law.optimal_at(self.law.centres()).numpy(), "step": np.array(stops(spec)),
-            "floor": np.array(frechet(features(self.known[:count]), features(self.unseen[:count]))),
+            "floor": np.array(frechet(pooled(self.known[:count]), pooled(self.unseen[:count]))),
         }  # fmt: skip
 
 
@@ -105,13 +104,6 @@ def levels(spec: RunSpec) -> Tensor:
 def stops(spec: RunSpec) -> list[int]:
     """Steps at which the law is looked at; at the last one all is measured."""
     return log_spaced(min(spec.first, spec.steps), spec.steps, spec.looks)
-
-
-def features(x: Tensor) -> Tensor:
-    """Images [b, c, h, h] averaged over boxes until at most FEATURES values per image are left: [b, k]."""
-    while x[0].numel() > FEATURES:
-        x = nn.functional.avg_pool2d(x, 2)
-    return x.flatten(1)
 
 
 class ScheduleRun:
@@ -128,9 +120,9 @@ class ScheduleRun:
 
     def _network(self) -> nn.Module:
         spec = self.spec
-        if spec.network == "mlp":
-            return MLP(self.shape, spec.width, spec.depth)
-        return UNet(self.shape, spec.width, spec.multipliers, spec.depth, (1,), embedding=spec.embedding)
+        return small_network(
+            spec.network, self.shape, spec.width, spec.depth, spec.multipliers, spec.embedding
+        )
 
     def table(self, work: Work, place: int, count: int) -> Arrays:
         """Train and measure. law, running [look, bin]; the rest of the last look alone."""
@@ -191,8 +183,8 @@ class ScheduleRun:
         made = sample(
             model, self.shape, count, times, seed=self.seed, batch=256, device=known.device
         ).to(known.device)  # fmt: skip
-        one, both = features(made), {"frechet": unseen, "frechet_train": known}
-        return {name: np.array(frechet(one, features(x[:count]))) for name, x in both.items()} | {
+        one, both = pooled(made), {"frechet": unseen, "frechet_train": known}
+        return {name: np.array(frechet(one, pooled(x[:count]))) for name, x in both.items()} | {
             "copies": np.array(memorized(ratios(neighbours(made, known)), repeats=2).value)
         }
 
