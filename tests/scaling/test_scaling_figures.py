@@ -185,12 +185,6 @@ def test_tables(name, record):
     assert record.key in small._repr_html_()
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0291, 0.0312), (0.5, 0.9), (0.8, 3.3), (0.01, 0.5), (1e-4, 1)])
-def test_every_logarithmic_axis_has_several_plain_ticks(low, high):
-    ticks = figures._ticks(low, high)
-    assert 3 <= len(ticks) <= 9
-    assert all(low <= tick <= high for tick in ticks)
-
 
 def test_sentences_say_numbers_of_the_record():
     found, curve = CASES.fake(), CASES.curve()

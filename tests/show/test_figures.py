@@ -306,7 +306,7 @@ def test_figures_import_neither_torch_nor_pyplot_nor_widgets():
     assert done.returncode == 0, done.stderr
 
 
-RANGES = [(0.0291, 0.0312), (0.5, 0.9), (0.8, 3.3), (0.01, 3.0), (1e-3, 50.0)]
+RANGES = [(0.0291, 0.0312), (0.5, 0.9), (0.8, 3.3), (0.01, 0.5), (0.01, 3.0), (1e-4, 1), (1e-3, 50.0)]
 
 
 @pytest.mark.parametrize(("low", "high"), RANGES)

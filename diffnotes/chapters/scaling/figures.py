@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from diffnotes.chapters.scaling import findings, readings
 from diffnotes.chapters.scaling.law_readings import PowerLaw, fitted
@@ -27,7 +26,7 @@ from diffnotes.show.style import (
     TEAL,
     BookFigure,
     book_figure,
-    log_ticks,
+    plain_ticks,
     ramp,
 )
 from diffnotes.store import Record
@@ -87,11 +86,8 @@ def _curves(axes: Axes, record: Record, place: int, values: np.ndarray) -> None:
         axes.plot(cost[k], one, ".-", ms=4, lw=1.2, color=ramp(k, len(found)))
     kept = readings.on_frontier(record).any(1)
     axes.plot(cost[kept], found[kept], "o", mfc="none", mec=INK, mew=0.8, ms=6, ls="none")
-    axes.set(xscale="log", yscale="log")
-    axes.minorticks_off()
-    axes.minorticks_off()
-    log_ticks(axes.yaxis, *_ticks(found.min(), found.max()))
-    axes.set_ylim(found.min() / 1.12, found.max() * 1.12)
+    axes.set(xscale="log", yscale="log", ylim=(found.min() / 1.12, found.max() * 1.12))
+    plain_ticks(axes.yaxis)
     axes.grid(True)
 
 
@@ -105,17 +101,7 @@ def _guides(axes: Axes, record: Record, place: int) -> None:
         axes.axhline(floor, color=OPTIMUM.color, ls=OPTIMUM.line)
     axes.axhline(linear, color=GREY, ls="--", lw=1)
     axes.set_ylim(low, high)
-    log_ticks(axes.yaxis, *_ticks(low, high))
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """A few round numbers between two positive ones."""
-    if high / low < 6:
-        found = np.asarray(MaxNLocator(4).tick_values(low, high))
-    else:
-        tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-        found = np.outer(tens, (1, 2, 5) if high / low < 100 else (1,)).ravel()
-    return [float(f"{tick:.4g}") for tick in found if low <= tick <= high]
+    plain_ticks(axes.yaxis)
 
 
 @book_figure
@@ -211,17 +197,14 @@ def scaling_laws(record: Record) -> BookFigure:
     known = readings.optimum(record)[TOTAL]
     left.axhline(known, color=OPTIMUM.color, ls=OPTIMUM.line)
     left.set(yscale="log", xscale="log", xlabel=COMPUTE, ylabel="total loss J per dimension")
-    left.minorticks_off()
     law = _law(record, known)
     start = law(span[:1])[0] - known
     _points(right, record, readings.gaps(record) / start)
     right.plot(span, (law(span) - known) / start, color=PINK)
     right.plot(span, (span / span[0]) ** PAPER_ALPHA, color=GREY, ls="--")
     right.set(yscale="log", xscale="log", xlabel=COMPUTE, ylabel="total J − J*, over its start")
-    right.minorticks_off()
     for axes in (left, right):
-        axes.minorticks_off()
-        log_ticks(axes.yaxis, *_ticks(*axes.get_ylim()))
+        plain_ticks(axes.yaxis)
         axes.grid(True)
     return figure
 

@@ -3,8 +3,8 @@
 The rule, written before any record: of all combinations of `bumps`, `shifts` and `clips` the one whose
 samples have the smallest Fréchet distance to training images, as FIDs are taken; the first of them where
 several do. So no held-out image has a say. Everything else is as in `schedule_digits`, whose seeds are
-others. Width of the second
-term (1 in ln sigma) and the threshold of sigma* (1 % of the variance) are left as they are.
+others. Width of the second term (1 in ln sigma) and the threshold of sigma* (1 % of the variance) are left as
+they are.
 """
 
 from __future__ import annotations

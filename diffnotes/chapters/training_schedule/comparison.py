@@ -19,7 +19,7 @@ from diffnotes.chapters.training_schedule.runs import EDM, RunSpec, ScheduleRun,
 from diffnotes.store import Arrays, SpecError, Work, choice, number, numbers
 from diffnotes.train import stacked
 
-# Each ablation changes one thing; None is EDM's law and weight.
+# Each ablation changes one constant of `LossGapLaw`; None is EDM's law and weight.
 ARMS: dict[str, dict[str, Any] | None] = {
     EDM: None,
     "schedule": {},
@@ -27,7 +27,7 @@ ARMS: dict[str, dict[str, Any] | None] = {
     "fixed law": {"adaptive": False},
     "half exponent": {"exponent": 0.5},
     "no second term": {"bump": 0.0},
-    "higher clip": {"clip": 10.0},  # times smaller: w* is ten times as large
+    "higher clip": {"clip": 10.0},  # times smaller: w* is ten times as large, and with it both terms
 }
 
 
