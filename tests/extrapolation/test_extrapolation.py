@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from slices import in_slices, same
 
 from diffnotes import chapters, store
 from diffnotes.base.errors import UserError
@@ -161,14 +162,9 @@ def test_arms() -> None:
 def test_slices_give_the_same_record(tmp_path) -> None:
     spec = TINY.replace(shells=(1.5,), ratios=(1,), control=2)
     whole = freedom.compute(spec, store.Work(tmp_path / "whole"))
-    for _turn in range(40):
-        try:
-            pieces = freedom.compute(spec, store.Work(tmp_path / "slices", max_seconds=0))
-            break
-        except store.Unfinished:
-            continue
-    assert _turn > 1
-    assert all(np.array_equal(whole[name], pieces[name]) for name in whole)
+    pieces, turns = in_slices(freedom.compute, spec, tmp_path / "slices")
+    assert turns > 2
+    assert same(whole, pieces)
 
 
 def test_an_exact_denoiser_is_at_no_distance_from_its_target(points: FreedomSets) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from slices import in_slices, same
 
 from diffnotes import data, store
 from diffnotes.chapters.gap import cifar as cifar_gap
@@ -121,15 +122,9 @@ def test_probes_are_levels_of_the_sampler():
 
 def test_slices_give_the_same_record(tmp_path):
     whole = network_gap.compute(TINY, store.Work(tmp_path / "whole"))
-    for _turn in range(8):
-        try:
-            pieces = network_gap.compute(TINY, store.Work(tmp_path / "slices", max_seconds=0))
-            break
-        except store.Unfinished:
-            continue
-    assert _turn > 1
-    assert whole.keys() == pieces.keys()
-    assert all(np.array_equal(whole[name], pieces[name]) for name in whole)
+    pieces, turns = in_slices(network_gap.compute, TINY, tmp_path / "slices")
+    assert turns > 2
+    assert same(whole, pieces)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from slices import in_slices, same
 
 from diffnotes import data, store
 from diffnotes.chapters.scaling import digits, experiment, readings
@@ -108,15 +109,9 @@ def test_widths_must_rise():
 
 
 def test_slices_give_the_same_record(tmp_path, whole):
-    for _turn in range(30):
-        try:
-            pieces = experiment.compute(TINY, store.Work(tmp_path, max_seconds=0))
-            break
-        except store.Unfinished:
-            continue
-    assert _turn > 2
-    assert whole.keys() == pieces.keys()
-    assert all(np.array_equal(whole[name], pieces[name]) for name in whole)
+    pieces, turns = in_slices(experiment.compute, TINY, tmp_path)
+    assert turns > 3
+    assert same(whole, pieces)
 
 
 def test_what_is_measured(whole):

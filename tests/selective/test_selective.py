@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from slices import in_slices, same
 
 from diffnotes import chapters, data, store
 from diffnotes.chapters.selective import digits, experiment, measures
@@ -157,15 +158,9 @@ def test_calibrated_distance_is_over_the_mean_of_the_nearest(known):
 
 def test_slices_give_the_same_record(tmp_path):
     whole = experiment.compute(TINY, store.Work(tmp_path / "whole"))
-    for _turn in range(30):
-        try:
-            pieces = experiment.compute(TINY, store.Work(tmp_path / "slices", max_seconds=0))
-            break
-        except store.Unfinished:
-            continue
-    assert _turn > 3
-    assert whole.keys() == pieces.keys()
-    assert all(np.array_equal(whole[name], pieces[name]) for name in whole)
+    pieces, turns = in_slices(experiment.compute, TINY, tmp_path / "slices")
+    assert turns > 4
+    assert same(whole, pieces)
 
 
 def test_record(record):

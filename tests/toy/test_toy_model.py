@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from slices import in_slices, same
 
 from diffnotes import store
 from diffnotes.base import files
@@ -204,17 +205,9 @@ def test_slices_continue_where_they_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(toy_model, "PARTS", few)
     spec = ToySpec(draws=20, states=400, deltas=(1.6,))
     whole = toy_model.compute(spec, store.Work(tmp_path / "whole"))
-    runs = 0
-    while True:
-        runs += 1
-        try:
-            pieces = toy_model.compute(spec, store.Work(tmp_path / "slices", max_seconds=0))
-            break
-        except store.Unfinished:
-            assert runs < 4
+    pieces, runs = in_slices(toy_model.compute, spec, tmp_path / "slices")
     assert runs == 3
-    assert whole.keys() == pieces.keys()
-    assert all(np.array_equal(whole[name], pieces[name]) for name in whole)
+    assert same(whole, pieces)
 
 
 @pytest.mark.parametrize(
