@@ -22,6 +22,7 @@ ROOMS = (
     "memorization",
     "random_features",
     "loss_floor",
+    "four_lenses",
     "speed",
 )
 
