@@ -46,6 +46,11 @@ def gaps(learned: np.ndarray) -> np.ndarray:
     return kept * 0.1 * SIGMA**2 / (SIGMA**2 + 0.1)
 
 
+def overlaps(near: np.ndarray, left: np.ndarray) -> np.ndarray:
+    """Overlap at sigma* and right of it, and left of it."""
+    return np.where(SIGMA < CRITICAL / 1.5, levels(left), levels(near))
+
+
 def base(start: float = 300.0, copies: float = 6.0) -> dict[str, np.ndarray]:
     """Arrays on which every claim holds; `copies`: how much later than the gap they come."""
     gap, best = gaps(grown(start)), np.broadcast_to(optimal(), (SIZES, SEEDS, LEVELS)).copy()
@@ -70,7 +75,7 @@ def base(start: float = 300.0, copies: float = 6.0) -> dict[str, np.ndarray]:
         "loss_gap_stderr": error, "loss": gap + best_here + alternating * error, "loss_stderr": error,
         "extrapolated": levels(FAR * (1.2 - grown(1.6 * start, 3.0))),
         "extrapolated_mean": levels(FAR * (1.2 - grown(1.6 * start, 3.0))),
-        "inside": levels(grown(start)), "nearer": levels(0.5 * (1 + grown(start))),
+        "inside": overlaps(grown(start), late), "nearer": levels(0.5 * (1 + grown(start))),
         "memorized": np.stack([late, 0.9 * late, 0.9 * late + 0.1], -1), "frechet": 1 + 5 * (1 - grown(50.0)),
         "rho": np.full((SIZES, WIDTHS, POINTS, 4), 0.2), "sheet": bytes_, "near": bytes_, "partner": bytes_,
         "agreement": np.stack([1 - grown(1.3 * start), 0.01 * wide], -1), "unrelated": 0 * wide,

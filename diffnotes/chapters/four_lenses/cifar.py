@@ -17,8 +17,8 @@ def compute(spec: LensSpec, work: Work) -> Arrays:
 
 
 LAPTOP = LensSpec(
-    dataset="cifar10", side=16, sizes=(16, 48, 144), network="unet", widths=(8, 16), blocks=1, epochs=600.0,
-    batch=32, horizon=50, first=30, snapshots=6, levels=14, images=144, samples=128, sheet=6,
+    dataset="cifar10", side=16, sizes=(12, 24, 48), network="unet", widths=(8, 16), blocks=1, epochs=1300.0,
+    batch=32, rate=3e-3, horizon=50, first=30, snapshots=6, levels=14, images=96, samples=96, sheet=6,
     precision="bfloat16",
 )  # fmt: skip
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.statistics import factor_over_seeds, over_seeds
+from diffnotes.base.statistics import factor_over_seeds, over_seeds, rank_correlation
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.four_lenses import onset_readings, readings, watch_readings
 from diffnotes.show.labels import bounds, minus
@@ -22,7 +22,7 @@ FEW = 6  # runs that must reach an onset before it is judged
 WRONG = 0.1  # balanced error up to which a lens tells
 RANGE, FALLS = 0.3, -0.4  # of agreement over a ladder, and its rank correlation with copies
 LEAVES = 0.5  # share of the deviation of onsets, in logarithms, that a predictor may leave
-FALSE, SOME = 0.05, 0.1  # exceptions allowed, and checkpoints that must show that overlap is not enough
+HALF, ALMOST = onset_readings.HALF, 0.95  # overlap, and the share of checkpoints in which it is as said
 
 
 def _at(interval: np.ndarray, digits: int = 2) -> str:
@@ -113,7 +113,7 @@ def _predicts(record: Record) -> Finding:
     both = _enough(record, "gap", "memorized")
     early, late = (np.log(onset_readings.onset(record, name))[both] for name in ("gap", "memorized"))
     left, whole = float((late - early).std(ddof=1)), float(late.std(ddof=1))
-    rank = float(np.corrcoef(_ranks(early), _ranks(late))[0, 1])
+    rank = float(rank_correlation(np.stack([early, late], 1))[0, 1])
     lag = factor_over_seeds(np.exp(_seeds(onset_readings.lag(record, "gap"))))
     text = (
         f"5 % copies come {lag[0]:.2f} times as late as the halved loss gap, by a factor {np.exp(left):.2f} "
@@ -123,27 +123,21 @@ def _predicts(record: Record) -> Finding:
     return Finding(minus(text), _at(lag), verdict(left < LEAVES * whole, also=[rank >= STRONG]))
 
 
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return values.argsort().argsort().astype(float)
-
-
 # --------------------------------------------------------------------------------------------- going together
 
 
 def _overlap(record: Record) -> Finding:
-    inside, copies = readings.lens("inside").read(record), watch_readings.memorizing(record)
-    if not copies.any():
-        raise Nothing("no checkpoint memorizes")
-    half = inside >= onset_readings.HALF
-    needed = float(half[copies].mean())
-    if not half.any():
-        raise Nothing("no sampler overlaps")
-    without = float((~copies)[half].mean())
+    copies = watch_readings.memorizing(record)
+    near, left = (readings.lens(name).read(record) >= HALF for name in ("inside", "inside_left"))
+    if not copies.any() or not left.any():
+        raise Nothing("no checkpoint memorizes, or no sampler overlaps left of sigma*")
+    needed, enough = float(near[copies].mean()), float(copies[left].mean())
     text = (
-        f"{100 * needed:.0f} % of the checkpoints that memorize have an overlap of at least a half; of those "
-        f"with such an overlap {100 * without:.0f} % do not memorize"
+        f"{100 * needed:.0f} % of the checkpoints that memorize overlap by a half at sigma*; "
+        f"{100 * enough:.0f} % of those that overlap by a half left of it memorize, of those that do at "
+        f"sigma* {100 * copies[near].mean():.0f} %"
     )
-    return Finding(text, "", verdict(needed >= 1 - FALSE, also=[without >= SOME]))
+    return Finding(text, "", verdict(needed >= ALMOST, enough >= ALMOST))
 
 
 def _halves(record: Record) -> Finding:

@@ -20,7 +20,6 @@ ZONES = ("left", "at", "right")  # of sigma*, see `zone`
 NARROW, WIDE = 1.5, 6.0  # factors that bound the zones
 SIGMA_DATA, LAW = 0.5, (-1.2, 1.2)  # EDM's, of training
 COPIED = 0.05  # share of memorized samples from which on a checkpoint is called memorizing
-TWO, FIVE = 2, 3  # papers of the lenses are numbered as in the introduction; 5 is ours
 Values = np.ndarray  # [size, width, seed, checkpoint]
 
 
@@ -147,11 +146,13 @@ LENSES = (
     Lens("gap_right", "loss gap, right of σ*", 4, -1, "gap", lambda r: gap_in(r, "right")),
     Lens("extrapolated", "extrapolated error, left of σ*", 1, -1, "sampler", extrapolated_left),
     Lens("inside", "sampler overlap, at σ*", 2, 1, "sampler", lambda r: within(r, r["inside"], "at")),
+    Lens("inside_left", "sampler overlap, left of σ*", 2, 1, "sampler",
+         lambda r: within(r, r["inside"], "left")),
     Lens("nearer", "nearer than held-out, at σ*", 2, 1, "sampler", lambda r: within(r, r["nearer"], "at")),
     Lens("frechet", "Fréchet distance", 3, -1, "sampler", lambda r: np.asarray(r["frechet"])),
     Lens("agreement", "agreement of halves", 5, -1, "agreement", agreement),
     Lens("memorized", "memorized samples", 3, 1, "sampler", memorized),
-)
+)  # fmt: skip
 
 
 def lens(name: str) -> Lens:
