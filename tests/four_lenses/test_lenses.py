@@ -20,7 +20,7 @@ from diffnotes.posterior import posterior
 CPU = torch.device("cpu")
 SIGMA = np.geomspace(0.05, 20, 9)
 TINY = LensSpec(
-    sizes=(6, 9), widths=(8, 12), epochs=20.0, batch=6, horizon=4, first=5, snapshots=2, levels=6, images=12,
+    sizes=(6, 9), widths=(8, 12), epochs=20.0, batch=6, horizon=4, first=5, snapshots=2, levels=8, images=12,
     samples=12, band=20, sheet=2, seeds=(0, 1),
 )  # fmt: skip
 
@@ -203,6 +203,7 @@ def test_axes_are_in_their_place(record, tmp_path):
         ({"widths": (64, 32)}, "widths"),
         ({"epochs": 1.0}, "checkpoints"),
         ({"sheet": 60, "samples": 50}, "sheet"),
+        ({"levels": 7}, "levels"),
         ({"dataset": "mnist"}, "dataset"),
     ],
 )

@@ -24,7 +24,7 @@ LAPTOP = LensSpec(
 
 SMOKE = LAPTOP.replace(  # digits, so that there is something to see without a download
     dataset="digits", side=0, sizes=(4, 6), widths=(8, 12), epochs=9.0, batch=6, horizon=4, first=3,
-    snapshots=2, levels=6, images=12, samples=12, band=40, sheet=2, seeds=(0, 1), precision="float32",
+    snapshots=2, levels=8, images=12, samples=12, band=40, sheet=2, seeds=(0, 1), precision="float32",
 )  # fmt: skip
 COARSE = Tolerance(1e-2, 1e-4, "bfloat16, with other instructions of the processor")
 

@@ -40,6 +40,7 @@ TOLERANCES = dict.fromkeys(
 )
 HELD_OUT = 0  # the seed that picks held-out images: the same for every run
 HALVES = ("A", "B")
+APART = 3.0  # factor between two noise levels, at most: sigma* has neighbours
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,8 @@ class LensSpec(Spec):
                 f"{self.snapshots} checkpoints do not fit between step {self.first} and the last step of the "
                 f"smallest training set, {steps(self, self.sizes[0])}; raise epochs or lower snapshots."
             )
+        if self.sigma_max > self.sigma_min * APART ** (self.levels - 1):
+            raise SpecError(f"levels must lie within a factor of {APART:g}; raise levels.")
         if self.sheet > self.samples:
             raise SpecError(f"sheet is a part of the {self.samples} samples, so at most that.")
 

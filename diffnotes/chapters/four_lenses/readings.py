@@ -43,14 +43,14 @@ def checkpoints(record: Record) -> int:
 def zone(record: Record, name: str) -> np.ndarray:
     """Which levels are left of sigma*, at it or right of it, [size, seed, l].
 
-    left: sigma*/6 to sigma*/1.5; at: within a factor of 1.5; right: 1.5 to 6 sigma*.
+    at: within a factor of 1.5, and the nearest level; left: other ones from sigma*/6; right: up to 6 sigma*.
+    Levels are at most a factor of 3 apart, so none is empty while sigma* is well inside them.
     """
     ratio = record["sigma"] / record["critical"][..., None]
-    if name == "at":
-        return (ratio >= 1 / NARROW) & (ratio <= NARROW)
-    if name == "left":
-        return (ratio >= 1 / WIDE) & (ratio < 1 / NARROW)
-    return (ratio > NARROW) & (ratio <= WIDE)
+    nearest = np.abs(np.log(ratio))
+    at = (nearest <= np.log(NARROW)) | (nearest == nearest.min(-1, keepdims=True))
+    sides = {"at": at, "left": (ratio >= 1 / WIDE) & (ratio < 1), "right": (ratio > 1) & (ratio <= WIDE)}
+    return at if name == "at" else sides[name] & ~at
 
 
 def within(record: Record, values: np.ndarray, name: str) -> Values:
