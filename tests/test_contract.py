@@ -46,7 +46,9 @@ BELOW = {
 CHAPTER = BELOW["chapters.toy"]  # every chapter's room may import the same, and no other chapter's room
 # What a chapter's page needs does without torch: its modules of these names.
 FREE = re.compile(r"(.*_)?(readings|figures|tables|findings|slider|claims)")
-TORCH_FREE = ("base.errors", "base.files", "base.sources", "base.statistics", "store", "show", "chapters")
+TORCH_FREE = (
+    "base.errors", "base.files", "base.ranks", "base.sources", "base.statistics", "store", "show", "chapters"
+)  # fmt: skip
 HEAVY = {"torch", "torchvision", "sklearn"}
 # Other packages. The core runs on a bare GPU node. No torchvision: data/sets.py loads it by name, guarded.
 CORE_PACKAGES = {"numpy", "torch", "sklearn", "tqdm", "PIL", "jaxtyping"}

@@ -10,7 +10,7 @@ import torch
 from fakes import cases, changed
 from layout import collisions, texts
 
-from diffnotes.base.statistics import over_clusters, rank_correlation
+from diffnotes.base.ranks import over_clusters, rank_correlation
 from diffnotes.chapters import checks
 from diffnotes.chapters.checks import Nothing
 from diffnotes.chapters.four_lenses import (

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.statistics import factor_over_seeds, over_seeds, rank_correlation
+from diffnotes.base.ranks import rank_correlation
+from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.four_lenses import onset_readings, readings, watch_readings
 from diffnotes.show.labels import bounds, minus

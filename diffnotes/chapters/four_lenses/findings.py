@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.statistics import rank_correlation
+from diffnotes.base.ranks import rank_correlation
 from diffnotes.chapters.four_lenses import onset_readings, readings, watch_readings
 from diffnotes.chapters.four_lenses.onset_readings import ONSETS
 from diffnotes.chapters.four_lenses.readings import WAYS, title

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffnotes.base.statistics import over_clusters, rank_correlation
+from diffnotes.base.ranks import over_clusters, rank_correlation
 from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
