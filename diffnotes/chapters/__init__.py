@@ -25,6 +25,7 @@ ROOMS = (
     "loss_gap",
     "training_schedule",
     "scaling",
+    "four_lenses",
     "speed",
 )
 

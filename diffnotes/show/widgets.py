@@ -35,6 +35,8 @@ LABELS = {
     "delta": "model error δ",
     "n": "training points N",
     "step": "training step τ",
+    "width": "width of the network",
+    "checkpoint": "checkpoint, in order of time",
 }
 MOST_FRAMES = 400  # some 20 kB each
 COLOURS = 128  # of a frame

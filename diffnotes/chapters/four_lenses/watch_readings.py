@@ -1,0 +1,88 @@
+"""How well each lens tells the checkpoints that memorize, on training sets of sizes it was not fitted to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from diffnotes.chapters.four_lenses import readings
+from diffnotes.chapters.four_lenses.readings import COPIED, LENSES, Lens
+from diffnotes.store import Record
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What one lens is worth: balanced error with the threshold of other sizes, in the mean over sizes left
+    out and for each [size]; area under the curve over all checkpoints; network evaluations (images seen by a
+    network) of one checkpoint, in the mean."""
+
+    lens: Lens
+    error: float
+    errors: np.ndarray
+    auc: float
+    cost: float
+
+
+def memorizing(record: Record) -> np.ndarray:
+    """Which checkpoints memorize [size, width, seed, checkpoint]."""
+    found: np.ndarray = readings.memorized(record) > COPIED
+    return found
+
+
+def balanced_error(said: np.ndarray, true: np.ndarray) -> float:
+    """The mean of the shares that are wrong among the true and among the others, of those there are."""
+    parts = [np.mean(said[group] != true[group]) for group in (true, ~true) if group.any()]
+    return float(np.mean(parts))
+
+
+def threshold(values: np.ndarray, true: np.ndarray) -> float:
+    """The middle between two values at which `values > threshold` has the least balanced error."""
+    order = np.unique(values)
+    middles = np.concatenate([[order[0] - 1], (order[1:] + order[:-1]) / 2, [order[-1] + 1]])
+    wrong = [balanced_error(values > middle, true) for middle in middles]
+    return float(middles[int(np.argmin(wrong))])
+
+
+def left_out(values: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """Balanced error on each size [size] with the threshold of the others; arguments [size, ...]."""
+    found = []
+    for size in range(len(values)):
+        others = np.arange(len(values)) != size
+        limit = threshold(values[others].ravel(), true[others].ravel())
+        found.append(balanced_error(values[size].ravel() > limit, true[size].ravel()))
+    return np.array(found)
+
+
+def auc(values: np.ndarray, true: np.ndarray) -> float:
+    """P(value of a checkpoint that memorizes > value of another one), ties counted half."""
+    yes, no = values[true], values[~true]
+    return float(np.mean((yes[:, None] > no) + 0.5 * (yes[:, None] == no)))
+
+
+def watched(record: Record) -> list[Watch]:
+    """Every lens but memorized samples themselves, best first; none where all or no checkpoints memorize, of
+    all sizes or of those that a threshold would be fitted to."""
+    true = memorizing(record)
+    if not all(_both(np.delete(true, size, 0)) for size in range(len(true))):
+        return []
+    found = [_watch(record, one, true) for one in LENSES if one.name != "memorized"]
+    return sorted(found, key=lambda watch: (watch.error, -watch.auc))
+
+
+def _both(true: np.ndarray) -> bool:
+    return bool(true.any() and not true.all())
+
+
+def _watch(record: Record, one: Lens, true: np.ndarray) -> Watch:
+    values = one.sign * np.asarray(one.read(record), float)
+    errors = left_out(values, true)
+    return Watch(one, float(errors.mean()), errors, auc(values, true), cost(record, one))
+
+
+def cost(record: Record, one: Lens) -> float:
+    """Images that networks see for one checkpoint, in the mean over sizes."""
+    if not one.source:
+        return 0.0
+    place = list(map(str, record["instrument"])).index(one.source)
+    return float(record["cost"][..., place].mean())
