@@ -9,6 +9,7 @@ ln sigma normal with mean -1.2 and deviation 1.2, EDM's weight; what is measured
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,7 +184,7 @@ class _Rung:
     def _name(self, half: str, width: int) -> str:
         return f"n{self.n}-w{width}-s{self.seed}-{half}"
 
-    def _trained(self, half: str, width: int, evaluate: object) -> Training:
+    def _trained(self, half: str, width: int, evaluate: Callable[[Snapshot], Arrays]) -> Training:
         """The run of one half: weights, batches and noise are functions of the seed alone."""
         spec = self.spec
         denoiser = NetworkDenoiser(seeded(self.seed, lambda: self._network(width))).to(self.where)
@@ -192,9 +193,7 @@ class _Rung:
             precision=spec.precision, seed=self.seed,
         )  # fmt: skip
         objective = DenoisingLoss(self.halves[half], LogNormal())
-        return Training(
-            self._name(half, width), denoiser, objective, plan, stops(spec, self.n), evaluate  # type: ignore[arg-type]
-        )
+        return Training(self._name(half, width), denoiser, objective, plan, stops(spec, self.n), evaluate)
 
     def _network(self, width: int) -> nn.Module:
         spec, shape = self.spec, self.bench.shape
