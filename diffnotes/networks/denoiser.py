@@ -232,6 +232,9 @@ def _through(step: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
     return h
 
 
+ATTENDED = 16  # pixels of a side: attention among more costs more than all convolutions
+
+
 def small_network(
     kind: str,
     shape: tuple[int, ...],
@@ -242,10 +245,13 @@ def small_network(
     classes: int = 0,
 ) -> nn.Module:
     """The networks of the book's smaller experiments: a residual network ("mlp"), or a U-Net ("unet") with
-    `blocks` per level and attention at the level below the finest, so at 8 x 8 or 16 x 16 pixels."""
+    `blocks` per level and attention at the first level below the finest that has at most 16 x 16 pixels."""
     if kind == "mlp":
         return MLP(shape, width, blocks, classes)
-    return UNet(shape, width, multipliers, blocks, (1,), classes, embedding)
+    level = 1
+    while shape[-1] >> level > ATTENDED and level + 1 < len(multipliers):
+        level += 1
+    return UNet(shape, width, multipliers, blocks, (level,), classes, embedding)
 
 
 # ----------------------------------------------------------------------------------------------------- DiT

@@ -16,7 +16,8 @@ SEEDS, SNAPSHOTS, LEVELS = 3, 2, 28
 SIGMA = np.geomspace(0.02, 50.0, LEVELS)
 VARIANCE, STAR = 20.0, 0.6
 NOISE = np.array([-0.01, 0.0, 0.01])  # of a seed
-SPEC = {"dataset": "digits", "n": 1000, "tiny": 100, "batch": 128, "rate": 2e-3, "precision": "float32"}
+SPEC = {"dataset": "digits", "n": 1000, "tiny": 100, "batch": 128, "rate": 2e-3, "precision": "float32",
+        "tiny_steps": 12_000}  # fmt: skip
 
 
 def optimum(star: float = STAR) -> np.ndarray:
@@ -99,6 +100,18 @@ def fake(experiment: str = "diagnosis_digits", **changed: np.ndarray) -> Record:
     return fakes.record(BASE | changed, experiment, spec=SPEC | named)
 
 
+def alone(
+    each: dict[str, np.ndarray] | None = None, unseen: float = 0.3, side: int = 64, **changed: np.ndarray
+) -> Record:
+    """A record of the network that others are held against, and of no other."""
+    chosen = [KINDS.index("VE F")]
+    whole = base(each or gaps(), unseen) | changed
+    arrays = {name: value[chosen] if len(value) == len(KINDS) else value for name, value in whole.items()}
+    arrays["dimension"] = np.full(SEEDS, 3 * side**2)
+    settings = {"dataset": "imagenet64-all", "n": 20_000, "kinds": "one", "tiny_steps": 0}
+    return fakes.record(arrays, f"diagnosis_imagenet{side}", spec=SPEC | settings)
+
+
 def with_gaps(**settings: float) -> Record:
     """The record of networks with these gaps."""
     return fake(**base(gaps(**settings)))
@@ -129,6 +142,8 @@ _FAILS: dict[str, Case] = {
     "ours-gap-failure": lambda: with_gaps(eps=0.02),
     "ours-gap-memorizer": lambda: fake(**tiny(1.5, 0.7)),
 }
+_ALONE = ("xu-gap-peak", "ours-gap-readings", "ours-gap-size")  # what one network can say
+_SIDES = ("-imagenet32", "-imagenet64")
 _HOLDS: dict[str, Case] = {
     **dict.fromkeys(_FAILS, fake),
     "xu-gap-peak": lambda: with_gaps(eps=0.5),
@@ -137,11 +152,21 @@ _HOLDS: dict[str, Case] = {
 }
 HOLDS: dict[str, Case] = {
     **{name + end: make for name, make in _HOLDS.items() for end in ("", "-cifar10")},
+    **{name + end: lambda: alone() for name in _ALONE for end in _SIDES},
     "xu-gap-quality": fake,
     "ours-gap-population": lambda: fake("diagnosis_gaussian", **POPULATION),
 }
 FAILS: dict[str, Case] = {
     **{name + end: make for name, make in _FAILS.items() for end in ("", "-cifar10")},
+    **{
+        name + end: make
+        for end in _SIDES
+        for name, make in {
+            "xu-gap-peak": lambda: alone(gaps(at=0.02)),
+            "ours-gap-readings": lambda: alone(loss=5 * BASE["loss"]),
+            "ours-gap-size": lambda: alone(unseen=30.0),
+        }.items()
+    },
     "xu-gap-quality": lambda: fake(**base(gaps(dip=-0.05))),
     "ours-gap-population": lambda: fake("diagnosis_gaussian", population=optimum()[0] + 0.1),
 }

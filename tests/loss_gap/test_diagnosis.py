@@ -10,7 +10,7 @@ import torch
 from slices import in_slices, same
 
 from diffnotes import chapters, store
-from diffnotes.chapters.loss_gap import diagnosis, digits
+from diffnotes.chapters.loss_gap import EXPERIMENTS, diagnosis, digits
 from diffnotes.chapters.loss_gap.diagnosis import ALL, FEW, LAWS, PROCESSES, DiagnosisSpec
 from diffnotes.loss_gap import loss_gap
 from diffnotes.metrics import frechet
@@ -138,8 +138,25 @@ def test_bad_settings(setting, word):
         DiagnosisSpec(**setting)
 
 
-@pytest.mark.parametrize("name", ["diagnosis_digits", "diagnosis_cifar", "diagnosis_gaussian"])
+@pytest.mark.parametrize("name", sorted(EXPERIMENTS))
 def test_experiments_are_known(name):
     experiment = chapters.find(name)
     assert experiment.name == name
     assert experiment.profiles["laptop"].seeds == (0, 1, 2)
+
+
+def test_held_out_images_of_a_whole_set_are_no_training_images():
+    spec = TINY.replace(dataset="specimens64-all", n=30, tiny=30, held_out=20, side=32)
+    (known, unseen), (others, same_unseen) = (diagnosis.images_of(spec, seed) for seed in (0, 1))
+    assert known.shape == (30, 3, 32, 32)
+    assert torch.equal(unseen, same_unseen)
+    assert not torch.equal(known, others)
+    assert torch.cdist(known.flatten(1), unseen.flatten(1)).min() > 1e-3
+
+
+def test_a_run_without_the_network_that_memorizes(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(tmp_path))
+    spec = TINY.replace(kinds="one", tiny_steps=0, seeds=(0,))
+    found = diagnosis.compute(spec, store.Work(tmp_path))
+    assert found["gap"].shape == (1, 1, 2, 5)
+    assert not any(name.startswith("tiny") for name in found)

@@ -186,3 +186,14 @@ def test_a_dead_network_that_predicts_the_noise_is_not_judged(name):
     start[1] = np.where(CASES.SIGMA > 3, 1.0, start[1])
     with pytest.raises(Nothing, match="at large noise"):
         claims.CHECKS[name](fake(start=start))
+
+
+def test_one_network_beside_larger_images():
+    small, large = CASES.alone(side=32), CASES.alone(side=64)
+    figure = figures.gap_by_size(fake("diagnosis_cifar"), small, large)
+    assert "64 × 64" in figure.caption.finding
+    boxes, frame = texts(figure), figure.bbox.padded(1)
+    assert all(frame.contains(*box.p0) and frame.contains(*box.p1) for box in boxes.values())
+    assert collisions(boxes) == []
+    assert tables.diagnosis_settings(large).rows[0][6] == "–"
+    assert readings.readings_apart(large).size == large["gap"].size

@@ -10,7 +10,16 @@ from torch import nn
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import normals
-from diffnotes.networks import MLP, DiT, NetworkDenoiser, UNet, parameter_count, seeded
+from diffnotes.networks import (
+    MLP,
+    DiT,
+    NetworkDenoiser,
+    UNet,
+    denoiser,
+    parameter_count,
+    seeded,
+    small_network,
+)
 from diffnotes.networks.layers import Norm, attend, convolve_doubled, heads
 from diffnotes.process import TARGETS, VE, VP, FlowMatching, Process
 
@@ -255,3 +264,13 @@ def test_one_level_or_one_per_image() -> None:
 def test_an_unknown_target_is_told_at_once() -> None:
     with pytest.raises(UserError, match="Unknown prediction target"):
         NetworkDenoiser(nn.Identity(), VE(), "noise")
+
+
+@pytest.mark.parametrize(
+    ("side", "levels", "place"), [(8, 2, 1), (16, 2, 1), (32, 3, 1), (64, 3, 2), (64, 2, 1)]
+)
+def test_small_networks_attend_among_few_pixels(side, levels, place, monkeypatch):
+    seen = []
+    monkeypatch.setattr(denoiser, "UNet", lambda *settings: seen.append(settings[4]) or nn.Identity())
+    small_network("unet", (3, side, side), 8, 1, (1, 2, 2)[:levels])
+    assert seen == [(place,)]

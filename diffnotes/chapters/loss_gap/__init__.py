@@ -3,5 +3,7 @@
 EXPERIMENTS = {  # name -> module
     "diagnosis_digits": "digits",
     "diagnosis_cifar": "cifar",
+    "diagnosis_imagenet64": "imagenet64",
+    "diagnosis_imagenet32": "imagenet32",
     "diagnosis_gaussian": "gaussian",
 }

@@ -24,9 +24,8 @@ def _factors(rows: list[np.ndarray]) -> np.ndarray:
 def _trained(record: Record) -> np.ndarray:
     """Which networks have learned something in every seed [kind]; Nothing where one of F has not."""
     good = np.array([all(one) for one in readings.fitted(record)])
-    for process in readings.processes(record):
-        name = f"{process} {readings.BASE}"
-        if not good[readings.place(record, name)]:
+    for name, learned in zip(readings.kinds(record), good, strict=True):
+        if name.endswith(f" {readings.BASE}") and not learned:
             raise Nothing(f"the network {name} has not learned its data")
     return good
 
@@ -34,7 +33,7 @@ def _trained(record: Record) -> np.ndarray:
 def _peak(record: Record) -> Finding:
     good, inside = _trained(record), readings.intermediate(record).all(1)
     peaks, names = readings.peak(record), np.array(readings.kinds(record))
-    base = readings.place(record, f"VE {readings.BASE}")
+    base = readings.base(record)
     outside = ", ".join(names[~inside]) or "none"
     text = (
         f"at {inside.sum()} of {inside.size} networks in every seed; VE {readings.BASE} at σ "
@@ -103,7 +102,7 @@ def _two_readings(record: Record) -> Finding:
 def _size(record: Record) -> Finding:
     good = _trained(record)
     found = np.array([over_seeds(one) for one in readings.beyond(record)])
-    base = readings.place(record, f"VE {readings.BASE}")
+    base = readings.base(record)
     above = (found[:, 1] > 0) & good
     text = (
         f"for {sum(above)} of {len(above)} networks; for VE {readings.BASE} the excess of held-out loss is "
@@ -120,14 +119,14 @@ def _failure(record: Record) -> Finding:
     near = readings.failure_share(record, readings.near(record))
     text = "; ".join(f"{name} {100 * row[0]:.0f} %" for name, row in zip(names, found, strict=True))
     low = found[:, 1] > HALF
-    base = near[readings.place(record, f"VE {readings.BASE}")].mean()
+    base = near[readings.base(record)].mean()
     text += f"; near σ* {100 * base:.0f} % of that of VE {readings.BASE}"
     return Finding(text, _each(names, 100 * found, " %"), verdict(every(low), most(low)))
 
 
 def _population(record: Record) -> Finding:
     _trained(record)
-    base = readings.place(record, f"VE {readings.BASE}")
+    base = readings.base(record)
     near, left = (
         over_seeds(readings.population_share(record, where(record))[base])
         for where in (readings.near, readings.left)
@@ -160,8 +159,10 @@ _ONE: dict[str, Check] = {
     "ours-gap-failure": _failure,
     "ours-gap-memorizer": _memorizer,
 }
+_FEW = ("xu-gap-peak", "ours-gap-size", "ours-gap-readings")  # what one network can say
 CHECKS: dict[str, Check] = {
     **_ONE,
+    **{f"{name}-imagenet{side}": _ONE[name] for name in _FEW for side in (32, 64)},
     "xu-gap-quality": _relation,
     "ours-gap-population": _population,
     **{f"{name}-cifar10": check for name, check in _ONE.items()},

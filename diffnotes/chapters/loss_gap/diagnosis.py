@@ -1,5 +1,5 @@
 """Networks that predict different targets under different processes, and their distance from the optimum:
-what `diagnosis_digits` and `diagnosis_cifar` compute (chapter 4).
+what `diagnosis_digits`, `diagnosis_cifar`, `diagnosis_imagenet64` and others compute (chapter 4).
 
 The diagnosis of Xu et al. (arXiv 2506.13763, Table 1 and Figure 2) on small images. One network, with the
 same initial weights, batches and random numbers, learns each of ALL: a prediction target under a process,
@@ -12,6 +12,7 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.data import fingerprint
-from diffnotes.data.sets import spectrum
+from diffnotes.data.sets import permutation, spectrum, subset
 from diffnotes.loss_gap import loss_gap
 from diffnotes.metrics import frechet, neighbours, pooled, ratios
 from diffnotes.networks import NetworkDenoiser, parameter_count, seeded, small_network
@@ -68,25 +69,32 @@ ALL = (
 )  # fmt: skip
 FEW = ("VE x0", "VE eps", "VE F", "VP eps", "FM velocity")
 MEMORIZER = "VE F"
+LADDERS = {"all": ALL, "few": FEW, "one": (MEMORIZER,)}
+WHOLE: dict[str, dict[str, Any]] = {  # all images of both splits, from which the held-out ones are taken
+    "imagenet64-all": {"name": "imagenet64", "split": "all", "per_class": 100},
+    "specimens64-all": {"name": "specimens64", "split": "all", "per_class": 3},
+}
 
 
 @dataclass(frozen=True)
 class DiagnosisSpec(Spec):
     """Settings of the networks, and of the one that memorizes."""
 
-    dataset: str = choice("digits", "digits", "cifar10", "specimens", "gaussian", help="images")
+    dataset: str = choice(
+        "digits", "digits", "cifar10", "specimens", "gaussian", *WHOLE, help="images"
+    )
     side: int = number(0, low=0, high=32, help="pixels of a side after averaging; 0: as they are")
     n: int = number(1000, low=8, help="training images")
     held_out: int = number(599, low=8, help="held-out images")
     tiny: int = number(100, low=4, help="training images of the network that memorizes, part of the others")
-    kinds: str = choice("all", "all", "few", help="all eleven networks, or five of them")
+    kinds: str = choice("all", "all", "few", "one", help="all eleven networks, five of them, or one")
     network: str = choice("mlp", "mlp", "unet", help="kind of network")
     width: int = number(144, low=8, help="width of the networks")
     blocks: int = number(3, low=1, high=8, help="residual blocks, of a U-Net per level")
     multipliers: tuple[int, ...] = numbers((1, 2), low=1, help="widths of a U-Net's levels, times width")
     embedding: int = number(64, low=8, help="width of the U-Net's embedding of the noise level")
     steps: int = number(4000, low=4, help="training steps")
-    tiny_steps: int = number(12000, low=4, help="training steps of the network that memorizes")
+    tiny_steps: int = number(12000, low=0, help="steps of the network that memorizes; 0: without it")
     batch: int = number(128, low=1, help="batch size")
     rate: float = number(2e-3, low=1e-7, high=1.0, help="learning rate of Adam")
     horizon: int = number(400, low=1, help="average of the weights that is evaluated, in steps")
@@ -113,7 +121,7 @@ class DiagnosisSpec(Spec):
 
 def kinds_of(spec: DiagnosisSpec) -> tuple[str, ...]:
     """The networks, each a process and a target."""
-    return ALL if spec.kinds == "all" else FEW
+    return LADDERS[spec.kinds]
 
 
 def compute(spec: DiagnosisSpec, work: Work) -> Arrays:
@@ -122,23 +130,33 @@ def compute(spec: DiagnosisSpec, work: Work) -> Arrays:
     where = runtime.device()
     work.device = runtime.device_name(where)
     kinds, tables, tiny, fixed = kinds_of(spec), [], [], []
-    count = len(spec.seeds) * (len(kinds) + 1)
+    each = len(kinds) + bool(spec.tiny_steps)
+    count = len(spec.seeds) * each
     for turn, seed in enumerate(spec.seeds):
         scene = _Scene(spec, seed, where)
-        place = turn * (len(kinds) + 1)
-        fixed.append(scene.fixed())
+        place = turn * each
+        fixed.append(_once(work, f"scene-seed-{seed}", scene.fixed))
         runs = [_Run(scene, kind) for kind in kinds]
         tables.append(stacked([run.table(work, place + k, count) for k, run in enumerate(runs)]))
-        tiny.append(_Run(scene, MEMORIZER, tiny=True).table(work, place + len(kinds), count))
+        if spec.tiny_steps:
+            tiny.append(_Run(scene, MEMORIZER, tiny=True).table(work, place + len(kinds), count))
     ladder = {name: np.moveaxis(values, 0, 1) for name, values in stacked(tables).items()}
-    small = {f"tiny_{name}": values for name, values in stacked(tiny).items()}
+    small = {f"tiny_{name}": values for name, values in stacked(tiny).items()} if tiny else {}
     return ladder | small | stacked(fixed) | _axes(spec)
 
 
+def _once(work: Work, name: str, make: Callable[[], Arrays]) -> Arrays:
+    """What `make` returns, kept so that a run that goes on has it."""
+    found = work.load(name)
+    if found is None:
+        work.save(name, found := make())
+    return found
+
+
 def _axes(spec: DiagnosisSpec) -> Arrays:
-    return {
-        "kind": np.array(kinds_of(spec)), "sigma": levels_of(spec).numpy(),
-        "step": np.array(_stops(spec)), "tiny_step": np.array(_stops(spec, tiny=True)),
+    tiny = {"tiny_step": np.array(_stops(spec, tiny=True))} if spec.tiny_steps else {}
+    return tiny | {
+        "kind": np.array(kinds_of(spec)), "sigma": levels_of(spec).numpy(), "step": np.array(_stops(spec)),
     }  # fmt: skip
 
 
@@ -152,10 +170,18 @@ def _stops(spec: DiagnosisSpec, tiny: bool = False) -> list[int]:
     return log_spaced(min(spec.first, steps), steps, count)
 
 
-def load(spec: DiagnosisSpec, n: int, split: str, seed: int) -> Tensor:
-    """Images [n, ...] of a split, or draws of a Gaussian."""
-    settings = GAUSSIAN if spec.dataset == "gaussian" else {}
-    return data.shrunk(data.load(spec.dataset, n=n, split=split, seed=seed, **settings), spec.side).x
+def images_of(spec: DiagnosisSpec, seed: int) -> tuple[Tensor, Tensor]:
+    """Training and held-out images [n, ...], or draws of a Gaussian. Held-out ones are the same in all."""
+    if spec.dataset in WHOLE:
+        whole = data.load(**WHOLE[spec.dataset])
+        order = permutation(len(whole), HELD_OUT)
+        unseen = whole.taken(order[: spec.held_out])
+        known = subset(whole.taken(order[spec.held_out :]), spec.n, seed)
+    else:
+        settings = GAUSSIAN if spec.dataset == "gaussian" else {}
+        known = data.load(spec.dataset, n=spec.n, seed=seed, **settings)
+        unseen = data.load(spec.dataset, n=spec.held_out, split="test", seed=HELD_OUT, **settings)
+    return data.shrunk(known, spec.side).x, data.shrunk(unseen, spec.side).x
 
 
 class _Scene:
@@ -163,8 +189,7 @@ class _Scene:
 
     def __init__(self, spec: DiagnosisSpec, seed: int, where: torch.device) -> None:
         self.spec, self.seed, self.where = spec, seed, where
-        known = load(spec, spec.n, "train", seed)
-        unseen = load(spec, spec.held_out, "test", HELD_OUT)
+        known, unseen = images_of(spec, seed)
         self.known, self.unseen = known.to(where), unseen.to(where)
         self.levels, self.shape = levels_of(spec), tuple(self.known.shape[1:])
         self.count = min(spec.samples, len(self.known), len(self.unseen))
@@ -176,7 +201,8 @@ class _Scene:
         known, unseen = (pooled(x[: self.count]) for x in (self.known, self.unseen))
         size = np.array(self.known[0].numel())
         found: Arrays = {"floor": np.array(frechet(known, unseen)), "dimension": size}
-        for prefix, images in (("", self.known), ("tiny_", self.known[: self.spec.tiny])):
+        sets = {"": self.known} | ({"tiny_": self.known[: self.spec.tiny]} if self.spec.tiny_steps else {})
+        for prefix, images in sets.items():
             curve = optimal_loss(images, self.levels, sources=self.spec.sources, seed=self.seed)
             found |= {
                 f"{prefix}optimum": curve.mean.numpy(), f"{prefix}optimum_stderr": curve.stderr.numpy(),
@@ -218,13 +244,13 @@ class _Run:
 
     def _begin(self, work: Work) -> Arrays:
         """The gap of the network before training, and its size."""
-        found = work.load(f"{self.name}-0")
-        if found is None:
-            levels, draws = self.scene.levels, self.spec.draws
-            gap = loss_gap(self.denoiser, self.images, levels, draws=draws, seed=self.seed)
-            found = {"start": gap.gap.numpy(), "parameters": np.array(parameter_count(self.denoiser))}
-            work.save(f"{self.name}-0", found)
-        return found
+        return _once(work, f"{self.name}-0", self._untrained)
+
+    def _untrained(self) -> Arrays:
+        gap = loss_gap(
+            self.denoiser, self.images, self.scene.levels, draws=self.spec.draws, seed=self.seed
+        )
+        return {"start": gap.gap.numpy(), "parameters": np.array(parameter_count(self.denoiser))}
 
     def _evaluated(self, snapshot: Snapshot) -> Arrays:
         """What is measured at one evaluation, with averaged weights."""
@@ -259,4 +285,6 @@ def fingerprints(spec: DiagnosisSpec) -> dict[str, str]:
     """Of both splits, whole; a Gaussian is drawn anew."""
     if spec.dataset == "gaussian":
         return {}
+    if spec.dataset in WHOLE:
+        return {spec.dataset: fingerprint(**WHOLE[spec.dataset])}
     return {f"{spec.dataset} {s}": fingerprint(spec.dataset, split=s) for s in ("train", "test")}

@@ -37,6 +37,7 @@ WORDS = {"x0": "x₀", "eps": "noise ε", "F": "F", "v": "velocity or v"}
 MARKERS = {"VE": "o", "VP": "s", "FM": "^"}
 BANDS = "Lines are means over seeds, bands reach from the lowest seed to the highest."
 FLOOR = 1e-4  # of gaps: below it there is nothing to see
+SMALL = 1e-5  # the same in units of the data variance
 
 
 def _log_axes(axes: Axes, record: Record, prefix: str = "") -> None:
@@ -102,6 +103,32 @@ def gap_parts(*records: Record) -> BookFigure:
             axes.set_title(f"{findings.name(record)}, {kind}")
             axes.tick_params(labelleft=True)
         row[0].set_ylabel(NORM)
+    return figure
+
+
+@book_figure
+def gap_by_size(*records: Record) -> BookFigure:
+    """The gap of one kind of network on larger and larger images, in units of the data variance."""
+    figure = BookFigure(
+        *records, size=(7.4, 3.0),
+        key={"loss gap": TEAL, "held-out less training loss": HELD_OUT, "J*": OPTIMUM, "σ*": GREY},
+        finding=joined(map(findings.size_text, records)),
+        shows=f"A U-Net of the kind {BEST} on each training set, at the last evaluation, over the variance "
+        f"of the data. {BANDS}",
+    )  # fmt: skip
+    cells = figure.subplots(1, len(records), squeeze=False, sharey="row")[0]
+    for axes, record in zip(cells, records, strict=True):
+        base, sigma = readings.base(record), record["sigma"]
+        unit = record["variance"][:, None]
+        band(axes, sigma, np.maximum(readings.gap(record)[base] / unit, SMALL), {"color": TEAL})
+        apart = (readings.generalization(record)[base] / unit).mean(0)
+        axes.plot(sigma, np.where(apart > SMALL, apart, np.nan), **HELD_OUT.curve())
+        best = readings.share(record).mean(0)
+        axes.plot(sigma, np.where(best > SMALL, best, np.nan), **OPTIMUM.curve())
+        _log_axes(axes, record)
+        axes.set_title(findings.name(record).replace(" images", "").replace(", ", ",\n", 1))
+        axes.tick_params(labelleft=True)
+    cells[0].set(ylabel="share of the data variance")
     return figure
 
 

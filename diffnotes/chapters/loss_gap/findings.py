@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from diffnotes.base.statistics import factor_over_seeds, over_seeds
@@ -12,11 +14,15 @@ from diffnotes.show.style import Sentence
 from diffnotes.store import Record
 
 EPS, BEST = "VE eps", f"VE {BASE}"
+CHANNELS = 3
 
 
 def name(record: Record) -> str:
-    """'1,000 digits'."""
-    return images(record)
+    """'1,000 digits', '20,000 Tiny ImageNet images, 64 × 64'."""
+    if "imagenet" not in record.spec["dataset"]:
+        return images(record)
+    side = math.isqrt(int(record["dimension"][0]) // CHANNELS)
+    return f"{images(record)}, {side} × {side}"
 
 
 def factor(values: np.ndarray, digits: int = 2) -> str:
@@ -40,7 +46,7 @@ def share(values: np.ndarray) -> str:
 def peak_text(record: Record) -> str:
     """Where the gaps are largest."""
     inside, peaks = readings.intermediate(record).all(1), readings.peak(record)
-    base = readings.place(record, BEST)
+    base = readings.base(record)
     where = f"σ = {peaks[base].mean():.2f}, {peaks[base].mean() / readings.critical(record).mean():.1f} σ*"
     return (
         f"With {name(record)}, the gap of {inside.sum()} of {inside.size} networks is largest at an "
@@ -75,7 +81,7 @@ def relation_text(record: Record) -> str:
 
 def parts_text(record: Record) -> str:
     """How large the gap is, and what of it has an excuse."""
-    base = readings.place(record, BEST)
+    base = readings.base(record)
     top, optimum = (
         readings.at_peak(record, values)[base]
         for values in (readings.gap(record), np.broadcast_to(record["optimum"], readings.gap(record).shape))
@@ -90,6 +96,18 @@ def parts_text(record: Record) -> str:
         return f"{text}; the least loss on unseen draws less J* is {factor(known)} times the gap near σ*."
     sure = readings.failure_share(record, readings.large(record))[readings.place(record, EPS)]
     return f"{text}; at large noise {share(sure)} of the gap of {EPS} is surely failure."
+
+
+def size_text(record: Record) -> str:
+    """How large the gap of one network is at its peak, and where that is."""
+    base, gap = readings.base(record), readings.gap(record)
+    top, other = (readings.at_peak(record, v)[base].mean() for v in (gap, readings.generalization(record)))
+    peak, star = readings.peak(record)[base].mean(), readings.critical(record).mean()
+    return (
+        f"With {name(record)}, the gap is largest at σ = {peak:.2f}, {peak / star:.1f} σ*: "
+        f"{100 * top / record['variance'].mean():.1f} % of the data variance; there held-out loss exceeds "
+        f"training loss by {minus(f'{100 * other / top:.0f}')} % of it."
+    )
 
 
 def memorizer_text(record: Record) -> str:
@@ -121,7 +139,7 @@ def eps_finding(*records: Record) -> Sentence:
 
 def answer(record: Record, known: Record) -> Sentence:
     """What this half of the chapter finds, in three sentences."""
-    base = readings.place(record, BEST)
+    base = readings.base(record)
     peak, star = readings.peak(record)[base].mean(), readings.critical(record).mean()
     inside = readings.intermediate(record).all(1)
     part = readings.population_share(known, readings.near(known))[readings.place(known, BEST)]

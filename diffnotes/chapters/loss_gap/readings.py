@@ -1,5 +1,4 @@
-"""What the chapter takes off the records of `diagnosis_digits` and `diagnosis_cifar`: each number is read
-here, once.
+"""What the chapter takes off the records of its networks: each number is read here, once.
 
 Arrays of the networks have axes [kind, seed, evaluation, l], those of the one that memorizes, `tiny_...`,
 [seed, evaluation, l]. Losses and gaps are squared norms, summed over dimensions, of estimates of x0 from x0 +
@@ -39,6 +38,11 @@ def processes(record: Record) -> list[str]:
 def place(record: Record, kind: str) -> int:
     """The place of a network."""
     return kinds(record).index(kind)
+
+
+def base(record: Record) -> int:
+    """The place of the one that predicts what others are held against, under VE."""
+    return place(record, f"VE {BASE}")
 
 
 # ---------------------------------------------------------------------------------------------- noise levels
@@ -179,7 +183,8 @@ def apart(record: Record, prefix: str = "") -> np.ndarray:
 
 def readings_apart(record: Record) -> np.ndarray:
     """All of these, of every network, evaluation and level, in one row."""
-    return np.concatenate([apart(record, prefix).ravel() for prefix in ("", "tiny_")])
+    prefixes = [prefix for prefix in ("", "tiny_") if f"{prefix}gap" in record.arrays]
+    return np.concatenate([apart(record, prefix).ravel() for prefix in prefixes])
 
 
 # -------------------------------------------------------------------------------------- relation to quality

@@ -29,7 +29,7 @@ def _settings(record: Record) -> tuple[str, ...]:
     return (
         findings.name(record), f"{int(record['parameters'][0, 0]):,}", f"{int(record['step'][-1]):,}",
         f"{spec['batch']}", f"{spec['rate']:g}", spec["precision"],
-        f"{spec['tiny']:,}, {int(record['tiny_step'][-1]):,}",
+        f"{spec['tiny']:,}, {int(record['tiny_step'][-1]):,}" if spec["tiny_steps"] else "–",
         f"{record.meta.get('seconds', 0) / 60:.0f}",
     )  # fmt: skip
 
