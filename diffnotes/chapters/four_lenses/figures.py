@@ -84,9 +84,8 @@ def lens_run(*records: Record) -> BookFigure:
              "agreement of halves": LOOKS["agreement"][0], "loss gap / held-out error": LOOKS["gap"][0],
              "extrapolated error": LOOKS["extrapolated"][0]},
         shows="Through training, for the widest network on the training set of middle size: means over "
-        "seeds, "
-        "from the lowest to the highest. Loss gap and extrapolated error left of σ*, the latter over the "
-        "squared distance of held-out images to the training set.",
+        "seeds, from the lowest to the highest. Loss gap and extrapolated error left of σ*, the latter "
+        "over the squared distance of held-out images to the training set.",
     )  # fmt: skip
     for axes, record in _columns(figure, records, sharey=True):
         place = len(record["n"]) // 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from diffnotes.base.ranks import rank_correlation
@@ -39,7 +41,7 @@ def answer_found(*records: Record) -> Sentence:
     return Sentence(*records, text=joined(part(records) for part in parts))
 
 
-def _each(records: tuple[Record, ...], say) -> str:  # type: ignore[no-untyped-def]
+def _each(records: tuple[Record, ...], say: Callable[[Record], str]) -> str:
     """'x on digits, y on CIFAR-10'."""
     return ", ".join(f"{say(record)} on {title(record)}" for record in records)
 
@@ -50,8 +52,7 @@ def _one_quantity(records: tuple[Record, ...]) -> str:
 
     return (
         "Two of the papers' instruments are one: loss gap and supervised error, measured with different "
-        "noise, "
-        f"differ by {_each(records, off)} (median over checkpoints and noise levels)."
+        f"noise, differ by {_each(records, off)} (median over checkpoints and noise levels)."
     )
 
 
@@ -117,9 +118,8 @@ def onsets_text(record: Record) -> str:
     factor = all_times[:, whole].max(0) / all_times[:, whole].min(0)
     return (
         f"With {title(record)}, the last instrument to see memorization does so {middle(factor):.1f} times "
-        "as "
-        f"late as the first, in the geometric mean over the {whole.sum()} of {whole.size} runs that reach "
-        "all."
+        f"as late as the first, in the geometric mean over the {whole.sum()} of {whole.size} runs that "
+        "reach all."
     )
 
 
@@ -138,8 +138,7 @@ def predicts_text(record: Record) -> str:
         return f"With {title(record)}, fewer than two runs reach both onsets."
     return (
         f"With {title(record)}, copies come {np.exp(lag.mean()):.2f} times as late as the halving of the "
-        "loss "
-        f"gap, give or take a factor {np.exp(lag.std(ddof=1)):.2f} over {len(lag)} runs."
+        f"loss gap, give or take a factor {np.exp(lag.std(ddof=1)):.2f} over {len(lag)} runs."
     )
 
 
@@ -164,8 +163,7 @@ def correlation_text(record: Record) -> str:
     best = max(known, key=lambda lens: abs(known[lens][0]))
     return (
         f"With {title(record)}, over {readings.checkpoints(record)} checkpoints the share of copies goes "
-        "best "
-        f"with: {best.word}, rank correlation {spoken(known[best])}."
+        f"best with: {best.word}, rank correlation {spoken(known[best])}."
     )
 
 
@@ -177,8 +175,6 @@ def watch_text(record: Record) -> str:
     best, free = found[0], next(watch for watch in found if not watch.lens.samples)
     return (
         f"With {title(record)}, {best.lens.word} tells best ({100 * best.error:.0f} % balanced error); of "
-        "what "
-        f"needs no samples it is {free.lens.word} ({100 * free.error:.0f} %), for {free.cost:,.0f} images "
-        "seen "
-        "by the network at a checkpoint."
+        f"what needs no samples it is {free.lens.word} ({100 * free.error:.0f} %), for {free.cost:,.0f} "
+        "images seen by the network at a checkpoint."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from diffnotes.chapters.four_lenses import findings, readings, watch_readings
 from diffnotes.chapters.four_lenses.readings import LENSES, WAYS, Lens, title
 from diffnotes.show.labels import joined
@@ -69,13 +71,12 @@ def lens_matrix(record: Record) -> BookTable:
     ]  # fmt: skip
     return BookTable(
         record, header=("", *words[:-1]), rows=rows,
-        shows=f"Spearman's rank correlations between lenses over all checkpoints of {title(record)}, with 95 "
-        "% "
-        "intervals that resample whole runs.",
+        shows=f"Spearman's rank correlations between lenses over all checkpoints of {title(record)}, with "
+        "95 % intervals that resample whole runs.",
     )  # fmt: skip
 
 
-def _entry(found, one: str, other: str, blank: bool) -> str:  # type: ignore[no-untyped-def]
+def _entry(found: np.ndarray, one: str, other: str, blank: bool) -> str:
     return "" if blank else findings.spoken(readings.pair(found, one, other))
 
 
@@ -88,12 +89,10 @@ def lens_watch(*records: Record) -> BookTable:
     return BookTable(
         *records, header=header, rows=rows, finding=joined(map(findings.watch_text, records)),
         shows="How well one number tells checkpoints with more than 5 % memorized samples: with the "
-        "threshold "
-        "that is best on the other sizes of training set, the mean of the shares of wrong answers among "
-        "those "
-        "that memorize and among the others; and the area under the curve over all checkpoints. Images seen "
-        "by networks at one checkpoint, as measured here. The agreement of halves needs a second training, "
-        "too.",
+        "threshold that is best on the other sizes of training set, the mean of the shares of wrong "
+        "answers among those that memorize and among the others; and the area under the curve over all "
+        "checkpoints. Images seen by networks at one checkpoint, as measured here. The agreement of "
+        "halves needs a second training, too.",
     )  # fmt: skip
 
 
