@@ -84,7 +84,8 @@ def base(start: float = 300.0, copies: float = 6.0) -> dict[str, np.ndarray]:
 
 
 BASE = base()
-SPEC = {"dataset": "digits", "side": 0, "batch": 128, "samples": 256, "rate": 2e-3, "precision": "float32"}
+SPEC = {"dataset": "digits", "side": 0, "batch": 128, "samples": 256, "rate": 2e-3, "precision": "float32",
+        "seeds": [1, 2, 3]}  # fmt: skip
 
 
 def fake(experiment: str = "lenses_digits", **changed: np.ndarray) -> Record:

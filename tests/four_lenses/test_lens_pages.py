@@ -76,6 +76,25 @@ def test_the_answer_says_numbers_of_the_records():
     assert f"{np.exp(lag.mean()):.1f} times as late on digits" in text
 
 
+def test_a_training_that_is_thrown_back_is_named():
+    loss = BASE["batch_loss"].copy()
+    loss[1, 0, 2, 5] = 1.3 * loss[1, 0, 2, :6].min()
+    assert readings.relapses(fake(batch_loss=loss)).sum() == 1
+    text = str(findings.relapses_found(fake(), fake(batch_loss=loss)))
+    assert "no training was thrown back" in text
+    assert "before 1 of 162 checkpoints (N = 96, width 48, seed 3)" in text
+
+
+def test_a_forecast_from_the_gap_is_held_against_one_that_looks_at_nothing():
+    record = fake()
+    gap, copies = (np.log(onset_readings.onset(record, name)) for name in ("gap", "memorized"))
+    both = np.isfinite(gap) & np.isfinite(copies)
+    text = str(findings.predicts_found(record))
+    assert f"looks at nothing by {np.exp(copies[both].std(ddof=1)):.2f}" in text
+    never = fake(memorized=0 * BASE["memorized"])
+    assert "fewer than two runs" in str(findings.predicts_found(never))
+
+
 # --- readings ---
 
 

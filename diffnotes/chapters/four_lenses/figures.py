@@ -83,8 +83,8 @@ def lens_run(*records: Record) -> BookFigure:
         key={"memorized": LOOKS["memorized"][0], "overlap at σ*": LOOKS["inside"][0],
              "agreement of halves": LOOKS["agreement"][0], "loss gap / held-out error": LOOKS["gap"][0],
              "extrapolated error": LOOKS["extrapolated"][0]},
-        shows="Through training, for the widest network on the training set of middle size: means over "
-        "seeds, from the lowest to the highest. Loss gap and extrapolated error left of σ*, the latter "
+        shows="Through training, for the widest network on the training set of middle size: medians over "
+        "seeds, bands from the lowest to the highest. Loss gap and extrapolated error left of σ*, the latter "
         "over the squared distance of held-out images to the training set.",
     )  # fmt: skip
     for axes, record in _columns(figure, records, sharey=True):
@@ -93,7 +93,7 @@ def lens_run(*records: Record) -> BookFigure:
         for name in ("memorized", "inside", "agreement", "gap", "extrapolated"):
             each = ONSETS[name][1](record)[place, -1].clip(max=1.5)
             axes.fill_between(time, each.min(0), each.max(0), color=LOOKS[name][0], alpha=0.15, lw=0)
-            axes.plot(time, each.mean(0), **_style(name))
+            axes.plot(time, np.median(each, 0), **_style(name))
         axes.axhline(onset_readings.HALF, color=GREY, lw=0.7, ls=":")
         axes.set(xscale="log", xlabel=EPOCHS, ylim=(-0.04, 1.54))
         _plain(axes.xaxis)

@@ -80,6 +80,47 @@ def _watched(records: tuple[Record, ...]) -> str:
     )
 
 
+# ----------------------------------------------------------------------------------------- between figures
+
+
+def relapses_found(*records: Record) -> Sentence:
+    """Which trainings were thrown back."""
+    return Sentence(*records, text=joined(map(_thrown_back, records)))
+
+
+def _thrown_back(record: Record) -> str:
+    where = np.argwhere(readings.relapses(record))
+    if not len(where):
+        return f"With {title(record)}, no training was thrown back."
+    runs = dict.fromkeys(
+        f"N = {record['n'][size]}, width {record['width'][width]}, seed {record.spec['seeds'][seed]}"
+        for size, width, seed, _ in where
+    )
+    return (
+        f"With {title(record)}, the training loss jumped to {readings.RELAPSE:g} times its least or more "
+        f"before {len(where)} of {readings.checkpoints(record)} checkpoints ({'; '.join(runs)}). What was "
+        "measured there is in all figures and tables."
+    )
+
+
+def predicts_found(*records: Record) -> Sentence:
+    """What the loss gap is worth as a forecast, beside the simplest one."""
+    return Sentence(*records, text=joined(map(_forecast, records)))
+
+
+def _forecast(record: Record) -> str:
+    gap, copies = (np.log(onset_readings.onset(record, name)) for name in ("gap", "memorized"))
+    both = np.isfinite(gap) & np.isfinite(copies)
+    if both.sum() < 2:
+        return f"With {title(record)}, fewer than two runs reach both onsets."
+    left, whole = (values[both].std(ddof=1) for values in (copies - gap, copies))
+    return (
+        f"With {title(record)}, a forecast that waits a fixed factor after the halving of the loss gap is "
+        f"off by a factor {np.exp(left):.2f} (one standard deviation over {both.sum()} runs), one that names "
+        f"a number of passes and looks at nothing by {np.exp(whole):.2f}."
+    )
+
+
 # ------------------------------------------------------------------------------- first sentences of captions
 
 

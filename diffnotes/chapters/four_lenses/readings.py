@@ -19,6 +19,7 @@ from diffnotes.store import Record
 ZONES = ("left", "at", "right")  # of sigma*, see `zone`
 NARROW, WIDE = 1.5, 6.0  # factors that bound the zones
 SIGMA_DATA, LAW = 0.5, (-1.2, 1.2)  # EDM's, of training
+RELAPSE = 1.25  # times the least training loss so far
 COPIED = 0.05  # share of memorized samples from which on a checkpoint is called memorizing
 Values = np.ndarray  # [size, width, seed, checkpoint]
 
@@ -213,6 +214,17 @@ def pair(found: np.ndarray, one: str, other: str) -> np.ndarray:
     names = [known.name for known in LENSES]
     chosen: np.ndarray = found[:, names.index(one), names.index(other)]
     return chosen
+
+
+# ------------------------------------------------------------------------------------------------ relapses
+
+
+def relapses(record: Record) -> np.ndarray:
+    """Which checkpoints [size, width, seed, checkpoint] a jump of the training loss has thrown back: it is
+    RELAPSE times the least so far, or more."""
+    loss = np.asarray(record["batch_loss"], float)
+    found: np.ndarray = loss >= RELAPSE * np.minimum.accumulate(loss, -1)
+    return found
 
 
 # ----------------------------------------------------------------------------------------------- identities
