@@ -11,7 +11,7 @@ help:
 	@echo "make quick   style, types, and the tests that take under a second: for every change"
 	@echo "make test    install what tests need, check style and types, run every test"
 	@echo "make setup   install only what the two above need"
-	@echo "make smoke   run every chapter in its smoke profile and report the seconds each takes"
+	@echo "make smoke   run every page with parameters in its smoke profile and report the seconds each takes"
 	@echo "make status  which figures have valid, stale or missing records"
 	@echo "make readme  redraw the README's picture and count its claims again, after records or claims changed"
 	@echo "make strip   remove outputs from the notebooks before a commit"

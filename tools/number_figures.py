@@ -1,7 +1,8 @@
 """Number figures, tables and equations in the order of the notebooks: `python tools/number_figures.py`.
 
 Figures and tables are calls of functions under `book_figure`, and of `widgets.explore`. Their numbers go into
-diffnotes/show/numbers.py; `[Figure 1.3](#anchor)` in the text, `\\tag{1.3}` and "equation (1.3)" follow.
+diffnotes/show/numbers.py; `[Figure 1.3](#anchor)` in the text, `\\tag{1.3}` and "equation (1.3)" follow. A
+page that draws and is no chapter has a letter in place of a number: Figure A.1.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ast
 import importlib
 import inspect
 import re
+import string
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,16 +25,23 @@ NUMBERS = ROOT / "diffnotes" / "show" / "numbers.py"
 KINDS = {"BookFigure": "Figure", "BookTable": "Table"}
 LINK = re.compile(r"\[(?:Figure|Table)[^\]]*\]\(([\w/.]*)#([\w-]+)\)")
 TAG = re.compile(r"\\tag\{([^}]*)\}")
-MENTION = re.compile(r"(\b[Ee]quations?\s+)\((\d+\.\d+)\)")
+MENTION = re.compile(r"(\b[Ee]quations?\s+)\(((?:\d+|[A-Z])\.\d+)\)")
 
 
 class Misnumbered(Exception):
     """Told to the user in one sentence."""
 
 
-def chapters() -> list[Path]:
-    """Notebooks whose name begins with a number."""
-    return sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+def pages() -> dict[str, Path]:
+    """Notebooks by what their numbers begin with: chapters by their own, others that draw by A, B, ..."""
+    paths = sorted((ROOT / "notebooks").glob("*.ipynb"))
+    chapters = {str(int(path.name[:2])): path for path in paths if path.name[0].isdigit()}
+    others = [path for path in paths if not path.name[0].isdigit() and any(drawings(_read(path)))]
+    return chapters | dict(zip(string.ascii_uppercase, others, strict=False))
+
+
+def _read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
 
 
 # --- which anchors a notebook draws ---
@@ -104,24 +113,24 @@ def _drawn(call: ast.Call, names: Names) -> tuple[str, str]:
 def numbers() -> dict[str, str]:
     """Number of every anchor: {'flow_field': 'Figure 1.1', ...}."""
     found: dict[str, str] = {}
-    for path in chapters():
-        chapter, counts = int(path.name[:2]), {"Figure": 0, "Table": 0}
-        for kind, anchor in drawings(nbformat.read(path, as_version=4)):
+    for label, path in pages().items():
+        counts = {"Figure": 0, "Table": 0}
+        for kind, anchor in drawings(_read(path)):
             if anchor in found:
-                raise Misnumbered(f"{anchor} is drawn in two chapters; rename the function in one of them.")
+                raise Misnumbered(f"{anchor} is drawn on two pages; rename the function of one of them.")
             counts[kind] += 1
-            found[anchor] = f"{kind} {chapter}.{counts[kind]}"
+            found[anchor] = f"{kind} {label}.{counts[kind]}"
     return found
 
 
 def module(found: dict[str, str]) -> str:
     """The text of numbers.py."""
     lines = "".join(f'    "{anchor}": "{number}",\n' for anchor, number in found.items())
-    pages = "".join(f'    "{int(path.name[:2])}": "{path.stem}",\n' for path in chapters())
+    files = "".join(f'    "{label}": "{path.stem}",\n' for label, path in pages().items())
     return (
         '"""Numbers of figures and tables by anchor. Written by tools/number_figures.py; do not edit."""\n\n'
         f"NUMBERS: dict[str, str] = {{\n{lines}}}\n"
-        f"PAGES: dict[str, str] = {{\n{pages}}}\n"
+        f"PAGES: dict[str, str] = {{\n{files}}}\n"
     )
 
 
@@ -139,28 +148,28 @@ def linked(text: str, found: dict[str, str]) -> str:
     return LINK.sub(renamed, text)
 
 
-def tagged(texts: list[str], chapter: int) -> list[str]:
-    """The texts of one chapter with equations numbered in order, and mentions of them renamed alike."""
+def tagged(texts: list[str], page: str) -> list[str]:
+    """The texts of one page with equations numbered in order, and mentions of them renamed alike."""
     old = [tag for text in texts for tag in TAG.findall(text)]
     if len(set(old)) < len(old):
-        raise Misnumbered(f"Chapter {chapter} has two equations with one \\tag; give the new one another.")
-    new = {tag: f"{chapter}.{place}" for place, tag in enumerate(old, 1)}
+        raise Misnumbered(f"Page {page} has two equations with one \\tag; give the new one another.")
+    new = {tag: f"{page}.{place}" for place, tag in enumerate(old, 1)}
     texts = [TAG.sub(lambda tag: f"\\tag{{{new[tag[1]]}}}", text) for text in texts]
     return [MENTION.sub(lambda said: f"{said[1]}({new.get(said[2], said[2])})", text) for text in texts]
 
 
 def renumbered() -> Iterator[tuple[Path, str]]:
     """Every file whose text depends on the numbers, with the text that it should have."""
-    found = numbers()
+    found, labels = numbers(), {path: label for label, path in pages().items()}
     yield NUMBERS, module(found)
     for path in sorted((ROOT / "book").glob("*.md")):
         yield path, linked(path.read_text(encoding="utf-8"), found)
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = _read(path)
         prose = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
         texts = [linked(cell.source, found) for cell in prose]
-        if path in chapters():
-            texts = tagged(texts, int(path.name[:2]))
+        if path in labels:
+            texts = tagged(texts, labels[path])
         for cell, text in zip(prose, texts, strict=True):
             cell.source = text
         yield path, nbformat.writes(notebook) + "\n"

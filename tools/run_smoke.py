@@ -1,4 +1,4 @@
-"""Run every chapter notebook in its smoke profile through papermill and report the seconds each takes."""
+"""Run the notebooks with parameters in their smoke profiles through papermill; report the seconds of each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pathlib import Path
 
 from build_book import ROOT, kernel_environment
 
+from diffnotes.show.numbers import PAGES
+
 OUT = ROOT / "runs" / "smoke"
 
 
-def chapters() -> list[Path]:
-    """The chapter notebooks, in the order of the book."""
-    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+def pages() -> list[Path]:
+    """The notebooks with figures: chapters in the order of the book, then the others."""
+    return [ROOT / "notebooks" / f"{name}.ipynb" for name in PAGES.values()]
 
 
 def execute(notebook: Path) -> str:
@@ -44,11 +46,11 @@ def report(notebook: Path) -> bool:
 
 
 def main() -> int:
-    """Exit code 1 if any chapter fails; the seconds are reported, not judged."""
+    """Exit code 1 if any notebook fails; the seconds are reported, not judged."""
     os.environ.update(kernel_environment())
     OUT.mkdir(parents=True, exist_ok=True)
-    passed = [report(notebook) for notebook in chapters()]
-    print(f"{sum(passed)} of {len(passed)} chapters passed; executed notebooks: {OUT.relative_to(ROOT)}")
+    passed = [report(notebook) for notebook in pages()]
+    print(f"{sum(passed)} of {len(passed)} notebooks passed; executed notebooks: {OUT.relative_to(ROOT)}")
     return 0 if all(passed) else 1
 
 

@@ -126,11 +126,6 @@ NUMBERS: dict[str, str] = {
     "scaling_fits": "Table 4.16",
     "scaling_wrong": "Figure 4.21",
     "scaling_settings": "Table 4.17",
-    "curve_speed": "Figure 4.22",
-    "growth_speed": "Figure 4.23",
-    "mean_speed": "Figure 4.24",
-    "sampling_speed": "Figure 4.25",
-    "speed_targets": "Table 4.18",
     "lens_settings": "Table 5.1",
     "four_lenses_lensslider": "Figure 5.1",
     "four_lenses_images": "Figure 5.2",
@@ -145,6 +140,11 @@ NUMBERS: dict[str, str] = {
     "lens_matrix": "Table 5.4",
     "lens_matrix-2": "Table 5.5",
     "lens_watch": "Table 5.6",
+    "curve_speed": "Figure A.1",
+    "growth_speed": "Figure A.2",
+    "mean_speed": "Figure A.3",
+    "sampling_speed": "Figure A.4",
+    "speed_targets": "Table A.1",
 }
 PAGES: dict[str, str] = {
     "1": "01_toy_model",
@@ -152,4 +152,5 @@ PAGES: dict[str, str] = {
     "3": "03_cifar_memorization",
     "4": "04_imagenet_loss_gap",
     "5": "05_four_lenses",
+    "A": "what_it_costs",
 }

@@ -16,6 +16,8 @@ import pytest
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from diffnotes.show.numbers import PAGES
+
 NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
 CHAPTERS = [path for path in NOTEBOOKS if re.match(r"\d\d_", path.name)]
 PARTS = {"chapters", "show", "store"}  # a record and what is drawn of it
@@ -241,6 +243,7 @@ RULES: list[Rule] = [
     layer_faults,
 ]
 CHAPTER_RULES: list[Rule] = [parameter_faults, ending_faults]
+PAGE_RULES: list[Rule] = [parameter_faults, shown_faults]  # of a page with figures that is no chapter
 BOOK_RULES: list[Rule] = [science_faults, exercise_faults, shown_faults]
 
 
@@ -251,7 +254,8 @@ def faults(notebook: NotebookNode, rules: list[Rule]) -> list[str]:
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
 def test_notebook(path: Path) -> None:
-    rules = RULES + (CHAPTER_RULES + BOOK_RULES if path in CHAPTERS else [])
+    more = PAGE_RULES if path.stem in PAGES.values() else []
+    rules = RULES + (CHAPTER_RULES + BOOK_RULES if path in CHAPTERS else more)
     notebook = nbformat.v4.reads_json(path.read_text(encoding="utf-8"))  # `read` would repair it
     assert faults(notebook, rules) == []
 

@@ -18,10 +18,12 @@ from diffnotes.chapters import checks as book_claims
 from diffnotes.chapters import status
 from diffnotes.show import verdict as verdicts
 from diffnotes.show.labels import OPEN, VERDICTS
+from diffnotes.show.numbers import PAGES as NUMBERED
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CHAPTERS = [path for path in NOTEBOOKS if re.match(r"\d\d_", path.name)]
+DRAWN = [path for path in NOTEBOOKS if path.stem in NUMBERED.values()]  # and other pages with figures
 PAGES = [ROOT / "README.md", ROOT / "book" / "intro.md"]
 NAMES = re.compile(r"\b(reproduced|partly|only on paper|pending)\b", re.IGNORECASE)
 WORDS = re.compile(  # what a verdict can be dressed in
@@ -78,23 +80,23 @@ def found() -> list[dict[str, str]]:
 # --- the book's prose ---
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
-def test_chapters_state_no_verdict_by_hand(path: Path) -> None:
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.name)
+def test_pages_with_figures_state_no_verdict_by_hand(path: Path) -> None:
     assert typed_verdicts(load(path)) == []
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
-def test_chapters_type_no_result(path: Path) -> None:
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.name)
+def test_pages_with_figures_type_no_result(path: Path) -> None:
     assert set(typed_results(load(path))) - CONSTANTS == set()
 
 
 def test_no_exception_outlives_its_sentence() -> None:
-    typed = {sentence for path in CHAPTERS for sentence in typed_results(load(path))}
+    typed = {sentence for path in DRAWN for sentence in typed_results(load(path))}
     assert typed >= CONSTANTS
 
 
-@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
-def test_chapters_say_which_runs_their_text_is_about(path: Path) -> None:
+@pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.name)
+def test_pages_with_figures_say_which_runs_their_text_is_about(path: Path) -> None:
     assert PINNED in load(path).cells[0].source
 
 

@@ -22,12 +22,12 @@ def test_numbers_and_texts_are_up_to_date():
     assert old == [], "run `make strip`"
 
 
-def test_numbers_of_each_chapter_run_without_gaps():
+def test_numbers_of_each_page_run_without_gaps():
     assert len(NUMBERS) > 30
     for kind in ("Figure", "Table"):
-        for chapter in PAGES:
-            found = [number for number in NUMBERS.values() if number.startswith(f"{kind} {chapter}.")]
-            assert found == [f"{kind} {chapter}.{place}" for place in range(1, len(found) + 1)]
+        for page in PAGES:
+            found = [number for number in NUMBERS.values() if number.startswith(f"{kind} {page}.")]
+            assert found == [f"{kind} {page}.{place}" for place in range(1, len(found) + 1)]
 
 
 def test_figures_tables_and_sliders_are_found_in_order():
@@ -56,13 +56,41 @@ def test_other_calls_draw_nothing():
     )
 
 
-def test_a_figure_in_two_chapters_is_refused(tmp_path, monkeypatch):
-    notebook = new_notebook(cells=[new_code_cell(IMPORTS), new_code_cell("figures.overlap(record)")])
-    for name in ("01_a.ipynb", "02_b.ipynb"):
-        nbformat.write(notebook, tmp_path / name)
-    monkeypatch.setattr(number_figures, "chapters", lambda: sorted(tmp_path.glob("*.ipynb")))
-    with pytest.raises(Misnumbered, match="overlap is drawn in two chapters"):
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a notebook with these cells into an empty book."""
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(number_figures, "ROOT", tmp_path)
+
+    def page(name, *cells):
+        notebook = new_notebook(cells=[new_code_cell(cell) for cell in (IMPORTS, *cells)])
+        nbformat.write(notebook, tmp_path / "notebooks" / f"{name}.ipynb")
+
+    return page
+
+
+@pytest.mark.parametrize("other", ["02_b", "costs"])
+def test_a_figure_on_two_pages_is_refused(write, other):
+    for name in ("01_a", other):
+        write(name, "figures.overlap(record)")
+    with pytest.raises(Misnumbered, match="overlap is drawn on two pages"):
         number_figures.numbers()
+
+
+def test_pages_that_draw_and_are_no_chapters_have_letters(write):
+    write("claims", "print(1)")
+    write("costs", "tables.peak_table(record)", "figures.overlap(record)")
+    write("01_a", "figures.density(record)")
+    write("words", "figures.flow_field(record)")
+    found = number_figures.numbers()
+    assert list(found.items()) == [
+        ("density", "Figure 1.1"),
+        ("peak_table", "Table A.1"),
+        ("overlap", "Figure A.1"),
+        ("flow_field", "Figure B.1"),
+    ]
+    assert '"1": "01_a",\n    "A": "costs",\n    "B": "words",\n}' in number_figures.module(found)
+    assert linked("[Figure](costs.ipynb#overlap)", found) == "[Figure A.1](costs.ipynb#overlap)"
 
 
 def test_links_carry_the_numbers():
@@ -80,15 +108,16 @@ def test_equations_are_numbered_in_order_and_mentions_follow():
         "By equation (1.2) and equation (1.1), but (1.2) is no mention.",
         "$$b \\tag{1.1}$$",
     ]
-    assert tagged(texts, 1) == [
+    assert tagged(texts, "1") == [
         "$$a \\tag{1.1}$$",
         "By equation (1.1) and equation (1.2), but (1.2) is no mention.",
         "$$b \\tag{1.2}$$",
     ]
-    with pytest.raises(Misnumbered, match="Chapter 3"):
-        tagged(["\\tag{3.1}", "\\tag{3.1}"], 3)
+    assert tagged(["\\tag{A.7}", "Equation (A.7)."], "A") == ["\\tag{A.1}", "Equation (A.1)."]
+    with pytest.raises(Misnumbered, match="Page 3"):
+        tagged(["\\tag{3.1}", "\\tag{3.1}"], "3")
 
 
 def test_prose_keeps_its_other_cells():
     cell = new_markdown_cell("No number here.")
-    assert tagged([cell.source], 1) == [cell.source]
+    assert tagged([cell.source], "1") == [cell.source]

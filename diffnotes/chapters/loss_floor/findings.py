@@ -103,7 +103,7 @@ def noisy_found(record: Record) -> Sentence:
 
 
 def cost_found(*records: Record) -> Sentence:
-    """How long each curve took."""
+    """How long each curve took, for the page on costs."""
     each = [f"{readings.minutes(one):.1f} minutes for {readings.curve(one).name}" for one in records]
     return Sentence(*records, text=f"All {len(records[0]['sigma'])} levels took {', '.join(each)}.")
 
