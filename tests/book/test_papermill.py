@@ -18,10 +18,11 @@ from papermill.engines import NBClientEngine, papermill_engines
 from diffnotes import store
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY, GAUSSIAN, MEMORIZATION, LOSS = (
+TOY, GAUSSIAN, MEMORIZATION, LOSS, LENSES = (
     ROOT / "notebooks" / f"{name}.ipynb"
     for name in (
-        "01_toy_model", "02_gaussian_underfitting", "03_cifar_memorization", "04_imagenet_loss_gap"
+        "01_toy_model", "02_gaussian_underfitting", "03_cifar_memorization", "04_imagenet_loss_gap",
+        "05_four_lenses",
     )
 )  # fmt: skip
 
@@ -135,6 +136,8 @@ def test_a_wrong_parameter_gets_one_sentence(one_kernel, parameters, sentence):
         (LOSS, {"sigma_min": 0.0}, "sigma_min must be a number from 1e-06 to 1000; not 0.0."),
         (LOSS, {"dataset": "mnist"}, "dataset must be one of digits, cifar10, imagenet64"),
         (LOSS, {"sed": 7}, "unknown parameter 'sed' (did you mean seed?)"),
+        (LENSES, {"profile": "paper"}, "profile must be one of pinned, smoke, laptop; not 'paper'."),
+        (LENSES, {"seeds": [1]}, "unknown parameter 'seeds'; the valid names are profile."),
     ],
 )
 def test_a_chapter_offers_only_what_all_of_it_takes(one_kernel, chapter, parameters, sentence):
