@@ -32,7 +32,7 @@ def middle(values: np.ndarray) -> float:
     return float(np.exp(np.log(some).mean())) if len(some) else np.nan
 
 
-# ---------------------------------------------------------------------------- the answer in three sentences
+# -------------------------------------------------------------------------------------------- the answer
 
 
 def answer_found(*records: Record) -> Sentence:
@@ -42,7 +42,7 @@ def answer_found(*records: Record) -> Sentence:
 
 
 def _each(records: tuple[Record, ...], say: Callable[[Record], str]) -> str:
-    """'x on digits, y on CIFAR-10'."""
+    """'x on digits, y on CIFAR-10, 16 × 16'."""
     return ", ".join(f"{say(record)} on {title(record)}" for record in records)
 
 
@@ -72,11 +72,12 @@ def _watched(records: tuple[Record, ...]) -> str:
         found = {watch.lens.name: watch.error for watch in watch_readings.watched(record)}
         if not found:
             return "nothing to tell apart"
-        return f"{100 * found['relative']:.0f} % wrong, the training loss {100 * found['loss']:.0f} %,"
+        return f"{100 * found['relative']:.0f} % (training loss: {100 * found['loss']:.0f} %)"
 
     return (
         "A number that needs no samples, the largest relative gap, was asked which checkpoints memorize, on "
-        f"sizes of training set that its threshold was not fitted to: {_each(records, wrong)}."
+        "sizes of training set that its threshold was not fitted to. Its balanced error is "
+        f"{_each(records, wrong)}."
     )
 
 
