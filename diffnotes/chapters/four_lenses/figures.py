@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.ticker import NullLocator
 
 from diffnotes.chapters.four_lenses import findings, onset_readings, readings
 from diffnotes.chapters.four_lenses.onset_readings import ONSETS
@@ -25,6 +23,7 @@ from diffnotes.show.style import (
     BookFigure,
     book_figure,
     log_ticks,
+    plain_ticks,
     ramp,
 )
 from diffnotes.store import Record
@@ -96,7 +95,7 @@ def lens_run(*records: Record) -> BookFigure:
             axes.plot(time, np.median(each, 0), **_style(name))
         axes.axhline(onset_readings.HALF, color=GREY, lw=0.7, ls=":")
         axes.set(xscale="log", xlabel=EPOCHS, ylim=(-0.04, 1.54))
-        _plain(axes.xaxis)
+        plain_ticks(axes.xaxis)
     figure.axes[0].set_ylabel("share")
     return figure
 
@@ -134,7 +133,8 @@ def _pairs(axes: Axes, record: Record, one: np.ndarray, other: np.ndarray) -> No
         colour = ramp(size, len(record["n"]))
         axes.plot(one[size].ravel(), other[size].ravel(), ".", ms=2, color=colour)
     axes.set(xscale="log", yscale="log")
-    _plain(axes.xaxis, axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.grid(True)
 
 
@@ -155,20 +155,9 @@ def lens_onsets(*records: Record) -> BookFigure:
             means = np.array([findings.middle(each) for each in times])
             axes.plot(record["n"], means, **_style(name))
         axes.set(xscale="log", yscale="log", xlabel="training images N", ylabel=EPOCHS)
-        axes.xaxis.set_minor_locator(NullLocator())
+        plain_ticks(axes.yaxis)
         log_ticks(axes.xaxis, *record["n"].tolist())
-        _plain(axes.yaxis)
     return figure
-
-
-def _plain(*axes: Axis) -> None:
-    """Round numbers on logarithmic axes: tens alone where they reach far."""
-    for axis in axes:
-        low, high = sorted(axis.get_view_interval())
-        steps = (1,) if high / low > 200 else (1, 2, 5)
-        whole = [float(f"{k}e{e}") for e in range(-5, 6) for k in steps]
-        log_ticks(axis, *[tick for tick in whole if low <= tick <= high])
-        axis.set_minor_locator(NullLocator())
 
 
 @book_figure
@@ -190,7 +179,8 @@ def lens_levels(*records: Record) -> BookFigure:
             axes.plot(ratio, means, **_style(name))
         axes.axvline(1, color=INK, lw=0.8, ls=":")
         axes.set(xscale="log", yscale="log", xlabel=RATIO, ylabel=EPOCHS)
-        _plain(axes.xaxis, axes.yaxis)
+        plain_ticks(axes.xaxis)
+        plain_ticks(axes.yaxis)
     return figure
 
 
@@ -224,7 +214,8 @@ def _frame(axes: Axes, one: np.ndarray, other: np.ndarray) -> None:
     ends = (0.8 * whole.min(), 1.25 * whole.max()) if len(whole) else (100, 1000)
     axes.plot(ends, ends, color=INK, lw=0.8)
     axes.set(xlim=ends, ylim=ends)
-    _plain(axes.xaxis, axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
 
 
 @book_figure
