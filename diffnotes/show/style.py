@@ -271,11 +271,12 @@ def log_ticks(axis: Axis, *ticks: float) -> None:
 def plain_ticks(axis: Axis) -> None:
     """The same at round numbers within what it shows now, be its ends near to each other or far apart."""
     low, high = sorted(axis.get_view_interval())
+    far = 100 if axis.axis_name == "x" else 300  # numbers beside each other need more room
     if high / low < 5:
         found = np.asarray(MaxNLocator(4).tick_values(low, high))
     else:
         tens = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-        found = np.outer(tens, (1, 2, 5) if high / low < 300 else (1,)).ravel()
+        found = np.outer(tens, (1, 2, 5) if high / low < far else (1,)).ravel()
     axis.axes.minorticks_off()
     log_ticks(axis, *(float(f"{tick:.6g}") for tick in found if low <= tick <= high))
 
