@@ -16,7 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import rcsetup
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
@@ -271,7 +271,7 @@ def log_ticks(axis: Axis, *ticks: float) -> None:
 def plain_ticks(axis: Axis) -> None:
     """The same at round numbers within what it shows now, be its ends near to each other or far apart."""
     low, high = sorted(axis.get_view_interval())
-    far = 100 if axis.axis_name == "x" else 300  # numbers beside each other need more room
+    far = 100 if isinstance(axis, XAxis) else 300  # numbers beside each other need more room
     if high / low < 5:
         found = np.asarray(MaxNLocator(4).tick_values(low, high))
     else:
