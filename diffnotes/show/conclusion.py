@@ -110,10 +110,11 @@ GAP = (
     ),
     Statement(
         ("ours-gap-population", "ours-gap-memorizer", "ours-gap-memorizer-cifar10"),
-        "To close that gap is to memorize. Near σ* no network that does not know its images can reach the "
-        "floor, and one that does pays with the loss on images that it has not seen.",
-        "To close that gap is, at least in part, to memorize.",
-        "That to close this gap is to memorize could not be shown.",
+        "To close that gap goes with memorizing. Where the truth is known, most of it near σ* is closed to a "
+        "network that does not know its images; and one that memorizes closes it, and pays with the loss on "
+        "images that it has not seen.",
+        "To close that gap goes with memorizing, by a part of the rules.",
+        "That to close this gap goes with memorizing could not be shown.",
     ),
     Statement(
         ("kaiser-toy-bump", "kaiser-toy-density"),
@@ -169,16 +170,16 @@ SAMPLER = (
 TIME = (
     Statement(
         ("marion-part-digits", "marion-part-cifar", "marion-copies-digits", "marion-copies-cifar"),
-        "Copies come late. First training and held-out loss part; samples are memorized long after.",
-        "In some of our trainings the losses part first, and samples are memorized long after.",
+        "Copies come late. First training and held-out loss part; samples are memorized later.",
+        "In some of our trainings the losses part first, and samples are memorized later.",
         "That copies come late, we do not see.",
     ),
     Statement(
         ("marion-linear-digits", "marion-linear-cifar"),
-        "The time until then grows in proportion to the number of images.",
-        "The time until then grows with the number of images. That it does so in proportion holds by a part "
-        "of the rule.",
-        "The time until then does not grow in proportion to the number of images.",
+        "The time until training begins to memorize grows in proportion to the number of images.",
+        "The time until training begins to memorize grows with the number of images. That it does so in "
+        "proportion holds by a part of the rule.",
+        "The time until training begins to memorize does not grow in proportion to the number of images.",
     ),
     Statement(
         ("marion-size-fidelity-digits", "marion-size-fidelity-cifar"),
@@ -189,33 +190,33 @@ TIME = (
     Statement(
         ("ours-halves", "ours-lens-halves", "ours-lens-halves-cifar10"),
         "And two networks that share no image make the same picture from one noise, until they memorize.",
-        "And two networks that share no image make much the same picture from the same noise, and less so as "
-        "they memorize; by a part of the rules.",
+        "And two networks that share no image make much the same picture from the same noise, by a part of "
+        "the rules.",
         "Two networks that share no image do not make the same picture from the same noise.",
     ),
 )
 TOGETHER = (
     Statement(
         ("ours-lens-order", "ours-lens-order-cifar10"),
-        "On the same checkpoints the instruments speak one after another. The gap between held-out and "
-        "training error opens first, copies come last.",
-        "On the same checkpoints the instruments speak one after another, but not always in one order.",
+        "On the same checkpoints copies come after the gap between held-out and training error has opened, "
+        "not with it.",
+        "On the same checkpoints copies come after the gap between held-out and training error has opened; "
+        "how much later, is not the same on all data or not known.",
         "On the same checkpoints the gap of held-out to training error does not open before copies come.",
     ),
     Statement(
         ("ours-lens-overlap", "ours-lens-overlap-cifar10"),
-        "A network copies when its sampler is where it was trained: at σ* that is needed, left of it that is "
-        "enough.",
-        "A network copies when its sampler is where it was trained; of what is needed and what is enough, "
-        "one was seen or both on one set of data.",
-        "Whether a network copies cannot be told from where its sampler is.",
+        "Every network that copies has its sampler where noised training images are, at σ*; so have others. "
+        "One whose sampler is there at smaller noise copies.",
+        "Where the sampler is tells something of whether a network copies, on some of the data.",
+        "Where its sampler is does not tell whether a network copies.",
     ),
     Statement(
         ("ours-lens-watch", "ours-lens-watch-cifar10"),
-        "One number without a single sample, the largest relative gap, tells which checkpoints copy, on "
-        "training sets of other sizes, too.",
-        "One number without a single sample, the largest relative gap, tells which checkpoints copy on some "
-        "of the data, or for some sizes of training set.",
+        "The largest relative gap, which needs no sample, tells which checkpoints copy on training sets of "
+        "other sizes, and does so better than the training loss or the clock.",
+        "The largest relative gap, which needs no sample, tells which checkpoints copy on training sets of "
+        "other sizes; but simpler numbers, as the training loss or the clock, are not surely worse.",
         "The largest relative gap does not tell which checkpoints copy on training sets of other sizes.",
     ),
     Statement(

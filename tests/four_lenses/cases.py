@@ -23,7 +23,7 @@ NOISE = np.array([0.97, 1.0, 1.03])[None, None, :, None]
 SHAPE = (SIZES, WIDTHS, SEEDS, POINTS)
 
 
-def grown(start: float, power: float = 2.0, slower: float = 1.0) -> np.ndarray:
+def grown(start: float, power: float = 2.0, slower: float | np.ndarray = 1.0) -> np.ndarray:
     """From 0 to 1 through training, a half at `start` epochs, [size, width, seed, checkpoint]."""
     late = start * NOISE * np.array([1.6, 1.0])[None, :, None, None] * slower
     return np.broadcast_to(1 / (1 + (late / EPOCH[:, None, None]) ** power), SHAPE).copy()
@@ -85,7 +85,7 @@ def base(start: float = 300.0, copies: float = 6.0) -> dict[str, np.ndarray]:
 
 BASE = base()
 SPEC = {"dataset": "digits", "side": 0, "batch": 128, "samples": 256, "rate": 2e-3, "precision": "float32",
-        "seeds": [1, 2, 3]}  # fmt: skip
+        "seeds": [1, 2, 3], "images": 288}  # fmt: skip
 
 
 def fake(experiment: str = "lenses_digits", **changed: np.ndarray) -> Record:
@@ -110,6 +110,12 @@ Case = Callable[[], Record]
 UNTOLD = np.broadcast_to(np.sin(np.arange(POINTS) * 2.4), SHAPE)  # has nothing to do with memorization
 SCATTER = np.exp(1.5 * np.sin(np.arange(SIZES * WIDTHS * SEEDS) * 2.4)).reshape(SIZES, WIDTHS, SEEDS, 1)
 
+def untimely() -> Record:
+    """Copies come at times of their own in each size, and only the relative gap knows of them."""
+    late = grown(700.0, 4.0, slower=np.array([0.4, 1.0, 2.5])[:, None, None, None])
+    return fake(memorized=shares(late), relative=levels(3 * late), batch_loss=1 + UNTOLD)
+
+
 _FAILS: dict[str, Case] = {
     "ours-lens-same": lambda: fake(supervised=1.5 * BASE["loss_gap"], loss=2 * BASE["loss"]),
     "ours-lens-left": lambda: fake(train=2 * BASE["train"]),
@@ -122,4 +128,5 @@ _FAILS: dict[str, Case] = {
 }
 
 HOLDS: dict[str, Case] = {name + end: fake for name in _FAILS for end in ("", "-cifar10")}
+HOLDS |= {f"ours-lens-watch{end}": untimely for end in ("", "-cifar10")}
 FAILS: dict[str, Case] = {name + end: make for name, make in _FAILS.items() for end in ("", "-cifar10")}

@@ -70,7 +70,7 @@ def test_tables(name, make, record):
 
 def test_the_answer_says_numbers_of_the_records():
     text = str(findings.answer_found(fake(), fake(loss_gap=1.1 * BASE["supervised"])))
-    assert len(re.findall(r"[.](?: |$)", text)) == 4
+    assert len(re.findall(r"[.?](?: |$)", text)) == 4
     assert "differ by 1.0 % on digits, 10.0 % on digits" in text
     lag = onset_readings.known(onset_readings.lag(fake(), "relative"))
     assert f"{np.exp(lag.mean()):.1f} times as late on digits" in text

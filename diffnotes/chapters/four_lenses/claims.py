@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from diffnotes.base.ranks import rank_correlation
-from diffnotes.base.statistics import factor_over_seeds, over_seeds
+from diffnotes.base.ranks import over_clusters, rank_correlation
+from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.four_lenses import onset_readings, readings, watch_readings
 from diffnotes.show.labels import at_95, minus
@@ -73,14 +73,15 @@ def _left(record: Record) -> Finding:
 
 def _order(record: Record) -> Finding:
     both = _enough(record, "relative", "memorized")
-    lag = onset_readings.lag(record, "relative")
-    first = lag[both] > 0
-    found = np.exp(over_seeds(_seeds(lag)))
+    early, late = (onset_readings.seen_first(record, name)[both] for name in ("relative", "memorized"))
+    first = early < late
+    found = np.exp(over_seeds(_seeds(onset_readings.lag(record, "relative"))))
     text = (
-        f"copies come {found[0]:.2f} times as late as a relative gap of 1; after it in {first.sum()} of "
-        f"{first.size} runs"
+        f"at an earlier checkpoint in {first.sum()} of {first.size} runs; copies come {found[0]:.2f} times "
+        "as late"
     )
-    return Finding(text, at_95(found), verdict(bool(found[1] >= TWICE), every(first)))
+    twice = bool(found[1] >= TWICE) and len(np.unique(late)) > 1
+    return Finding(text, at_95(found), verdict(every(first), also=[twice]))
 
 
 def _seeds(values: np.ndarray) -> np.ndarray:
@@ -99,7 +100,7 @@ def _moves_left(record: Record) -> Finding:
     late = np.where(memorizes, onset_readings.peak_level(record), np.nan)[..., -1]
     begins, ends = (np.exp(over_seeds(_seeds(np.log(values)))) for values in (first, late))
     text = (
-        f"the relative gap passes 1 first at {begins[0]:.2f} sigma*; it is largest at {ends[0]:.2f} sigma* "
+        f"the relative gap passes 1 first at {begins[0]:.2f} σ*; it is largest at {ends[0]:.2f} σ* "
         "at the end of runs that memorize"
     )
     interval = f"first {at_95(begins)}, at the end {at_95(ends)}"
@@ -108,16 +109,25 @@ def _moves_left(record: Record) -> Finding:
 
 def _predicts(record: Record) -> Finding:
     both = _enough(record, "gap", "memorized")
+    if len(np.unique(onset_readings.seen_first(record, "memorized")[both])) < 2:
+        raise Nothing("copies come between the same two checkpoints in all runs, so none is known to be late")
     early, late = (np.log(onset_readings.onset(record, name))[both] for name in ("gap", "memorized"))
-    left, whole = float((late - early).std(ddof=1)), float(late.std(ddof=1))
-    rank = float(rank_correlation(np.stack([early, late], 1))[0, 1])
-    lag = factor_over_seeds(np.exp(_seeds(onset_readings.lag(record, "gap"))))
+    left, low, high = over_clusters(_left_over, np.stack([early, late], 1)[:, None], repeats=2000)
     text = (
-        f"5 % copies come {lag[0]:.2f} times as late as the halved loss gap, by a factor {np.exp(left):.2f} "
-        f"(one deviation) against {np.exp(whole):.2f} for one number of epochs; rank correlation {rank:.2f} "
-        f"over {both.sum()} runs"
+        f"the deviation of the lag is {left:.2f} of that of the number of passes, over {both.sum()} runs"
     )
-    return Finding(minus(text), at_95(lag), verdict(left < LEAVES * whole, also=[rank >= STRONG]))
+    if low < LEAVES <= high:
+        raise Nothing(f"{text} ({low:.2f} to {high:.2f}): too few to tell")
+    rank = float(rank_correlation(np.stack([early, late], 1))[0, 1])
+    interval, good = at_95(np.array([left, low, high])), verdict(bool(high < LEAVES), also=[rank >= STRONG])
+    return Finding(minus(f"{text}; rank correlation {rank:.2f}"), interval, good)
+
+
+def _left_over(pairs: np.ndarray) -> np.ndarray:
+    """The deviation of the lag over that of the later onset alone; pairs of logarithms [run, 1, 2]."""
+    early, late = pairs[:, 0].T
+    whole = late.std(ddof=1)
+    return np.array((late - early).std(ddof=1) / whole if whole > 0 else np.nan)
 
 
 # --------------------------------------------------------------------------------------------- going together
@@ -127,40 +137,44 @@ def _overlap(record: Record) -> Finding:
     copies = watch_readings.memorizing(record)
     near, left = (readings.lens(name).read(record) >= HALF for name in ("inside", "inside_left"))
     if not copies.any() or not left.any():
-        raise Nothing("no checkpoint memorizes, or no sampler overlaps left of sigma*")
-    needed, enough = float(near[copies].mean()), float(copies[left].mean())
+        raise Nothing("no checkpoint memorizes, or no sampler overlaps left of σ*")
+    if near.mean() >= ALMOST:
+        raise Nothing(f"{near.sum()} of {near.size} checkpoints overlap by a half at σ*, copying or not")
+    needed, enough = near[copies], copies[left]
     text = (
-        f"{100 * needed:.0f} % of the checkpoints that memorize overlap by a half at sigma*; "
-        f"{100 * enough:.0f} % of those that overlap by a half left of it memorize, of those that do at "
-        f"sigma* {100 * copies[near].mean():.0f} %"
+        f"{needed.sum()} of {needed.size} checkpoints that memorize overlap by a half at σ*; {enough.sum()} "
+        f"of {enough.size} that do so left of it memorize, of those that do at σ* {copies[near].sum()} of "
+        f"{near.sum()}"
     )
-    return Finding(text, "", verdict(needed >= ALMOST, enough >= ALMOST))
+    return Finding(text, "", verdict(needed.mean() >= ALMOST, enough.mean() >= ALMOST))
 
 
 def _halves(record: Record) -> Finding:
     found = readings.agreement(record)
     if found.max() - found.min() < RANGE:
         raise Nothing("the agreement of halves hardly changes over the ladder")
-    pooled, own = (
+    pooled, given = (
         readings.pair(readings.correlations(record, way), "agreement", "memorized")
-        for way in readings.WAYS[:2]
+        for way in (readings.WAYS[0], readings.WAYS[-1])
     )
-    text = f"rank correlation {pooled[0]:.2f} over all checkpoints, {own[0]:.2f} within runs"
-    good = verdict(bool(pooled[2] < FALLS), bool(own[2] < FALLS))
-    return Finding(minus(text), f"{at_95(pooled)}; within runs {at_95(own)}", good)
+    text = f"rank correlation {pooled[0]:.2f} over all checkpoints, {given[0]:.2f} at equal passes"
+    good = verdict(bool(pooled[2] < FALLS), bool(given[2] < FALLS))
+    return Finding(minus(text), f"{at_95(pooled)}; at equal passes {at_95(given)}", good)
 
 
 def _watch(record: Record) -> Finding:
     found = {watch.lens.name: watch for watch in watch_readings.watched(record)}
     if not found:
         raise Nothing("all checkpoints memorize, or none does")
-    chosen, loss = found["relative"], found["loss"]
+    chosen = found["relative"]
+    others = [found[name] for name in ("loss", "passes", "work")]
+    beside = ", ".join(f"{one.lens.word} {100 * one.error:.0f} %" for one in others)
     text = (
-        f"balanced error {100 * chosen.error:.0f} % on sizes left out ({_percents(chosen.errors)}), with the "
-        f"training loss {100 * loss.error:.0f} %"
+        f"balanced error {100 * chosen.error:.0f} % on sizes left out ({_percents(chosen.errors)}); {beside}"
     )
-    good = verdict(chosen.error <= WRONG, most(chosen.errors <= WRONG), also=[chosen.error < loss.error])
-    return Finding(text, "", good)
+    beats = [chosen.better(one) for one in others]
+    good = verdict(chosen.error <= WRONG, most(chosen.errors <= WRONG), also=beats)
+    return Finding(text, at_95(100 * chosen.interval, 0, " %"), good)
 
 
 def _percents(values: np.ndarray) -> str:

@@ -84,7 +84,7 @@ def lens_run(*records: Record) -> BookFigure:
              "extrapolated error": LOOKS["extrapolated"][0]},
         shows="Through training, for the widest network on the training set of middle size: medians over "
         "seeds, bands from the lowest to the highest. Loss gap and extrapolated error left of σ*, the latter "
-        "over the squared distance of held-out images to the training set.",
+        "over the squared distance of held-out images to the training set; beyond 1.5 it is drawn at 1.5.",
     )  # fmt: skip
     for axes, record in _columns(figure, records, sharey=True):
         place = len(record["n"]) // 2
@@ -169,19 +169,30 @@ def lens_levels(*records: Record) -> BookFigure:
         *records, size=_wide(records), finding=joined(map(findings.levels_text, records)),
         key={word: LOOKS[name][0] for name, word in words.items()},
         shows="When an instrument passes its threshold at one noise level, against that level over σ*: "
-        "geometric means over the runs of the widest network that pass it.",
+        "geometric means over the runs of the widest network that pass it. Hollow marks at the bottom: all "
+        "of them have passed it at the first checkpoint. The loss gap is drawn up to σ*: beyond it a small "
+        "one is no memory, since the floor itself is most of the loss.",
     )  # fmt: skip
     for axes, record in _columns(figure, records):
         ratio = record["sigma"] / record["critical"].mean()
         for name in words:
-            times = onset_readings.level_onsets(record, name)[:, -1]
-            means = [findings.middle(times[..., k]) for k in range(len(ratio))]
-            axes.plot(ratio, means, **_style(name))
+            some = ratio <= 1 if name == "gap" else ratio > 0
+            _over_levels(axes, record, name, ratio, some)
         axes.axvline(1, color=INK, lw=0.8, ls=":")
         axes.set(xscale="log", yscale="log", xlabel=RATIO, ylabel=EPOCHS)
         plain_ticks(axes.xaxis)
         plain_ticks(axes.yaxis)
     return figure
+
+
+def _over_levels(axes: Axes, record: Record, name: str, ratio: np.ndarray, some: np.ndarray) -> None:
+    """Onsets of the widest network at some levels; hollow marks where every run is past it already."""
+    times = onset_readings.level_onsets(record, name)[:, -1]
+    means = np.array([findings.middle(times[..., k]) for k in range(len(ratio))])
+    axes.plot(ratio[some], means[some], **_style(name))
+    past = onset_readings.past_already(record, name)[:, -1].all((0, 1)) & some & (ratio <= readings.WIDE)
+    first = np.full(past.sum(), onset_readings.epochs(record)[:, 0].min())
+    axes.plot(ratio[past], first, **_style(name) | {"ls": "", "mfc": "none"})
 
 
 @book_figure
@@ -225,12 +236,15 @@ def lens_overlap(*records: Record) -> BookFigure:
         *records, size=_wide(records), finding=joined(map(findings.overlap_text, records)),
         key={"at σ*": SAMPLER, "left of σ*": OCHRE},
         shows="One point for every checkpoint: the share of memorized samples against the share of sampler "
-        "states within the 1 to 99 % range of noised training images.",
+        "states within the 1 to 99 % range of noised training images. Vertical lines: noised held-out "
+        "images, in the mean over sizes and seeds.",
     )  # fmt: skip
     for axes, record in _columns(figure, records, sharey=True):
         copies = readings.memorized(record).ravel()
         for name, colour, marker in (("inside", SAMPLER.color, "^"), ("inside_left", OCHRE, "o")):
             axes.plot(readings.lens(name).read(record).ravel(), copies, marker, ms=3, color=colour, ls="")
+            control = findings.held_out_overlap(record, "at" if name == "inside" else "left").mean()
+            axes.axvline(control, color=colour, lw=1.0, ls="--")
         axes.axhline(readings.COPIED, color=GREY, lw=0.7, ls=":")
         axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="sampler overlap")
     figure.axes[0].set_ylabel("memorized samples")

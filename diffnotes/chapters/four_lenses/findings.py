@@ -69,15 +69,17 @@ def _one_after_another(records: tuple[Record, ...]) -> str:
 
 def _watched(records: tuple[Record, ...]) -> str:
     def wrong(record: Record) -> str:
-        found = {watch.lens.name: watch.error for watch in watch_readings.watched(record)}
+        found = {watch.lens.name: 100 * watch.error for watch in watch_readings.watched(record)}
         if not found:
-            return "nothing to tell apart"
-        return f"{100 * found['relative']:.0f} % (training loss: {100 * found['loss']:.0f} %)"
+            return f"nothing to tell apart on {title(record)}"
+        names = ("held_out", "relative", "loss", "passes")
+        errors = ", ".join(f"{found[name]:.1f} %" for name in names)
+        return f"{errors} on {title(record)}"
 
     return (
-        "A number that needs no samples, the largest relative gap, was asked which checkpoints memorize, on "
-        "sizes of training set that its threshold was not fitted to. Its balanced error is "
-        f"{_each(records, wrong)}."
+        "Which number that needs no samples tells the checkpoints that copy, on sizes of training set that "
+        "its threshold was not fitted to? Balanced errors of held-out loss, relative gap, training loss, and "
+        f"of the mere number of passes: {'; '.join(map(wrong, records))}."
     )
 
 
@@ -114,6 +116,8 @@ def _forecast(record: Record) -> str:
     both = np.isfinite(gap) & np.isfinite(copies)
     if both.sum() < 2:
         return f"With {title(record)}, fewer than two runs reach both onsets."
+    if len(np.unique(onset_readings.seen_first(record, "memorized")[both])) < 2:
+        return f"With {title(record)}, all copies come between the same two checkpoints, so nothing is told."
     left, whole = (values[both].std(ddof=1) for values in (copies - gap, copies))
     return (
         f"With {title(record)}, a forecast that waits a fixed factor after the halving of the loss gap is "
@@ -144,33 +148,62 @@ def same_text(record: Record) -> str:
 
 
 def run_text(record: Record) -> str:
-    """The order of onsets."""
-    times = {name: middle(onset_readings.onset(record, name)) for name in ONSETS}
+    """The order of onsets in the runs that memorize."""
+    memorize = np.isfinite(onset_readings.onset(record, "memorized"))
+    each = {name: onset_readings.onset(record, name)[memorize] for name in ONSETS}
+    times = {name: middle(found) for name, found in each.items()}
     seen = sorted((name for name in times if np.isfinite(times[name])), key=lambda name: times[name])
-    order = ", ".join(f"{ONSETS[name][0]} ({times[name]:,.0f})" for name in seen)
-    return f"With {title(record)}, in passes over the training set, geometric means: {order or NEVER}."
-
-
-def onsets_text(record: Record) -> str:
-    """How far apart the first and the last onset lie, in runs that have all."""
-    all_times = np.stack([onset_readings.onset(record, name) for name in ONSETS])
-    whole = np.isfinite(all_times).all(0)
-    if not whole.any():
-        return f"With {title(record)}, no run reaches every onset."
-    factor = all_times[:, whole].max(0) / all_times[:, whole].min(0)
+    order = ", ".join(f"{ONSETS[name][0]} ({times[name]:,.0f}{_in_some(each[name])})" for name in seen)
     return (
-        f"With {title(record)}, the last instrument to see memorization does so {middle(factor):.1f} times "
-        f"as late as the first, in the geometric mean over the {whole.sum()} of {whole.size} runs that "
-        "reach all."
+        f"With {title(record)}, in passes over the training set, geometric means over the {memorize.sum()} "
+        f"runs that memorize: {order or NEVER}."
     )
 
 
+def _in_some(times: np.ndarray) -> str:
+    known = int(np.isfinite(times).sum())
+    return "" if known == len(times) else f" in {known} runs"
+
+
+def onsets_text(record: Record) -> str:
+    """How much later copies come than the first sign of fitting, and how both grow with N."""
+    lag = onset_readings.known(onset_readings.lag(record, "parted"))
+    if not len(lag):
+        return f"With {title(record)}, the losses part and copies come {NEVER}."
+    powers = [(word, _power(record, name)) for name, word in (("parted", "parting"), ("memorized", "copies"))]
+    grown = " and ".join(f"{power:.2f} for {word}" for word, power in powers if np.isfinite(power))
+    return (
+        f"With {title(record)}, copies come {np.exp(lag.mean()):.1f} times as late as the parting of the "
+        f"losses, in the geometric mean over {len(lag)} runs. Images seen until then go as N to the power "
+        f"{grown} with the widest network, where 1 would be a level line."
+    )
+
+
+def _power(record: Record, name: str) -> float:
+    """The power of N with which images seen until an onset go, for the widest network; NaN where a size has
+    none."""
+    times = np.array([middle(each) for each in onset_readings.onset(record, name)[:, -1]])
+    if not np.isfinite(times).all():
+        return np.nan
+    return float(1 + np.polyfit(np.log(record["n"]), np.log(times), 1)[0])
+
+
 def levels_text(record: Record) -> str:
-    """Where each curve passes its threshold first."""
-    words = {"relative": "the relative gap", "gap": "the loss gap", "inside": "the sampler's overlap"}
-    found = {name: middle(onset_readings.first_level(record, name)) for name in words}
-    parts = [f"{words[name]} at {value:.2f} σ*" for name, value in found.items() if np.isfinite(value)]
-    return f"With {title(record)}, what passes its threshold passes it first: {', '.join(parts) or NEVER}."
+    """Where the relative gap passes its threshold first, and from where on the others have passed already."""
+    first = middle(onset_readings.first_level(record, "relative"))
+    found = f"the relative gap passes 1 first at {first:.2f} σ*" if np.isfinite(first) else "no gap reaches 1"
+    parts = [found, *filter(None, (_already(record, name) for name in ("gap", "inside")))]
+    return f"With {title(record)}, {'; '.join(parts)}."
+
+
+def _already(record: Record, name: str) -> str:
+    """'the loss gap is past its threshold at the first checkpoint from 2.6 σ* on'."""
+    words = {"gap": "the loss gap", "inside": "the overlap"}
+    past = onset_readings.past_already(record, name).all((0, 1, 2))
+    if not past.any():
+        return ""
+    ratio = record["sigma"][past].min() / np.exp(np.log(record["critical"]).mean())
+    return f"{words[name]} is past its threshold at the first checkpoint of every run from {ratio:.1f} σ* on"
 
 
 def predicts_text(record: Record) -> str:
@@ -185,38 +218,50 @@ def predicts_text(record: Record) -> str:
 
 
 def overlap_text(record: Record) -> str:
-    """Overlap before copies."""
+    """Overlap before copies, beside that of noised held-out images."""
     early = readings.memorized(record) < readings.COPIED
-    near, left = (readings.lens(name).read(record)[early] for name in ("inside", "inside_left"))
+    near, left = (100 * readings.lens(name).read(record)[early].max() for name in ("inside", "inside_left"))
+    ends = [100 * held_out_overlap(record, zone) for zone in ("at", "left")]
+    at, below = (bounds(one.min(), one.max(), 0, " %") for one in ends)
     return (
-        f"With {title(record)}, before 5 % of samples are copies, up to {100 * near.max():.0f} % of sampler "
-        f"states at σ* and up to {100 * left.max():.0f} % left of it are as near to the training set as "
-        "noised training images."
+        f"With {title(record)}, before 5 % of samples are copies, up to {near:.0f} % of sampler states at σ* "
+        f"and up to {left:.0f} % left of it are within the range; of noised held-out images {at} and {below}."
     )
 
 
+def held_out_overlap(record: Record, zone: str) -> np.ndarray:
+    """Share of noised held-out images within the range, in a zone, of all sizes and seeds [size, seed]."""
+    inside = readings.zone(record, zone)
+    return np.asarray((record["unseen_inside"] * inside).sum(-1) / inside.sum(-1))
+
+
 def correlation_text(record: Record) -> str:
-    """The lens that goes with copies best."""
-    found = readings.correlations(record, WAYS[0])
+    """What bounds the correlations with copies, and the lens that goes with them best where there are any."""
+    share, most = readings.ceiling(record)
+    found = readings.correlations(record, WAYS[1])
     ranks = {lens: readings.pair(found, lens.name, "memorized") for lens in readings.LENSES[:-1]}
     known = {lens: value for lens, value in ranks.items() if np.isfinite(value[0])}
     if not known:
-        return f"With {title(record)}, no sample is memorized at any checkpoint."
+        return f"With {title(record)}, hardly a sample is memorized at any checkpoint."
     best = max(known, key=lambda lens: abs(known[lens][0]))
     return (
-        f"With {title(record)}, over {readings.checkpoints(record)} checkpoints the share of copies goes "
-        f"best with: {best.word}, rank correlation {spoken(known[best])}."
+        f"With {title(record)}, {100 * share:.0f} % of {readings.checkpoints(record)} checkpoints have no "
+        f"copy; so over all of them no lens whose values differ can go beyond {most:.2f}. Among those with "
+        f"copies the share goes best with: {best.word}, rank correlation {spoken(known[best])}."
     )
 
 
 def watch_text(record: Record) -> str:
-    """The cheapest number that tells."""
+    """The numbers that tell, and whether the differences are beyond the runs."""
     found = watch_readings.watched(record)
     if not found:
         return f"With {title(record)}, there is nothing to tell apart on some sizes."
-    best, free = found[0], next(watch for watch in found if not watch.lens.samples)
+    clock = next(watch for watch in found if watch.lens.name == "passes")
+    good = [watch for watch in found if watch.better(clock)]
+    best = [watch for watch in found if not any(other.better(watch) for other in found)]
+    words = ", ".join(watch.lens.word for watch in best)
     return (
-        f"With {title(record)}, {best.lens.word} tells best ({100 * best.error:.0f} % balanced error); of "
-        f"what needs no samples it is {free.lens.word} ({100 * free.error:.0f} %), for {free.cost:,.0f} "
-        "images seen by the network at a checkpoint."
+        f"With {title(record)}, {len(good)} of {len(found) - 1} numbers have a lower balanced error than the "
+        f"mere number of passes ({100 * clock.error:.1f} %), by the interval over runs. Those that none is "
+        f"better than, by the same measure: {words}."
     )

@@ -14,7 +14,7 @@ from diffnotes.chapters.four_lenses import readings
 from diffnotes.chapters.four_lenses.readings import COPIED, Values
 from diffnotes.store import Record
 
-PARTED = 0.2  # as in chapter 3
+PARTED = 0.2  # held-out over training error, less 1
 OPEN, HALF = 1.0, 0.5
 
 
@@ -78,6 +78,13 @@ def lag(record: Record, name: str, after: str = "memorized") -> np.ndarray:
     return found
 
 
+def seen_first(record: Record, name: str) -> np.ndarray:
+    """The number of the checkpoint that first passes the threshold [size, width, seed]; -1 for none."""
+    _, read, level, sign = ONSETS[name]
+    beyond = sign * (read(record) - level) >= 0
+    return np.where(beyond.any(-1), beyond.argmax(-1), -1)
+
+
 def known(values: np.ndarray) -> np.ndarray:
     """Those of all runs that are known."""
     return values[np.isfinite(values)]
@@ -96,11 +103,23 @@ def by_run(values: np.ndarray) -> np.ndarray:
 def level_onsets(record: Record, name: str) -> np.ndarray:
     """Onsets at every noise level [size, width, seed, l]: of the relative gap ("relative", 1), the loss gap
     over the least held-out error so far ("gap", 1/2), or the sampler's overlap ("inside", 1/2)."""
-    sign = -1 if name == "gap" else 1
-    curves = record[name] if name != "gap" else _gap_shares(record)
-    limit = OPEN if name == "relative" else HALF
+    curves, limit, sign = _level_curves(record, name)
     each = [_each(epochs(record), curves[..., k], limit, sign) for k in range(curves.shape[-1])]
     return np.stack(each, -1)
+
+
+def past_already(record: Record, name: str) -> np.ndarray:
+    """Where `level_onsets` is unknown because the first checkpoint is past the threshold [size, width, seed,
+    l]."""
+    curves, limit, sign = _level_curves(record, name)
+    found: np.ndarray = sign * (curves[..., 0, :] - limit) >= 0
+    return found
+
+
+def _level_curves(record: Record, name: str) -> tuple[np.ndarray, float, int]:
+    if name == "gap":
+        return _gap_shares(record), HALF, -1
+    return record[name], OPEN if name == "relative" else HALF, 1
 
 
 def _gap_shares(record: Record) -> np.ndarray:

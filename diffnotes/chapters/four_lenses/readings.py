@@ -139,7 +139,7 @@ def memorized(record: Record) -> Values:
 
 LENSES = (
     Lens("loss", "training loss", 0, -1, "", lambda r: np.asarray(r["batch_loss"])),
-    Lens("held_out", "held-out loss", 3, 1, "error", lambda r: in_law(r, r["held_out"])),
+    Lens("held_out", "held-out loss", 3, 1, "held out", lambda r: in_law(r, r["held_out"])),
     Lens("relative", "relative gap, largest", 2, 1, "error", relative_peak),
     Lens("supervised", "supervised error, left of σ*", 1, -1, "supervised", supervised_left),
     Lens("gap", "loss gap, left of σ*", 4, -1, "gap", gap_in),
@@ -167,30 +167,57 @@ def values(record: Record) -> np.ndarray:
     return np.stack([one.reshape(-1, one.shape[-1]) for one in each], -1)
 
 
-def training_time(record: Record) -> np.ndarray:
-    """Images seen [run, checkpoint]."""
-    seen = np.broadcast_to(record["images_seen"][:, None, None], record["frechet"].shape)
-    return seen.reshape(-1, seen.shape[-1])
+def passes(record: Record) -> np.ndarray:
+    """Images seen per training image [run, checkpoint]."""
+    found = clock(record)
+    return found.reshape(-1, found.shape[-1])
+
+
+def clock(record: Record) -> Values:
+    """The same [size, width, seed, checkpoint]: what can be known without any instrument."""
+    each = record["images_seen"] / record["n"][:, None]
+    return np.broadcast_to(each[:, None, None], record["frechet"].shape)
+
+
+def work(record: Record) -> Values:
+    """Passes times parameters: the compute of training, per training image."""
+    return clock(record) * np.asarray(record["parameters"], float)[:, :, None, None]
 
 
 # -------------------------------------------------------------------------------------------- correlations
 
-WAYS = ("all checkpoints", "within runs", "at equal training time")
+WAYS = ("all checkpoints", "those with copies", "within runs", "at equal passes")
 
 
 def correlations(record: Record, way: str = WAYS[0]) -> np.ndarray:
     """Spearman's correlations of all pairs of lenses, with 95 % intervals over runs: [3, lens, lens].
 
-    all checkpoints: of all runs together; within runs: the mean over runs of each one's own; at equal
-    training time: of all together, partial, given images seen.
+    all checkpoints: of all runs together; those with copies: of these, where any sample is memorized; within
+    runs: the mean over runs of each one's own, where time alone differs; at equal passes: of all together,
+    partial, given images seen per training image.
     """
-    whole = np.concatenate([values(record), training_time(record)[..., None]], -1)
+    whole = np.concatenate([values(record), passes(record)[..., None]], -1)
     return over_clusters(STATISTICS[way], whole)
 
 
 def _pooled(some: np.ndarray) -> np.ndarray:
     flat = some.reshape(-1, some.shape[-1])
     return rank_correlation(flat[:, :-1])
+
+
+def _copied(some: np.ndarray) -> np.ndarray:
+    """Of the checkpoints with copies; `memorized` is the last lens."""
+    flat = some.reshape(-1, some.shape[-1])[:, :-1]
+    chosen = flat[flat[:, -1] > 0]
+    return rank_correlation(chosen if len(chosen) > 2 else np.zeros((3, flat.shape[1])))
+
+
+def ceiling(record: Record) -> tuple[float, float]:
+    """The share of checkpoints without a copy, and the largest rank correlation with copies that a lens can
+    have over all checkpoints whose values all differ."""
+    copies = np.sort(memorized(record).ravel())
+    both = np.stack([copies, np.arange(len(copies), dtype=float)], 1)
+    return float((copies == 0).mean()), float(rank_correlation(both)[0, 1])
 
 
 def _partial(some: np.ndarray) -> np.ndarray:
@@ -206,7 +233,7 @@ def _within(some: np.ndarray) -> np.ndarray:
     return np.divide(total, known.sum(0), out=np.full_like(total, np.nan), where=known.any(0))
 
 
-STATISTICS = dict(zip(WAYS, (_pooled, _within, _partial), strict=True))
+STATISTICS = dict(zip(WAYS, (_pooled, _copied, _within, _partial), strict=True))
 
 
 def pair(found: np.ndarray, one: str, other: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.four_lenses import findings, readings, watch_readings
 from diffnotes.chapters.four_lenses.readings import LENSES, WAYS, Lens, title
-from diffnotes.show.labels import joined
+from diffnotes.show.labels import bounds, joined
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -47,9 +47,10 @@ def lens_correlations(record: Record) -> BookTable:
     ]
     return BookTable(
         record, header=("lens", *WAYS), rows=rows, finding=findings.correlation_text(record),
-        shows="Spearman's rank correlation with the share of memorized samples: over all checkpoints, in the "
-        "mean within the runs in which both change, and over all checkpoints given images seen. In brackets "
-        "95 % intervals that resample whole runs, whose checkpoints are not independent.",
+        shows="Spearman's rank correlation with the share of memorized samples: over all checkpoints; over "
+        "those with copies; in the mean within the runs in which both change, where only time differs; and "
+        "over all, given the number of passes. In brackets 95 % intervals that resample whole runs, whose "
+        "checkpoints are not independent.",
     )  # fmt: skip
 
 
@@ -83,8 +84,8 @@ def _entry(found: np.ndarray, one: str, other: str, blank: bool) -> str:
 @book_figure
 def lens_watch(*records: Record) -> BookTable:
     """What each lens is worth, best first."""
-    header = ("ladder", "lens", "needs", "images seen by networks", "balanced error", "by size left out",
-              "AUC")  # fmt: skip
+    header = ("ladder", "number", "needs", "images seen by networks", "balanced error", "interval",
+              "by size left out", "AUC")  # fmt: skip
     rows = [_watch(record, watch) for record in records for watch in watch_readings.watched(record)]
     return BookTable(
         *records, header=header, rows=rows, finding=joined(map(findings.watch_text, records)),
@@ -92,7 +93,8 @@ def lens_watch(*records: Record) -> BookTable:
         "threshold that is best on the other sizes of training set, the mean of the shares of wrong "
         "answers among those that memorize and among the others; and the area under the curve over all "
         "checkpoints. Images seen by networks at one checkpoint, as measured here. The agreement of "
-        "halves needs a second training, too.",
+        "halves needs a second training, too. Thresholds are geometric middles; intervals resample the runs "
+        "of each size.",
     )  # fmt: skip
 
 
@@ -100,13 +102,20 @@ def _watch(record: Record, watch: watch_readings.Watch) -> tuple[str, ...]:
     sizes = ", ".join(f"{100 * error:.0f}" for error in watch.errors)
     return (
         title(record), _word(watch.lens), _needs(watch.lens), f"{watch.cost:,.0f}",
-        f"{100 * watch.error:.0f} %", f"{sizes} %", f"{watch.auc:.3f}",
+        f"{100 * watch.error:.1f} %", _percents(watch.interval), f"{sizes} %",
+        f"{watch.auc:.3f}",
     )  # fmt: skip
+
+
+def _percents(interval: np.ndarray) -> str:
+    low, high = 100 * interval[1:]
+    return bounds(low, high, 1, " %")
 
 
 def _needs(lens: Lens) -> str:
     words = {
-        "": "nothing", "error": "held-out images", "supervised": "training images", "gap": "training images",
-        "sampler": "samples", "agreement": "samples, a second network",
+        "": "nothing", "held out": "held-out images", "error": "training and held-out images",
+        "supervised": "training images", "gap": "training images", "sampler": "samples",
+        "agreement": "samples, a second network",
     }  # fmt: skip
     return words[lens.source] if lens.name != "frechet" else "samples, held-out images"
