@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import cases
+from fakes import cases, record
 from layout import collisions, texts
 
 from diffnotes import chapters, store
@@ -139,6 +139,16 @@ def test_fits_against_plain_formulas() -> None:
     alone = paper_values.fitted(paper_values.polynomial(x[:2], 1), y[:2], np.array([0.0, 1.0]), 0.95)
     assert np.isclose(alone[0], 1)
     assert np.isnan(alone[1:]).all()
+
+
+def test_repa_raises_the_loss_and_lowers_the_fid_of_the_papers_values(tmp_path: Path) -> None:
+    made = paper_values.compute(paper_values.RefitSpec(), store.Work(tmp_path))
+    found = readings.repa_changes(record(made))
+    assert np.allclose(found["REPA 1"][-1], [0.7182 - 0.7150, 29.4 - 36.9])
+    slightly = claims.CHECKS["song-repa-loss"](record(made))
+    assert slightly.verdict == checks.REPRODUCED
+    rules = {claim.id: claim.rule for claim in checks.claims()}
+    assert f"at most {100 * claims.SLIGHTLY:g} %" in rules["song-repa-loss"]
 
 
 def test_shares_and_ratios_of_the_paper_are_shares() -> None:

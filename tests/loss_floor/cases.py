@@ -88,6 +88,8 @@ def study(noise=1e-4, **arrays):
         "bias_mean": np.tile(bias.mean(0)[:, :, None], (1, 1, 5, 1)),
         "bias_stderr": np.full((3, len(MULTIPLES), 5, len(LEVELS)), 1e-4),
         "full_mean": np.tile(full[0], (5, 1)), "shared_ratios": [2], "near_ratios": [4, 8],
+        "full_stderr": np.tile([[1e-3], [1e-3], [1e-3], [1.5e-3], [0.1]], 5),
+        "fresh_sd": np.ones((3, len(MULTIPLES), 5, len(LEVELS))),
     }  # fmt: skip
     return record({**given, **arrays}, "loss_estimators", spec={"dataset": "cifar10"})
 
@@ -97,6 +99,37 @@ def biased(dol, cdol, snis):
     bias = np.full((len(RATIOS), len(MULTIPLES), len(LEVELS)), cdol)
     bias[:, 0], bias[:, -1] = dol, snis
     return study(bias=bias * np.array([0.2, 0.8, 1.0, 0.8, 0.2]))
+
+
+def around(half, twice):
+    """The worst bias with half and with twice the paper's C; it is 0.1 with the paper's, 1 at the ends."""
+    bias = np.full((len(RATIOS), len(MULTIPLES), len(LEVELS)), 0.5)
+    bias[:, [0, -1]] = 1.0
+    for multiple, worst in ((2.0, half), (4.0, 0.1), (8.0, twice)):
+        bias[:, int(np.argmin(np.abs(MULTIPLES - multiple)))] = worst
+    return study(bias=bias)
+
+
+def on_the_way(back):
+    """Estimates that rise from DOL to SNIS, and go `back` by so much at every second C."""
+    path = np.append(np.linspace(-0.5, 0.4, len(MULTIPLES) - 1), 0.4) - back * (np.arange(len(MULTIPLES)) % 2)
+    return study(bias=np.tile(path[:, None], (len(RATIOS), 1, len(LEVELS))))
+
+
+def snis_scatters(same, whole):
+    """SNIS that scatters so many times as much as DOL: with A from the same draws, with A over all data."""
+    scatter = np.ones((len(RATIOS), len(MULTIPLES), 5, len(LEVELS)))
+    scatter[:, -1, READINGS.index("AB")] = same
+    scatter[:, -1, READINGS.index("A-B")] = whole
+    return study(fresh_sd=scatter)
+
+
+def readings_apart(loss, variance):
+    """Exact values of which the loss and the variance of the posterior are off by so much from A - B."""
+    mean = np.tile(np.linspace(0.05, 0.9, len(LEVELS)), (5, 1))
+    mean[READINGS.index("RES")] += loss
+    mean[READINGS.index("PV")] += variance
+    return study(full_mean=mean)
 
 
 def dol_at(place):
@@ -147,6 +180,11 @@ def conversions(off):
     return record(arrays, "loss_conversions")
 
 
+def both(name, make):
+    """The same for CIFAR-10 and for digits."""
+    return dict.fromkeys((name, f"{name}-digits"), make)
+
+
 SETS = ("digits", "cifar10", "imagenet64", "imagenet64-all", "imagenet64-sample")
 
 HOLDS = {
@@ -157,6 +195,11 @@ HOLDS = {
     "xu-size": partial(size, 3.0, 2.0, 1.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.4)),
     "xu-dol-middle": partial(dol_at, 2),
+    **both("xu-dol-sign", partial(biased, -0.5, 0.1, 0.4)),
+    **both("xu-insensitive", partial(around, 0.15, 0.12)),
+    **both("xu-consistent", partial(on_the_way, 0.0)),
+    **both("xu-snis-small", partial(snis_scatters, 20.0, 30.0)),
+    "xu-theorem-digits": partial(readings_apart, 1e-3, -1e-3),
     **dict.fromkeys(("xu-correction", "xu-correction-digits"), partial(best, 4.0, 4.5, 3.5)),
     "xu-spread": partial(scatter, 3.0),
     "xu-conversions": partial(conversions, 0.0),
@@ -172,6 +215,11 @@ FAILS = {
     "xu-size": partial(size, 2.0, 3.0, 5.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.08)),
     "xu-dol-middle": partial(dol_at, -1),
+    **both("xu-dol-sign", partial(biased, 0.5, 0.1, 0.4)),
+    **both("xu-insensitive", partial(around, 0.15, 0.3)),
+    **both("xu-consistent", partial(on_the_way, 0.1)),
+    **both("xu-snis-small", partial(snis_scatters, 5.0, 0.9)),
+    "xu-theorem-digits": partial(readings_apart, 0.1, 0.1),
     **dict.fromkeys(("xu-correction", "xu-correction-digits"), partial(best, 20.0, 20.0, 20.0)),
     "xu-spread": partial(scatter, 0.5),
     "xu-conversions": partial(conversions, 0.1),

@@ -296,6 +296,43 @@ def test_a_lower_bound_cannot_show_the_square_law():
     assert "at least" in found.our_value
 
 
+def test_errors_of_readings_with_common_draws_are_those_of_their_difference():
+    rng = np.random.default_rng(3)
+    ab, noise, pv = rng.standard_normal((3, 50, len(cases.LEVELS)))
+    res = ab + 0.1 * noise + 0.3
+    read = {"AB": ab, "PV": pv, "IP": (ab + res) / 2, "RES": res, "A-B": ab}
+    every = np.stack([read[name] for name in cases.READINGS], 1)
+    apart, error = Study(cases.study(full_mean=every.mean(0), full_stderr=every.std(0, ddof=1))).theorem()
+    np.testing.assert_allclose(apart[0], (res - ab).mean(0))
+    np.testing.assert_allclose(error[0], (res - ab).std(0, ddof=1))
+    np.testing.assert_allclose(error[1], np.hypot(ab.std(0, ddof=1), pv.std(0, ddof=1)))
+
+
+def test_claims_on_estimators_that_hold_in_part():
+    half = {
+        "xu-snis-small": cases.snis_scatters(20.0, 0.9),  # not as the paper reads the loss
+        "xu-theorem-digits": cases.readings_apart(1e-3, 0.1),
+        "xu-insensitive": cases.around(0.15, 0.15),
+        "xu-consistent": cases.on_the_way(0.0),
+    }
+    half["xu-insensitive"]["bias_repeats"][:, 0, 0] = 0.11  # DOL is better than C = 8 N/L at one ratio
+    half["xu-consistent"]["bias_repeats"][:, 0, -2] = 0.3  # the largest C stops short of SNIS
+    for name, made in half.items():
+        assert claims.CHECKS[name](made).verdict == base.PARTLY, name
+
+
+def test_rules_of_estimators_name_the_numbers_that_the_checks_use():
+    rules = {claim.id: claim.rule for claim in base.claims()}
+    low, high = (estimator_readings.PAPER_RULE * step for step in (0.5, estimator_readings.AROUND))
+    assert claims.MUCH == 10
+    assert claims.LITTLE == 2
+    for end in ("", "-digits"):
+        assert f"with C = {low:g} N/L and with C = {high:g} N/L" in rules[f"xu-insensitive{end}"]
+        assert f"{100 * claims.BACK:g} % of the data variance" in rules[f"xu-consistent{end}"]
+        assert f"{100 * claims.THERE:g} % of the way" in rules[f"xu-consistent{end}"]
+    assert f"above {100 * claims.PRECISE:g} % of the optimal loss" in rules["xu-theorem-digits"]
+
+
 def test_the_order_needs_as_many_images():
     beside = {
         ("loss_curve", "dataset=cifar10"): cases.curve("cifar10"),

@@ -101,6 +101,7 @@ _FAILS: dict[str, Case] = {
     "ours-net-control": lambda: fake(ratio_own=NEAR),
     "ours-net-again": lambda: fake(ratio_again=NEAR),
     "song-net-guidance": lambda: fake(learned=gaps(0.05, 0.01)),
+    "song-guidance-grows": lambda: fake(learned=BASE["learned"] * (T**4 / (1 - T))[:, None]),
     "song-net-returns": lambda: fake(returned=np.full((WIDTHS, SEEDS, LEVELS), 0.5)),
     "song-net-early": lambda: fake(returned=np.stack([back(0.8)] * WIDTHS)),
     "ours-net-memorizer": lambda: fake(tiny_error=BASE["error"][0], tiny_ratio_own=ladder(geometric(FAR))[0]),

@@ -14,6 +14,7 @@ from diffnotes.chapters import checks
 from diffnotes.chapters.checks import Nothing
 from diffnotes.chapters.selective import claims, figures, findings, readings, slider, tables
 from diffnotes.chapters.selective.readings import COMMON, OWN, TRAINING
+from diffnotes.chapters.supervision import readings as theirs
 
 CASES = cases("selective")
 BASE, FAR, T, back, errors, fake = (CASES.BASE, CASES.FAR, CASES.T, CASES.back, CASES.errors, CASES.fake)
@@ -227,6 +228,21 @@ def test_a_network_that_brings_nothing_back_is_not_judged():
         claims.CHECKS["song-net-early"](fake(returned=np.full(BASE["returned"].shape, 0.5)))
 
 
+def test_a_gap_of_scores_that_grows_by_its_factor_alone_is_partly_a_growth():
+    t = BASE["t"]
+    shrinks = BASE["learned"] * (t / (1 - t))[:, None]
+    assert claims.CHECKS["song-guidance-grows"](fake(learned=shrinks)).verdict == "partly"
+
+
+def test_the_papers_gap_of_denoisers_is_as_its_rule_says():
+    t, gap = np.array(theirs.PAPER_LEARNED).T
+    plain = gap[:-1] * t[:-1] ** 2 / (1 - t[:-1])
+    assert t[plain.argmax()] == readings.PAPER_WIDEST
+    [rule] = [claim.rule for claim in checks.claims() if claim.id == "song-guidance-grows"]
+    found = {f"{one:.2f}": f"{value:.2g}" for one, value in zip(t, plain, strict=False)}
+    assert f"{plain.max():.1f} at t 0.31 against {found['0.99']} at t 0.99, and {found['0.01']} at" in rule
+
+
 def test_own_trajectories_have_no_error_of_networks_told_no_class():
     with pytest.raises(ValueError, match="told the class"):
         readings.error(fake(), OWN, readings.UNTOLD)
@@ -237,6 +253,8 @@ def test_rules_name_the_numbers_that_the_checks_use():
     for end in ("", "-cifar10"):
         assert f"{100 * claims.STAYS:.0f} % return" in rules[f"song-net-returns{end}"]
         assert f"less than {100 * claims.STAYS:.0f} % return" in rules[f"song-net-early{end}"]
+        assert f"at least {claims.FAR} times" in rules[f"song-guidance-grows{end}"]
+        assert f"near t = {readings.PAPER_WIDEST}" in rules[f"song-guidance-grows{end}"]
         assert f"below {claims.OVERLAPS}" in rules[f"song-net-early{end}"]
         assert f"within {100 * claims.CLOSE:.0f} %" in rules[f"ours-net-analytic{end}"]
         assert f"less than {100 * claims.ALIKE:.0f} %" in rules[f"ours-net-control{end}"]

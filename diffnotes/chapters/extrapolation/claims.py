@@ -8,13 +8,14 @@ from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, verdict
 from diffnotes.chapters.extrapolation import readings
 from diffnotes.chapters.extrapolation.readings import NETWORKS
-from diffnotes.show.labels import minus
+from diffnotes.show.labels import bounds, minus
 from diffnotes.store import Record
 
 ROOM, CLEAN = 0.2, 0.15  # most that D_score alone, and unseen points, may have of memorized samples
 DISTINCT = 0.8  # least share of distinct centres in a balanced region
 ERRORS = 3  # standard errors within which the two forms must agree
 FITS = 0.5  # least share of samples at a point, of a plain denoiser that fits
+SLIGHTLY = 0.01  # most that "slightly" is, of the loss
 GREATLY = 2  # how many times as much "greatly" is, beside "barely"
 
 
@@ -179,6 +180,24 @@ def _repa(record: Record) -> Finding:
     return Finding(text, f"{low:.2f} to {high:.2f}", verdict(bool(low > 1), bool(value >= GREATLY)))
 
 
+def _repa_loss(record: Record) -> Finding:
+    """Figure 7(b): does REPA raise the loss slightly, and lower the FID, at every size and step?"""
+    found = readings.repa_changes(record)
+    ends = {name: (one.min(0), one.max(0)) for name, one in found.items()}
+    each = (
+        f"{name} {bounds(low[0], high[0], 4)} and {bounds(low[1], high[1], 1)}"
+        for name, (low, high) in ends.items()
+    )
+    cost = readings.repa_costs(record)
+    higher, lower = (
+        every(np.concatenate([sign * one[:, k] for one in found.values()]) > 0)
+        for k, sign in ((0, 1), (1, -1))
+    )
+    text = f"added to loss and FID: {'; '.join(each)}"
+    word = f"at most {100 * cost.max():.1f} % of the loss"
+    return Finding(text, word, verdict(higher, lower, also=[every(cost <= SLIGHTLY)]))
+
+
 DATA = ("gaussian", "circle", "digits", "cifar")
 CHECKS: dict[str, Check] = {
     "song-forms": _forms,
@@ -187,9 +206,10 @@ CHECKS: dict[str, Check] = {
     **{f"ours-{kind}-{name}": _control(kind) for kind in ("shell", "balanced", "perturbed") for name in DATA},
     **{f"ours-drawn-{name}": _drawn for name in DATA},
     **{f"song-aligned-{pair}": _aligned(pair) for pair in readings.ALIGNED},
-    "ours-scale-values": _scale,
-    "ours-lines-values": _ordered(repa=False),
-    "ours-repa-lines-values": _ordered(repa=True),
+    "song-scale-values": _scale,
+    "song-lines-values": _ordered(repa=False),
+    "song-repa-lines-values": _ordered(repa=True),
     "ours-straight-values": _straight,
-    "ours-repa-values": _repa,
+    "song-repa-values": _repa,
+    "song-repa-loss": _repa_loss,
 }

@@ -339,6 +339,18 @@ def _next(pair: tuple[str, ...], record: Record) -> bool:
     return names.index(pair[1]) - names.index(pair[0]) == 1
 
 
+def repa_changes(record: Record) -> dict[str, np.ndarray]:
+    """'REPA 1' -> what REPA with this weight adds to loss and FID, at each size and step [point, 2]."""
+    plain, *others = [one for one in lines(record) if one.name.startswith("REPA")]
+    return {one.name: np.stack([one.x - plain.x, one.y - plain.y], 1) for one in others}
+
+
+def repa_costs(record: Record) -> np.ndarray:
+    """What it adds to the loss as a part of the loss without, over weights, sizes and steps."""
+    plain = next(one for one in lines(record) if one.name.startswith("REPA"))
+    return np.concatenate([one[:, 0] / plain.x for one in repa_changes(record).values()])
+
+
 def growth(record: Record) -> np.ndarray:
     """Figure 3: relative change of the supervised and the extrapolated error for each factor of 10 in
     compute, with intervals [2, 3]."""

@@ -8,10 +8,16 @@ import numpy as np
 
 from diffnotes.chapters.checks import Finding, Nothing, Unfit, companion, every, most, verdict
 from diffnotes.chapters.loss_floor import readings
-from diffnotes.chapters.loss_floor.estimator_readings import WIDE, Study
+from diffnotes.chapters.loss_floor.estimator_readings import AROUND, PAPER_RULE, WIDE, Study
 from diffnotes.show.labels import bounds, minus
 from diffnotes.show.style import power_of_ten
 from diffnotes.store import Record
+
+BACK = 1e-3  # of the variance: the largest step back on the way from DOL to SNIS
+THERE = 0.99  # of that way: as good as all of it
+MUCH = 10  # times the scatter of DOL, which an explosion is at least
+LITTLE = 2  # times the worst bias, which a change of C around its best value stays below
+PRECISE = 0.1  # of the optimal loss: the largest standard error of two readings of it
 
 
 def _shape(record: Record, reach: float = 1.0) -> Finding:
@@ -102,6 +108,78 @@ def _middle(record: Record) -> Finding:
     return Finding(text, f"{inside.sum()} of {len(at)} ratios", verdict(every(inside), most(inside)))
 
 
+def _sign(record: Record) -> Finding:
+    """Is DOL surely below the optimal loss at more than half of the levels, and surely above it at none?"""
+    study = Study(record)
+    low, high = study.sides()
+    count = len(study.sigma)
+    text = (
+        f"below by 2 standard errors at {bounds(count * low.min(), count * low.max(), 0)} of {count} levels, "
+        f"above at {bounds(count * high.min(), count * high.max(), 0)}, for N/L {_span(study)}"
+    )
+    held = (low > 0.5) & (high == 0)
+    return Finding(text, f"{held.sum()} of {len(held)} ratios", verdict(every(held), most(held)))
+
+
+def _insensitive(record: Record) -> Finding:
+    """Does the worst bias stay below twice that of the paper's C when C is half and twice of it?"""
+    study = Study(record)
+    around, ends = study.around()
+    factor = around[:, 1:].max(1) / around[:, 0]
+    better = (around[:, 1:].max(1) < ends.min(1)).all()
+    text = (
+        f"the worst bias with C = {PAPER_RULE / AROUND:g} and {PAPER_RULE * AROUND:g} N/L is at most "
+        f"{', '.join(f'{one:.2f}' for one in factor)} times that with {PAPER_RULE:g} N/L, for N/L "
+        f"{', '.join(map(str, study.ratios))}"
+    )
+    held = factor < LITTLE
+    word = f"{held.sum()} of {len(held)} ratios"
+    return Finding(text, word, verdict(every(held), most(held), also=[bool(better)]))
+
+
+def _towards(record: Record) -> Finding:
+    """Does the estimate go from DOL to SNIS as C grows, without a step back?"""
+    study = Study(record)
+    back, way = study.backward(), study.way()
+    gone = [
+        f"{bounds(100 * one.min(), 100 * one.max(), 0, ' %')} at σ = {study.sigma[place]:.1f}"
+        for place, one in ((0, way[:, 0]), (-1, way[:, -1]))
+    ]
+    text = (
+        f"largest step back beyond 3 errors: {100 * back.max():.2g} % of the variance; "
+        f"part of the way at the largest C: {', '.join(gone)}"
+    )
+    held, there = back <= BACK, every(way[:, -1] >= THERE)
+    word = f"{held.sum()} of {len(held)} ratios"
+    return Finding(text, word, verdict(every(held), most(held), also=[there]))
+
+
+def _explodes(record: Record) -> Finding:
+    """At the smallest level, does SNIS scatter ten times as much as DOL: in our reading, in the paper's?"""
+    study = Study(record)
+    found = study.unsettled()
+    each = (f"{bounds(one.min(), one.max(), 1)} (A from {word})" for word, one in found.items())
+    bias = study.snis_at_least()
+    text = f"scatter of SNIS over that of DOL at σ = {study.sigma[0]:.1f}: {', '.join(each)}"
+    aside = f"its bias there is {bounds(100 * bias.min(), 100 * bias.max(), 1, ' %')} of the variance"
+    return Finding(text, aside, verdict(*(every(one >= MUCH) for one in found.values())))
+
+
+def _theorem(record: Record) -> Finding:
+    """Are A - B, the loss of the exact denoiser and the variance of its posterior one number?"""
+    study = Study(record)
+    apart, error = study.theorem()
+    most_off = (np.abs(apart) / error).max(1)
+    text = (
+        f"at σ = {study.sigma[0]:g} to {study.sigma[-1]:g} the loss is off A − B by at most "
+        f"{most_off[0]:.1f}, the variance of the posterior by at most {most_off[1]:.1f} standard errors"
+    )
+    large = float((error / study.truth).max())
+    parts = (every(np.abs(one) <= 3 * its) for one, its in zip(apart, error, strict=True))
+    word = f"errors up to {100 * large:.0f} % of the optimal loss"
+    return Finding(text, word, verdict(*parts, also=[large < PRECISE]))
+
+
 def _plain_correction(record: Record) -> Finding:
     """Is the best C within a factor 2 of 4N/L at each N/L, by the paper's measure and by two others?"""
     study = Study(record)
@@ -168,6 +246,11 @@ CHECKS = {
     "xu-cdol": _cdol,
     "xu-cdol-digits": _cdol,
     "xu-dol-middle": _middle,
+    **{f"xu-dol-sign{end}": _sign for end in ("", "-digits")},
+    **{f"xu-insensitive{end}": _insensitive for end in ("", "-digits")},
+    **{f"xu-consistent{end}": _towards for end in ("", "-digits")},
+    **{f"xu-snis-small{end}": _explodes for end in ("", "-digits")},
+    "xu-theorem-digits": _theorem,
     "xu-correction": _plain_correction,
     "xu-correction-digits": _plain_correction,
     "xu-spread": _spread,

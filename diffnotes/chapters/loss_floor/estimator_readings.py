@@ -23,6 +23,7 @@ PAPER_LEVEL = 1.25  # ln sigma of figure 1(c), which is about CIFAR-10; its capt
 MIDDLE = 16  # the N/L that most figures show
 AGAIN = 1000  # how often repeats are drawn again for an interval
 WIDE = 16.0  # the C in units of N/L whose scatter is compared with that of DOL
+AROUND = 2.0  # C is changed by this factor either way around the paper's rule
 EDGE = 0.99  # a best C above this part of the largest that was tried is a lower bound
 
 
@@ -154,6 +155,52 @@ class Study:
         """At which ratios the worst bias of cDOL is below both others by more than 2 standard errors."""
         worst, error = self.worst()
         found: Array = (worst[:, [0, 2]] - worst[:, [1]] > 2 * error).all(1)
+        return found
+
+    def around(self) -> tuple[Array, Array]:
+        """Largest |bias| over levels as parts of the variance: with the paper's C, with C below and above it
+        by a factor AROUND, [ratios, 3]; and of DOL and SNIS, [ratios, 2].
+        """
+        worst = np.abs(self.record["bias_repeats"].mean(0)).max(-1) / self.variance
+        steps = (1.0, 1 / AROUND, AROUND)
+        return worst[:, [_nearest(self.multiples, PAPER_RULE * step) for step in steps]], worst[:, [0, -1]]
+
+    def sides(self) -> tuple[Array, Array]:
+        """Shares of the levels at which DOL is below the optimal loss by more than 2 standard errors, and
+        above it by as much, [ratios] each.
+        """
+        mean, error = (self.record[f"bias_{part}"][:, 0, self._reading()] for part in ("mean", "stderr"))
+        return (mean < -2 * error).mean(-1), (mean > 2 * error).mean(-1)
+
+    def backward(self) -> Array:
+        """The largest step away from SNIS from any C to the next, from DOL's on, over all levels: beyond 3
+        standard errors, paired over repeats, as a part of the variance, [ratios].
+        """
+        bias = self.record["bias_repeats"]
+        ends = bias.mean(0)[:, [0, -1]]
+        steps = np.diff(bias, axis=2) * np.sign(ends[:, [1]] - ends[:, [0]])
+        error = steps.std(0, ddof=1) / math.sqrt(len(steps))
+        found: Array = -(steps.mean(0) + 3 * error).min((1, 2)) / self.variance
+        return found.clip(0)
+
+    def way(self) -> Array:
+        """The part of the way from DOL to SNIS that the largest C tried has gone, [ratios, levels]."""
+        dol, last, snis = (self.record["bias_repeats"].mean(0)[:, place] for place in (0, -2, -1))
+        found: Array = (last - dol) / np.where(snis == dol, np.inf, snis - dol)
+        return found
+
+    def unsettled(self) -> dict[str, Array]:
+        """At the smallest level, standard deviations over repeats of SNIS over those of DOL, [ratios]: with A
+        from the same draws, and with A over all data.
+        """
+        scatter = self.record["fresh_sd"][..., 0][:, [0, -1]]
+        words = {"same draws": "AB", "all data": "A-B"}
+        places = {word: self._reading(label) for word, label in words.items()}
+        return {word: scatter[:, 1, place] / scatter[:, 0, place] for word, place in places.items()}
+
+    def snis_at_least(self) -> Array:
+        """The bias of SNIS at the smallest level, as a part of the variance, [ratios]."""
+        found: Array = self.record["bias_mean"][:, -1, self._reading(), 0] / self.variance
         return found
 
     def worst_level(self, place: int = 0) -> Array:
@@ -299,6 +346,20 @@ class Study:
         grid, pv = self.record["grid"], self._reading("PV")
         dol, error = (self.record[f"shared_{part}"][-1, 0, pv] / grid**2 for part in ("mean", "stderr"))
         return grid, self.record["subset_mean"] / grid**2, dol, error
+
+    def theorem(self) -> tuple[Array, Array]:
+        """The loss |x0 - D|^2 of the exact denoiser D, and the variance of the posterior, each less A - B
+        with A from the same draws; and the standard errors of both: [2, levels].
+
+        Draws are shared. IP is half the sum of A - B and |x0 - D|^2, repeat by repeat, so its error gives
+        that of their difference. Of the posterior's variance no pairs are kept: its error is as if it had
+        draws of its own.
+        """
+        mean, error = self.record["full_mean"], self.record["full_stderr"]
+        ab, ip, res, pv = (self._reading(name) for name in ("AB", "IP", "RES", "PV"))
+        paired = 2 * error[ab] ** 2 + 2 * error[res] ** 2 - 4 * error[ip] ** 2
+        errors = np.sqrt(np.stack([paired.clip(0), error[ab] ** 2 + error[pv] ** 2]))
+        return np.stack([mean[res] - mean[ab], mean[pv] - mean[ab]]), errors
 
     def readout_scatter(self) -> tuple[Array, dict[str, Array]]:
         """The optimal loss at every level, and the standard deviation over repeats of each reading of it."""

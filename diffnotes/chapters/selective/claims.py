@@ -19,6 +19,7 @@ CLOSE = 0.05  # relative difference up to which medians of r* agree
 ALIKE = 0.10  # the same between states of trajectories and noised held-out images
 NOISY = 0.9  # times above it have hardly any data left
 STAYS = 0.95  # share of noised training images that return where nothing can confuse them
+FAR = 100  # times the gap at the largest t: two orders of magnitude
 APART, OVERLAPS = 1e-6, 0.01  # of C(t): shells that are apart, and an overlap that can be seen
 
 
@@ -132,6 +133,22 @@ def _guidance(record: Record) -> Finding:
     return Finding(text, f"trajectories over training images {at_95(found[-1])}", good)
 
 
+def _grows(record: Record) -> Finding:
+    gap, t = readings.learned_gap(record, OWN), record["t"]
+    scores = readings.as_scores(record, gap)
+    mean, plain = scores.mean(0), gap.mean(0)
+    k = int(np.abs(t - readings.PAPER_WIDEST).argmin())
+    at = f"at t {t[-1]:.2f}, {t[k]:.2f} and {t[0]:.2f}"
+    text = (
+        f"{at} the gap of scores is {mean[-1]:.2g}, {mean[k]:.2g} and {mean[0]:.2g}, that of denoisers "
+        f"{plain[-1]:.3f}, {plain[k]:.3f} and {plain[0]:.3f}"
+    )
+    ratio = factor_over_seeds(scores[:, 0] / scores[:, -1])
+    parts = (every(np.diff(mean) < 0), bool(mean[0] >= FAR * mean[-1]))
+    good = verdict(*parts, also=[bool(plain[k] > plain[-1])])
+    return Finding(text, f"scores, smallest t over largest {at_95(ratio, 0)}", good)
+
+
 # ------------------------------------------------------------------------------------------------ way back
 
 
@@ -184,6 +201,7 @@ _ONE: dict[str, Check] = {
     "ours-net-control": _control,
     "ours-net-again": _again,
     "song-net-guidance": _guidance,
+    "song-guidance-grows": _grows,
     "song-net-returns": _returns,
     "song-net-early": _early,
     "ours-net-memorizer": _memorizer,

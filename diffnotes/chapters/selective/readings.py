@@ -22,6 +22,7 @@ PAPER_SUPERVISED = (
 PAPER_EXTRAPOLATED = (
     0.53336, 0.53374, 0.53394, 0.53441, 0.53465, 0.53474, 0.53488, 0.53511, 0.53538, 0.53588,
 )  # fmt: skip
+PAPER_WIDEST = 0.31  # where its median learned gap, as one of denoisers, is largest on trajectories
 PAPER_RANGE = PAPER_COMPUTE[-1] / PAPER_COMPUTE[0]  # of compute: 38
 
 TRAINING, COMMON, OWN = range(3)  # `point`: noised training images, common trajectories, own trajectories
