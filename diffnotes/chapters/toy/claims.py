@@ -100,7 +100,8 @@ def _random(record: Record) -> Finding:
     for delta, centre, least, most in rows:
         medians.append(f"{centre:.2f} (δ {delta:g})")
         spread.append(f"{least:.2f} to {most:.2f}")
-    text = f"medians {', '.join(medians)}; the first set peaks at σ {', '.join(f'{one:.2f}' for one in first)}"
+    places = ", ".join(f"{one:.2f}" for one in first)
+    text = f"medians {', '.join(medians)}; the first set peaks at σ {places}"
     inside = every((first > 0.3) & (first < 5))
     good = verdict(every(readings.random_rising(record)), also=[inside])
     return Finding(text, f"80 % of sets {', '.join(spread)}", good)

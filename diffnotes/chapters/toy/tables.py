@@ -101,8 +101,8 @@ def band_finding(record: Record) -> Sentence:
     width = [ends[band] for ends in readings.repeat_band(record)]
     inside = int(((width[0] <= match.authors) & (match.authors <= width[1])).sum())
     text = (
-        f"With 50 draws the peaks of the authors’ toy are {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact "
-        f"ones. {_joined(match)} Their code draws {DESIGNS[SEPARATE]}. In {record.spec['repeats']} repeats "
+        f"With 50 draws the peaks of the authors’ toy are {match.percent.min():+.0f} to "
+        f"{match.percent.max():+.0f} % off the exact ones. {_joined(match)} Their code draws {DESIGNS[SEPARATE]}. In {record.spec['repeats']} repeats "
         f"of ours, 50 such draws give a factor of {low:.2f} to {high:.2f} (central 99 %). Each height alone "
         f"says little: {inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
         f"{width[0][-1]:.2f} to {width[1][-1]:.2f}."
