@@ -63,9 +63,7 @@ PEAKS = Plot(
     {"n_train": 10},
     {2.2: 0.104, 2.0: 0.161, 1.8: 0.249, 1.6: 0.387, 1.4: 0.603, 1.2: 0.954},
 )
-DENSITY = Plot(
-    "density study, 50 draws", AGREES, {"delta": 1.6}, {8: 0.800, 10: 0.387, 12: 0.213, 15: 0.073}
-)
+DENSITY = Plot("density study, 50 draws", AGREES, {"delta": 1.6}, {8: 0.800, 10: 0.387, 12: 0.213, 15: 0.073})
 GUIDED = Plot(
     "autoguidance in the toy, 50 draws",
     f"{REMADE}; their stored plot was not read",

@@ -102,9 +102,10 @@ def band_finding(record: Record) -> Sentence:
     inside = int(((width[0] <= match.authors) & (match.authors <= width[1])).sum())
     text = (
         f"With 50 draws the peaks of the authors’ toy are {match.percent.min():+.0f} to "
-        f"{match.percent.max():+.0f} % off the exact ones. {_joined(match)} Their code draws {DESIGNS[SEPARATE]}. In {record.spec['repeats']} repeats "
-        f"of ours, 50 such draws give a factor of {low:.2f} to {high:.2f} (central 99 %). Each height alone "
-        f"says little: {inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
+        f"{match.percent.max():+.0f} % off the exact ones. {_joined(match)} "
+        f"Their code draws {DESIGNS[SEPARATE]}. In {record.spec['repeats']} repeats of ours, 50 such draws "
+        f"give a factor of {low:.2f} to {high:.2f} (central 99 %). Each height alone says little: "
+        f"{inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
         f"{width[0][-1]:.2f} to {width[1][-1]:.2f}."
     )
     return Sentence(record, text=minus(text))
