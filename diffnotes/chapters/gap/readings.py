@@ -184,8 +184,8 @@ def before_astray(*records: Record) -> int:
     """The last evaluation before the samples of any of these runs have gone astray: before their distance to
     training images, in the mean over seeds, is ASTRAY times the least that it was."""
     far = np.stack([sample_distance(record, "train").mean(0) for record in records])
-    astray = (far >= ASTRAY * np.minimum.accumulate(far, axis=1)).any(0)
-    return int(astray.argmax()) - 1 if astray.any() else len(astray) - 1
+    astray = np.flatnonzero((far >= ASTRAY * np.minimum.accumulate(far, axis=1)).any(0))
+    return int(astray[0]) - 1 if len(astray) else far.shape[1] - 1
 
 
 def sample_gap_interval(record: Record, evaluation: int) -> np.ndarray:

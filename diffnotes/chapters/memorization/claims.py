@@ -125,6 +125,7 @@ def _levels(record: Record) -> Finding:
     core, also, found = [], [], []
     for average, words in ((AVERAGED, "longest average"), (RAW, "weights as they are")):
         if not _descends_twice(readings.rise(record, place, average)):
+            found.append(f"{words}: the distance does not descend twice")
             continue
         held, known = (readings.fall_again(record, place, name, AGAIN, average) for name in ("test", "train"))
         core.append(held <= AGAIN)
@@ -277,7 +278,7 @@ def _roles(record: Record, average: int) -> Weighed:
         return Weighed(text)
     wanted = [(tenths[0], False), (tenths[1], True), (bests[0], True), (bests[1], True)]
     names = [f"{what} over {readings.FACTORS[s.factor]}" for what in ("step", "distance") for s in sweeps]
-    found = [_beyond_noise(*ends, falls, 3) for ends, falls in wanted]
+    found = [_beyond_noise(first, last, falls, 3) for (first, last), falls in wanted]
     said = "; ".join(f"{name}: {words}" for name, (_, words) in zip(names, found, strict=True))
     return Weighed(text, said, tuple(sure for sure, _ in found))
 

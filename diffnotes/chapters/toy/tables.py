@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from diffnotes.chapters.checks import PAPER_ONLY
 from diffnotes.chapters.toy import readings
 from diffnotes.chapters.toy.readings import DESIGNS, SEPARATE
 from diffnotes.show.labels import minus
@@ -344,6 +345,6 @@ def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> 
 
 
 def _counted(claims: Sequence[Mapping[str, str]]) -> str:
-    """How many claims on the toy have which verdict."""
-    toy = [claim for claim in claims if "-toy-" in claim["id"]]
+    """How many claims on the toy have which verdict; those only on paper stand on no record."""
+    toy = [claim for claim in claims if "-toy-" in claim["id"] and claim["verdict"] != PAPER_ONLY]
     return f" Of {len(toy)} claims on the toy, on its pinned record: {in_numbers(toy)}." if toy else ""
