@@ -82,6 +82,13 @@ def with_runs(heights: Mapping[tuple[int, int], float], later: Mapping[int, int]
     return fakes.record(BASE, "digits_gap", spec=SPEC, beside=runs)
 
 
+def samples_of_sizes(share: float, **changed: np.ndarray) -> Record:
+    """The record beside a smaller network, whose gap of samples is a share of this one's."""
+    arrays = {"frechet_val": 1 + share * (BASE["frechet_val"] - 1), "parameters": np.full(3, 38_836)}
+    small = fake({"width": 54}, **(arrays | changed))
+    return fakes.record(BASE, "digits_gap", spec=SPEC, beside={("digits_gap", "n=600, width=54"): small})
+
+
 Case = Callable[[], Record]
 OTHERS = {(600, 54): 0.1, (200, 144): 10.0, (1190, 144): 0.2}
 
@@ -94,6 +101,7 @@ HOLDS: dict[str, Case] = {
     "kaiser-net-bump-cifar10": fake,
     "kaiser-net-overfit": fake,
     "kaiser-net-samples": fake,
+    "kaiser-net-samples-size": lambda: samples_of_sizes(0.1),
     "kaiser-net-stops": fake,
     "kaiser-net-states": fake,
     "kaiser-net-states-cifar10": fake,
@@ -112,6 +120,7 @@ FAILS: dict[str, Case] = {
     "kaiser-net-bump-cifar10": lambda: fake(gap=EVERYWHERE),
     "kaiser-net-overfit": lambda: fake(val=FALLING),
     "kaiser-net-samples": lambda: fake(frechet_val=LIKE_SAMPLES),
+    "kaiser-net-samples-size": lambda: samples_of_sizes(1.0),
     "kaiser-net-stops": lambda: fake(frechet_val=1 + np.ones((3, 8, 4))),
     "kaiser-net-states": lambda: fake(distance=as_kinds("distance", 0, 1, 0)),
     "kaiser-net-states-cifar10": lambda: fake(distance=as_kinds("distance", 0, 1, 0)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import BASE, FALLING, NEAR, as_kinds, fake, with_runs
+from cases import BASE, FALLING, NEAR, as_kinds, fake, samples_of_sizes, with_runs
 from scipy.stats import t as student
 
 from diffnotes.chapters import checks
@@ -158,6 +158,19 @@ def test_a_bump_with_one_high_end():
 def test_size_may_lower_and_not_delay():
     heights = {(200, 144): 10.0, (1190, 144): 0.2}
     assert claims._size(with_runs(heights, {})).verdict == checks.PARTLY
+
+
+def test_samples_that_go_astray_are_not_compared():
+    """The gap of the small network ends larger, but only where its samples are none."""
+    far = BASE["frechet_train"].copy()
+    far[:, 6:] = 100.0
+    gap = 0.1 * readings.sample_gap(fake())
+    gap[:, 6:] = 10.0
+    record = samples_of_sizes(0.1, frechet_train=far, frechet_val=far * (1 + gap))
+    assert readings.before_astray(record) == 7
+    found = claims._samples_size(record)
+    assert found.verdict == checks.REPRODUCED
+    assert found.our_value.startswith("at step 3,200 0.10 with 38,836 parameters, 1.00 with ")
 
 
 def test_a_missing_run_leaves_the_claim_pending(elsewhere):

@@ -17,7 +17,10 @@ SIZE = np.array([32, 64, 128])
 SEEDS = np.array([0.97, 1.0, 1.03])  # what sets the seeds apart
 AVERAGES = 2
 SHAPE = (len(SIZE), len(SEEDS), len(STEP), AVERAGES)
-BASE = {"n": 64, "width": 256, "batch": 32, "rate": 1e-3, "seeds": (0, 1, 2), "dataset": "digits", "side": 0}
+BASE = {
+    "n": 64, "width": 256, "batch": 32, "rate": 1e-3, "seeds": (0, 1, 2), "dataset": "digits", "side": 0,
+    "samples": 256,
+}  # fmt: skip
 
 
 def curves(shape: Callable[[np.ndarray], np.ndarray], power: float = 1.0) -> np.ndarray:
@@ -34,6 +37,11 @@ def bent(*values: float) -> Callable[[np.ndarray], np.ndarray]:
 def shares(shape: Callable[[np.ndarray], np.ndarray], count: int) -> np.ndarray:
     """The same with a last axis, of a share and the ends of its interval."""
     return np.repeat(curves(shape)[..., None], count, -1)
+
+
+def by_t(*shapes: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """[value, seed, evaluation, average, t]: curves at four times, the first of which are `shapes`."""
+    return np.stack([curves(shape) for shape in (*shapes, *3 * [train_loss])][:4], -1)
 
 
 def factors(values: Any) -> np.ndarray:
@@ -77,15 +85,30 @@ def arrays() -> dict[str, Any]:
         "rate": factors([3.0, 2.0, 1.0]), "best": factors([3.0, 2.0, 1.0]),
         "onset": times(ONSET, 1.5), "wasserstein_floor": np.array(0.1),
         "wasserstein": curves(DESCENTS), "wasserstein_train": curves(DESCENTS),
-        "wasserstein_few": 1.03 * curves(DESCENTS),
+        "wasserstein_few": 1.03 * curves(DESCENTS), "frechet": curves(DESCENTS),
+        "train_by_t": by_t(train_loss), "test_by_t": by_t(test_loss),
     }  # fmt: skip
 
 
-def fake(sweep: str = "n", value: Any = SIZE, **changed: Any) -> Record:
+Beside = Mapping[tuple[str, str], Record]
+
+
+def fake(sweep: str = "n", value: Any = SIZE, beside: Beside | None = None, **changed: Any) -> Record:
     """A record on which its claims hold, but for what is changed; beside it is the sweep over n."""
-    beside = None if sweep == "n" else {("digits", "sweep=n"): fake()}
+    if sweep != "n":
+        beside = {("digits", "sweep=n"): fake()}
     found = arrays() | {"value": np.asarray(value)} | changed
     return record(found, experiment="digits", spec={**BASE, "sweep": sweep}, beside=beside)
+
+
+def all_sweeps(others: Mapping[str, Mapping[str, Any]], **changed: Any) -> Record:
+    """The sweep over n beside the three others, in which `others` says what is changed."""
+    values = {"width": [64, 128, 512], "batch": [8, 16, 64], "rate": [1e-4, 3e-4, 2e-3]}
+    beside = {
+        ("digits", f"sweep={name}"): fake(name, found, **others.get(name, {}))
+        for name, found in values.items()
+    }
+    return fake(beside=beside, **changed)
 
 
 def halves(*share: float) -> Record:
@@ -105,6 +128,7 @@ NOT: dict[str, dict[str, Any]] = {  # claim on the sweep over n: a change that m
     "marion-size-fidelity": {"best": UP},
     "marion-same": {"wasserstein_few": 0.8 * curves(DESCENTS)},
     "marion-double": {"wasserstein": curves(bent(3, 2, 1.5, 1.6, 0.9))},
+    "marion-double-frechet": {"frechet": curves(bent(3, 2, 1.5, 1.6, 0.9))},
 }
 Sweep = tuple[str, str, list[float], dict[str, Any], dict[str, Any]]
 SWEEPS: list[Sweep] = [
@@ -122,9 +146,17 @@ SWEEPS: list[Sweep] = [
      {"best": factors([3.0, 2.5, 1.0])}),
     ("marion-rate-onset", "rate", [1e-4, 3e-4, 2e-3], {"onset": times([9e3, 5e3, 4e3])},
      {"onset": times([90e3, 20e3, 1e3])}),
+    ("marion-rate-slope", "rate", [1e-4, 3e-4, 2e-3], {"rate": factors([2.0, 2.1, 2.2])},
+     {"rate": factors([2.0, 2.1, 2.6])}),
     ("marion-rate-fidelity", "rate", [1e-4, 3e-4, 2e-3], {"best": factors([4.0, 3.0, 1.0])},
      {"best": factors([1.0, 1.5, 4.0])}),
 ]  # fmt: skip
+
+
+TURNING = shares(bent(0, 0, 0.5, 0.2, 0.1), 3)
+WIDER_IS_BETTER = {"width": {"onset": times([9e3, 5e3, 2e3]), "best": factors([4.0, 3.0, 1.0])}}
+WIDER_IS_WORSE = {"width": {"onset": times([1e3, 2e3, 5e3]), "best": factors([0.5, 1.0, 3.0])}}
+AT_SOME_T = {"test_by_t": by_t(test_loss, DESCENTS)}
 
 
 def _both(made: Mapping[str, Callable[[], Record]]) -> dict[str, Callable[[], Record]]:
@@ -134,12 +166,23 @@ def _both(made: Mapping[str, Callable[[], Record]]) -> dict[str, Callable[[], Re
 HOLDS: dict[str, Callable[[], Record]] = {
     **_both(dict.fromkeys(NOT, fake)),
     **_both({name: partial(fake, factor, values, **good) for name, factor, values, good, _ in SWEEPS}),
+    **_both(
+        {"marion-roles": partial(all_sweeps, WIDER_IS_BETTER), "marion-gradual": partial(all_sweeps, {})}
+    ),
+    "marion-levels-digits": fake,
     "ours-averaging": fake,
     "ours-halves": partial(halves, 1.0, 0.7, 0.2),
 }
 FAILS: dict[str, Callable[[], Record]] = {
     **_both({name: partial(fake, **changed) for name, changed in NOT.items()}),
     **_both({name: partial(fake, factor, values, **bad) for name, factor, values, _, bad in SWEEPS}),
+    **_both(
+        {
+            "marion-roles": partial(all_sweeps, WIDER_IS_WORSE, onset=times(ONSET[::-1]), best=UP),
+            "marion-gradual": partial(all_sweeps, {}, copies=TURNING),
+        }
+    ),
+    "marion-levels-digits": partial(fake, **AT_SOME_T),
     "ours-averaging": partial(fake, best=UP),
     "ours-halves": partial(halves, 0.5, 0.6, 0.7),
 }

@@ -64,6 +64,49 @@ def test_claims_that_hold_in_part(name: str, changed: dict[str, np.ndarray]) -> 
     assert found.verdict == checks.PARTLY, found
 
 
+@pytest.mark.parametrize("sweep", ["width", "batch", "rate"])
+def test_copies_that_turn_back_in_another_sweep_take_away(sweep: str) -> None:
+    found = check("marion-gradual-digits", cases.all_sweeps({sweep: {"copies": cases.TURNING}}))
+    assert found.verdict == checks.PARTLY, found
+    assert f" {readings.FACTORS[sweep]}" in found.our_value
+
+
+def test_a_fall_within_the_noise_of_the_counts_is_none() -> None:
+    """Two standard errors of a half of 3 times 256 samples, at both evaluations, are 5 %."""
+    for fall, verdict in ((0.04, checks.REPRODUCED), (0.07, checks.FAILED)):
+        copies = cases.shares(bent(0, 0, 0.5, 0.5 - fall, 0.5 - fall), 3)
+        assert check("marion-gradual-digits", cases.all_sweeps({}, copies=copies)).verdict == verdict
+
+
+def test_copies_that_never_come_cannot_turn_back() -> None:
+    none = cases.all_sweeps({}, copies=cases.shares(cases.memorizing(0.05), 3))
+    assert check("marion-gradual-digits", none).verdict == checks.PENDING
+
+
+def test_each_role_is_a_part() -> None:
+    record = cases.all_sweeps(cases.WIDER_IS_WORSE)
+    found = check("marion-roles-digits", record)
+    assert found.verdict == checks.PARTLY
+    assert found.interval.startswith("step over N: last less first ")
+    unknown = cases.all_sweeps(cases.WIDER_IS_BETTER, best=factors([np.nan, 2.0, 1.0]))
+    assert check("marion-roles-digits", unknown).verdict == checks.PENDING
+
+
+def test_losses_by_level_explain_nothing_where_there_is_one_descent() -> None:
+    falling = {"wasserstein": curves(bent(3, 2, 1.5, 1.2, 0.9))}
+    with pytest.raises(checks.Nothing, match="does not descend twice"):
+        claims.CHECKS["marion-levels-digits"](fake(**falling, **cases.AT_SOME_T))
+    only = cases.arrays()["wasserstein"].copy()
+    only[..., RAW] = falling["wasserstein"][..., RAW]
+    found = check("marion-levels-digits", fake(wasserstein=only))
+    assert (found.verdict, found.our_value.count("largest fall")) == (checks.REPRODUCED, 1)
+
+
+def test_a_training_loss_that_rises_and_falls_takes_away() -> None:
+    found = check("marion-levels-digits", fake(train_by_t=cases.by_t(cases.train_loss, cases.DESCENTS)))
+    assert found.verdict == checks.PARTLY
+
+
 def test_the_power_must_hold_at_every_threshold() -> None:
     """A gap that opens late for large sets, at large thresholds only."""
     gap = curves(lambda clock: 0.02 * clock)

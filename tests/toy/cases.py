@@ -79,6 +79,19 @@ def density(factor: float, rises: bool = False) -> Record:
     )
 
 
+def random_sets(*medians: float) -> Record:
+    """Peaks of five sets of random points around these medians; the first set peaks at σ 1."""
+    sigma = np.geomspace(0.1, 10, 21)
+    bump = np.exp(-(np.log(sigma) ** 2))
+    heights = np.array(medians)[:, None]
+    return toy(
+        random_delta=[1.8, 1.3, 0.7],
+        random_sigma=sigma,
+        random_first=heights * bump,
+        random_peaks=heights * [0.6, 0.9, 1.0, 1.1, 1.4],
+    )
+
+
 def guidance(rises: bool) -> Record:
     heights = np.array([*readings.GUIDED.heights.values()])
     order = heights if rises else heights[::-1]
@@ -113,6 +126,7 @@ HOLDS = {
     "kaiser-toy-contour": lambda: levels(10, 10, 0, 0),
     "kaiser-toy-along": lambda: along(shift=0),
     "kaiser-toy-density": lambda: density(0.98),
+    "kaiser-toy-random": lambda: random_sets(0.2, 0.3, 0.9),
     "kaiser-toy-guidance": lambda: guidance(rises=True),
     "kaiser-toy-position": lambda: position(lambda delta: 0.9 * delta),
     "kaiser-toy-states": lambda: states(2.81),
@@ -128,6 +142,7 @@ FAILS = {
     "kaiser-toy-contour": lambda: levels(10, 9, 1, 0),
     "kaiser-toy-along": lambda: along(shift=0.2),
     "kaiser-toy-density": lambda: density(0.98, rises=True),
+    "kaiser-toy-random": lambda: random_sets(0.2, 0.3, 0.29),
     "kaiser-toy-guidance": lambda: guidance(rises=False),
     "kaiser-toy-position": lambda: position(lambda delta: 0 * delta + 10.0),
     "kaiser-toy-states": lambda: states(1.51),

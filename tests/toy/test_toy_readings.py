@@ -44,6 +44,25 @@ def test_a_factor_that_few_draws_do_not_give_is_partly():
     assert claims.CHECKS["kaiser-toy-density"](record(arrays)).verdict == checks.PARTLY
 
 
+def test_random_sets_that_peak_at_the_end_of_the_noise_are_no_bump():
+    rising = cases.random_sets(0.2, 0.3, 0.9)
+    found = claims.CHECKS["kaiser-toy-random"](rising)
+    assert found.our_value.startswith("medians 0.20 (δ 1.8), 0.30 (δ 1.3), 0.90 (δ 0.7); ")
+    ends = rising["random_first"].copy()
+    ends[1, 0] = 5.0  # at σ 0.1, for one δ
+    found = claims.CHECKS["kaiser-toy-random"](fakes.changed(rising, random_first=ends))
+    assert found.verdict == checks.PARTLY
+
+
+def test_captions_say_where_the_heights_come_from(pinned):
+    at = {plot.origin: plot.crosses(pinned, np.array([*plot.heights])) for plot in (
+        readings.PEAKS, readings.DENSITY, readings.GUIDED, readings.ALONG
+    )}  # fmt: skip
+    assert all(text == f" Crosses are {origin}." for origin, text in at.items())
+    read = [origin for origin in at if "re-implementation" not in origin]
+    assert read == [readings.ALONG.origin]
+
+
 def test_peaks_that_nobody_stored_have_no_verdict():
     unknown = record({"delta": [9.0], "peak_exact": [0.1], "repeat_peaks": np.ones((1, 3, 4))})
     with pytest.raises(checks.Nothing):
@@ -102,6 +121,7 @@ def test_the_plane_is_judged_up_to_sigma_alone():
 
 def test_the_answer_counts_verdicts(pinned):
     found = [{"id": "kaiser-toy-a", "verdict": "reproduced"}, {"id": "kaiser-net-b", "verdict": "partly"}]
+    found.append({"id": "kaiser-toy-c", "verdict": "only on paper"})
     text = str(tables.answer_finding(pinned, found))
     assert "Of 1 claims on the toy, on its pinned record: 1 reproduced." in text
     assert "claims" not in str(tables.answer_finding(pinned))

@@ -133,6 +133,17 @@ def _samples(record: Record) -> Finding:
     return Finding(text, interval, good)
 
 
+def _samples_size(record: Record) -> Finding:
+    """The gap of samples for both sizes, while the samples of both are still samples."""
+    runs = (_run(record, record.spec["n"], WIDTHS[0]), record)
+    at = readings.before_astray(*runs)
+    small, large = (readings.sample_gap_interval(run, at) for run in runs)
+    parts = [f"{found[0]:.2f} with {_size_of(run)}" for found, run in zip((small, large), runs, strict=True)]
+    text = minus(f"at step {record['step'][at]:,} {', '.join(parts)}")
+    interval = f"{_range(small)}; {_range(large)} at 95 %, {SEEDS_ALONE}"
+    return Finding(text, interval, verdict(bool(small[2] < large[1])))
+
+
 def _stops(record: Record) -> Finding:
     gap, probe = readings.sample_gap(record)[:, -1], record["probe"]
     small = every(gap[:, readings.place_of(probe, EARLY_SIGMA)] < gap[:, -1] / 4)
@@ -222,6 +233,7 @@ CHECKS: dict[str, Check] = {
     "kaiser-net-bump-cifar10": _bump,
     "kaiser-net-overfit": _overfit,
     "kaiser-net-samples": _samples,
+    "kaiser-net-samples-size": _samples_size,
     "kaiser-net-stops": _stops,
     "kaiser-net-states": _states,
     "kaiser-net-states-cifar10": _states,

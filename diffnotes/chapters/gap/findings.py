@@ -10,7 +10,6 @@ from diffnotes.show.labels import joined, minus
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
-ASTRAY = 3.0  # times its least value that a Fréchet distance must reach to count as running away
 SHOWN_LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 
@@ -102,7 +101,7 @@ def astray_text(*records: Record) -> str:
 def _astray(record: Record) -> list[str]:
     far, seen = readings.sample_distance(record, "train").mean(0), record["images_seen"]
     least = int(far.argmin())
-    if far[-1] < ASTRAY * far[least]:
+    if far[-1] < readings.ASTRAY * far[least]:
         return []
     return [
         f"With {title(record)}, samples degenerate: their Fréchet distance to training images is "

@@ -25,6 +25,7 @@ SIZES = (200, 600, 1190)  # of their training sets
 GREY_STEP = 0.125  # between the grey levels of digits
 MEMORIZED = 1 / 3  # of rho; below it a sample counts as memorized
 SEEDS = "seeds "  # before the lowest and highest seed, to tell them from intervals
+ASTRAY = 3.0  # times its least value that a Fréchet distance must reach to count as running away
 FAR = 10.0  # noise levels above it drown every image
 
 
@@ -177,6 +178,19 @@ def sample_gap(record: Record) -> np.ndarray:
 def sample_distance(record: Record, split: str) -> np.ndarray:
     """Fréchet distance of finished samples to images of a split, train or val [seed, evaluation]."""
     return record[f"frechet_{split}"][:, :, -1]
+
+
+def before_astray(*records: Record) -> int:
+    """The last evaluation before the samples of any of these runs have gone astray: before their distance to
+    training images, in the mean over seeds, is ASTRAY times the least that it was."""
+    far = np.stack([sample_distance(record, "train").mean(0) for record in records])
+    astray = np.flatnonzero((far >= ASTRAY * np.minimum.accumulate(far, axis=1)).any(0))
+    return int(astray[0]) - 1 if len(astray) else far.shape[1] - 1
+
+
+def sample_gap_interval(record: Record, evaluation: int) -> np.ndarray:
+    """Of the gap of finished samples, over seeds alone."""
+    return over_seeds(sample_gap(record)[:, evaluation, -1])
 
 
 def memorized(record: Record) -> np.ndarray:

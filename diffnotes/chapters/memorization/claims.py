@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.checks import PENDING, Check, Finding, companion, every, verdict
+from diffnotes.chapters.checks import PENDING, Check, Finding, Nothing, companion, every, verdict
 from diffnotes.chapters.memorization import readings
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH, Power, Swept
 from diffnotes.show.labels import bounds, minus
 from diffnotes.store import Record
 
 RISE, LOST = 0.2, 0.5  # of the double descent
+AGAIN = 0.05  # by which the loss at one t must rise, and fall again, to look like it
+BEYOND = 2  # standard errors
 SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
 
 
@@ -99,9 +101,9 @@ def _same_distance(record: Record, average: int) -> Weighed:
     return Weighed(text, "means over seeds", (early < 0.1, whole < 0.1))
 
 
-def _double_descent(record: Record, average: int) -> Weighed:
+def _double_descent(record: Record, average: int, name: str = "wasserstein") -> Weighed:
     """A rise of a fifth above the first minimum, of which at least half is lost again."""
-    found = readings.rise(record, readings.default_place(record), average)
+    found = readings.rise(record, readings.default_place(record), average, name)
     large = found.value >= RISE
     sure = large and bool(found.low >= RISE)  # one seed has no interval
     core = (large, sure, large and found.lost >= LOST)
@@ -111,6 +113,56 @@ def _double_descent(record: Record, average: int) -> Weighed:
     text = f"rises by {100 * found.value:.0f} % after its first minimum, {lost}"
     known = np.isfinite(found.low)
     return Weighed(text, bounds(100 * found.low, 100 * found.high, unit=" %") if known else "one seed", core)
+
+
+def _double_frechet(record: Record, average: int) -> Weighed:
+    return _double_descent(record, average, "frechet")
+
+
+def _levels(record: Record) -> Finding:
+    """Do the losses at no t rise and fall again, where the distance does?"""
+    place = readings.default_place(record)
+    core, also, found = [], [], []
+    for average, words in ((AVERAGED, "longest average"), (RAW, "weights as they are")):
+        if not _descends_twice(readings.rise(record, place, average)):
+            found.append(f"{words}: the distance does not descend twice")
+            continue
+        held, known = (readings.fall_again(record, place, name, AGAIN, average) for name in ("test", "train"))
+        core.append(held <= AGAIN)
+        also.append(known <= AGAIN)
+        falls = f"held-out {100 * held:.0f} %, training {100 * known:.0f} %"
+        found.append(f"{words}: largest fall after a rise {falls}")
+    if not core:
+        raise Nothing("the distance does not descend twice, so there is nothing to explain")
+    return Finding("; ".join(found), "means over seeds", verdict(*core, also=also))
+
+
+def _descends_twice(found: readings.Rise) -> bool:
+    return found.value >= RISE and found.low > 0 and found.lost >= LOST
+
+
+def _gradual(record: Record, average: int) -> Weighed:
+    """Once a tenth is memorized, does the share never turn back: over N, and in the other sweeps?"""
+    core, beyond = _turned(record, average)
+    others = {
+        name: _turned(companion(record, record.experiment, {"sweep": name}), average)
+        for name in ("width", "batch", "rate")
+    }
+    parts = [("n", beyond), *((name, most) for name, (_, most) in others.items())]
+    text = ", ".join(f"{_percent(most)} over {readings.FACTORS[name]}" for name, most in parts)
+    also = tuple(one for found, _ in others.values() for one in found)
+    return Weighed(f"largest fall {text}", core=core, also=also)
+
+
+def _turned(record: Record, average: int) -> tuple[tuple[bool, ...], float]:
+    """Which runs of a sweep do not turn back beyond noise, and the largest fall; NaN where none gets far."""
+    found = [readings.turned_back(record, place, average) for place in readings.ordered(record)]
+    known = [one for one in found if one is not None]
+    return tuple(errors <= BEYOND for _, errors in known), max((fall for fall, _ in known), default=np.nan)
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{100 * share:.0f} %"
 
 
 # ---------------------------------------------------------------------------------------------- more images
@@ -213,6 +265,29 @@ def _later(record: Record, average: int) -> Weighed:
     return _ordered(_late(sweep, average) * sweep.value[:, None], falls=False)
 
 
+def _roles(record: Record, average: int) -> Weighed:
+    """More images delay memorization, a larger network hastens it, and both bring the distance down."""
+    sweeps = (_sweep(record), _sweep(companion(record, record.experiment, {"sweep": "width"})))
+    tenths = [_late(sweep, average)[[0, -1]] for sweep in sweeps]
+    bests = [sweep.read("best", average)[[0, -1]] for sweep in sweeps]
+    text = "; ".join(
+        f"{readings.FACTORS[sweep.factor]}: step {_to(tenth)}, distance {_to(best)}"
+        for sweep, tenth, best in zip(sweeps, tenths, bests, strict=True)
+    )
+    if np.isnan(bests).any():
+        return Weighed(text)
+    wanted = [(tenths[0], False), (tenths[1], True), (bests[0], True), (bests[1], True)]
+    names = [f"{what} over {readings.FACTORS[s.factor]}" for what in ("step", "distance") for s in sweeps]
+    found = [_beyond_noise(first, last, falls, 3) for (first, last), falls in wanted]
+    said = "; ".join(f"{name}: {words}" for name, (_, words) in zip(names, found, strict=True))
+    return Weighed(text, said, tuple(sure for sure, _ in found))
+
+
+def _to(ends: np.ndarray) -> str:
+    """'1,644 to 19,609': means over seeds [end, seed]."""
+    return " to ".join(_number(one) for one in ends.mean(1))
+
+
 # ------------------------------------------------------------------------------------------------ the batch
 
 
@@ -260,16 +335,21 @@ ON_BOTH: dict[str, Judge] = {  # judged on digits and on CIFAR-10
     "marion-size-fidelity": _fidelity_with_more,
     "marion-same": _same_distance,
     "marion-double": _double_descent,
+    "marion-double-frechet": _double_frechet,
+    "marion-gradual": _gradual,
+    "marion-roles": _roles,
     "marion-width-onset": _sooner,
     "marion-width-fidelity": _fidelity_with_more,
     "marion-batch-onset": _inverse_batch,
     "marion-batch-slope": _same_rate,
     "marion-batch-fidelity": _fidelity_with_less,
     "marion-rate-onset": _later,
+    "marion-rate-slope": _same_rate,
     "marion-rate-fidelity": _fidelity_with_more,
 }
 CHECKS: dict[str, Check] = {
     **{f"{name}-{data}": _both(judge) for name, judge in ON_BOTH.items() for data in ("digits", "cifar")},
+    "marion-levels-digits": _levels,
     "ours-averaging": _raw_fidelity,
     "ours-halves": _halves,
 }

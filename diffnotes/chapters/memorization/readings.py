@@ -255,13 +255,13 @@ class Rise:
     lost: float
 
 
-def rise(record: Record, place: int, average: int = AVERAGED) -> Rise:
-    """The largest rise of the distance to held-out images above an earlier minimum.
+def rise(record: Record, place: int, average: int = AVERAGED, name: str = "wasserstein") -> Rise:
+    """The largest rise of a distance to held-out images above an earlier minimum.
 
     The two evaluations are those of the mean over seeds: the largest rise of single seeds would grow with the
     noise.
     """
-    each = curve(record, place, "wasserstein", average)
+    each = curve(record, place, name, average)
     mean = each.mean(0)
     before = np.minimum.accumulate(mean)
     top = int((mean / before).argmax())
@@ -270,6 +270,30 @@ def rise(record: Record, place: int, average: int = AVERAGED) -> Rise:
     gained = mean[top] - mean[bottom]
     lost = float((mean[top] - mean[top:].min()) / gained) if gained > 0 else 0.0
     return Rise(float(value), float(low), float(high), lost)
+
+
+def fall_again(record: Record, place: int, split: str, rise: float, average: int = AVERAGED) -> float:
+    """How far the loss of a split at any t, in the mean over seeds, falls again after it has risen by the
+    share `rise` above an earlier value: the largest share over all t; 0 where it has not risen so far."""
+    loss = curve(record, place, f"{split}_by_t", average).mean(0)  # [evaluation, t]
+    risen = loss >= (1 + rise) * np.minimum.accumulate(loss)
+    top = np.maximum.accumulate(np.where(risen, loss, 0))
+    return float(np.max(1 - loss / np.where(top > 0, top, np.inf), where=top > 0, initial=0))
+
+
+def turned_back(record: Record, place: int, average: int = AVERAGED) -> tuple[float, float] | None:
+    """How far the share of memorized samples, in the mean over seeds, falls below an earlier one, from the
+    first evaluation with a tenth of them on: the largest fall, and the largest in standard errors of both
+    shares. None where fewer than two evaluations are left."""
+    each = curve(record, place, "copies", average)
+    share, begun = each.mean(0), np.flatnonzero(each.mean(0) >= FELL_FROM)
+    if not len(begun) or begun[0] == len(share) - 1:
+        return None
+    share = share[begun[0] :]
+    top = np.maximum.accumulate(share)
+    error = np.sqrt((top * (1 - top) + share * (1 - share)) / (len(each) * record.spec["samples"]))
+    fall = top - share
+    return float(fall.max()), float(np.max(fall / np.where(error > 0, error, np.inf)))
 
 
 def mismatch(record: Record, place: int, average: int = AVERAGED) -> tuple[float, float]:

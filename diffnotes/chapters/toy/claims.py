@@ -22,7 +22,7 @@ def _span(values: np.ndarray) -> str:
 def _joined(match: readings.Match) -> str:
     """Whether one factor joins our heights with the authors', in words."""
     low, high = match.factor
-    heights = f"all {len(match.at)} heights, read to ±{match.error:.3f}"
+    heights = f"all {len(match.at)} heights, known to ±{match.error:.3f}"
     if not match.joined:
         return f"no one factor on 1 + G joins {heights}"
     return f"one factor on 1 + G, {_span(np.array([low, high]))}, joins {heights}"
@@ -90,6 +90,21 @@ def _density(record: Record) -> Finding:
     text = f"{', '.join(f'{peak:.3f}' for peak in match.ours)}; {_joined(match)}"
     also = [match.joined, _explained(record, match)]
     return Finding(text, _scattered(record), verdict(every(readings.falling(record)), also=also))
+
+
+def _random(record: Record) -> Finding:
+    """Points at random angles: medians over sets of them, and where the first set peaks."""
+    (low, middle, high), first = readings.random_spread(record), readings.random_places(record)
+    rows = zip(record["random_delta"], middle, low, high, strict=True)
+    medians, spread = [], []
+    for delta, centre, least, most in rows:
+        medians.append(f"{centre:.2f} (δ {delta:g})")
+        spread.append(f"{least:.2f} to {most:.2f}")
+    places = ", ".join(f"{one:.2f}" for one in first)
+    text = f"medians {', '.join(medians)}; the first set peaks at σ {places}"
+    inside = every((first > 0.3) & (first < 5))
+    good = verdict(every(readings.random_rising(record)), also=[inside])
+    return Finding(text, f"80 % of sets {', '.join(spread)}", good)
 
 
 def _guidance(record: Record) -> Finding:
@@ -160,6 +175,7 @@ CHECKS = {
     "kaiser-toy-contour": _contour,
     "kaiser-toy-along": _along,
     "kaiser-toy-density": _density,
+    "kaiser-toy-random": _random,
     "kaiser-toy-guidance": _guidance,
     "kaiser-toy-position": _position,
     "kaiser-toy-states": _states,

@@ -118,7 +118,7 @@ def _authors(axes: Axes, record: Record) -> None:
         dots(axes, marks, marker="x", s=40, color=INK, linewidth=1.4, zorder=5)
         line = {"arrowstyle": "-", "color": INK, "linewidth": 0.7}
         style: Any = {"textcoords": "offset points", "va": "center", "fontsize": 9, "arrowprops": line}
-        axes.annotate("authors’\n50 draws", marks[marks[:, 1].argmax()], xytext=(22, 4), **style)
+        axes.annotate("authors’ toy,\n50 draws", marks[marks[:, 1].argmax()], xytext=(22, 4), **style)
 
 
 def _designs(axes: Axes, record: Record) -> None:

@@ -23,18 +23,20 @@ CENTRAL = (0.005, 0.995)  # bands of repeats hold the central 99 %
 
 @dataclass(frozen=True)
 class Plot:
-    """Heights in a plot of the authors (public code of arXiv 2603.13419) over what its axis shows.
+    """Heights of the authors' toy (public code of arXiv 2603.13419) over what the axis of a plot shows.
 
-    A plot is read to about 2 % of its highest value. Digits beyond that are no knowledge.
+    A plot is read to about 2 % of its highest value. Digits beyond that are no knowledge. `origin` says where
+    the heights come from: few of them were read off a plot of the authors.
     """
 
     source: str
+    origin: str
     settings: Mapping[str, float]  # of ours that are theirs
     heights: Mapping[float, float]
 
     @property
     def error(self) -> float:
-        """How well the plot is read."""
+        """How well a plot is read."""
         return 0.02 * max(self.heights.values())
 
     def fits(self, record: Record) -> bool:
@@ -45,7 +47,7 @@ class Plot:
     def crosses(self, record: Record, at: Array) -> str:
         """What a caption says about their marks; nothing where there are none."""
         any_known = np.isfinite(self.beside(record, at)).any()
-        return " Crosses are read off the authors’ stored plot." if any_known else ""
+        return f" Crosses are {self.origin}." if any_known else ""
 
     def beside(self, record: Record, at: Array) -> Array:
         """The heights at these places; NaN where the plot has none, or is one of other settings."""
@@ -53,23 +55,32 @@ class Plot:
         return np.array([known.get(round(float(place), 3), np.nan) for place in at])
 
 
+REMADE = "from our re-implementation of the authors’ toy with 50 draws"
+AGREES = f"{REMADE}; their stored plot agrees as well as it can be read"
 PEAKS = Plot(
     "figure 4, 50 draws",
+    AGREES,
     {"n_train": 10},
     {2.2: 0.104, 2.0: 0.161, 1.8: 0.249, 1.6: 0.387, 1.4: 0.603, 1.2: 0.954},
 )
-DENSITY = Plot("density study, 50 draws", {"delta": 1.6}, {8: 0.800, 10: 0.387, 12: 0.213, 15: 0.073})
+DENSITY = Plot("density study, 50 draws", AGREES, {"delta": 1.6}, {8: 0.800, 10: 0.387, 12: 0.213, 15: 0.073})
 GUIDED = Plot(
     "autoguidance in the toy, 50 draws",
+    f"{REMADE}; their stored plot was not read",
     {"n_train": 10},
     {0.0: 0.249, 0.4: 0.319, 0.8: 0.396, 1.2: 0.482, 1.6: 0.577, 2.0: 0.684},
 )
-ALONG = Plot("cut along the circle, version 2, 500 draws", {"n_train": 10}, {2.0: 0.15, 1.6: 0.37, 1.2: 0.92})
+ALONG = Plot(
+    "cut along the circle, version 2, 500 draws",
+    "read off the authors’ stored plot",
+    {"n_train": 10},
+    {2.0: 0.15, 1.6: 0.37, 1.2: 0.92},
+)
 
 
 @dataclass(frozen=True)
 class Match:
-    """Our heights [k] beside those of a plot that is read to `error`.
+    """Our heights [k] beside those of a plot, known to `error`.
 
     Few draws put E_val and E_train off, each by a factor that hardly depends on the model, since all models
     see the same draws. So heights G = E_val / E_train - 1 may be off by one common factor on 1 + G.
@@ -258,6 +269,16 @@ def random_spread(record: Record) -> tuple[Array, Array, Array]:
     """Ends of the central 80 % of peaks over sets of random points, and the median between them [delta]."""
     low, middle, high = np.quantile(record["random_peaks"], (0.1, 0.5, 0.9), axis=1)
     return low, middle, high
+
+
+def random_rising(record: Record) -> Array:
+    """For each step down in delta, whether the median peak over sets of random points rises."""
+    return np.diff(random_spread(record)[1][np.argsort(-record["random_delta"])]) > 0
+
+
+def random_places(record: Record) -> Array:
+    """Noise levels [delta] of the peaks for the first set of random points."""
+    return record["random_sigma"][record["random_first"].argmax(1)]
 
 
 @dataclass(frozen=True)

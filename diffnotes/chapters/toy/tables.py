@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from diffnotes.chapters.checks import PAPER_ONLY
 from diffnotes.chapters.toy import readings
 from diffnotes.chapters.toy.readings import DESIGNS, SEPARATE
 from diffnotes.show.labels import minus
@@ -50,7 +51,7 @@ def bump_finding(record: Record) -> Sentence:
 
 @book_figure
 def peak_table(record: Record) -> BookTable:
-    """Peaks: converged by Monte Carlo, exact by quadrature, and the authors'."""
+    """Peaks: converged by Monte Carlo, exact by quadrature, and those of the authors' toy."""
     names = ("delta", "peak_sigma", "peak", "peak_stderr", "peak_exact")
     authors = readings.PEAKS.beside(record, record["delta"])
     rows = [
@@ -62,11 +63,11 @@ def peak_table(record: Record) -> BookTable:
     many = f"{record.spec['draws']:,} draws"
     return BookTable(
         record,
-        header=("δ", "σ of the peak", many, "exact", "authors’, 50 draws"),
+        header=("δ", "σ of the peak", many, "exact", "authors’ toy, 50 draws"),
         rows=rows,
         finding=_agreement(record),
-        shows="Peak of the relative gap G; ± is one standard error. The authors’ values are read off a plot, "
-        f"to ±{readings.PEAKS.error:.2f}.",
+        shows="Peak of the relative gap G; ± is one standard error. The last column is "
+        f"{readings.PEAKS.origin} (±{readings.PEAKS.error:.2f}).",
     )
 
 
@@ -101,10 +102,11 @@ def band_finding(record: Record) -> Sentence:
     width = [ends[band] for ends in readings.repeat_band(record)]
     inside = int(((width[0] <= match.authors) & (match.authors <= width[1])).sum())
     text = (
-        f"The authors’ peaks are {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact "
-        f"ones. {_joined(match)} Their code draws {DESIGNS[SEPARATE]}. In {record.spec['repeats']} repeats "
-        f"of ours, 50 such draws give a factor of {low:.2f} to {high:.2f} (central 99 %). Each height alone "
-        f"says little: {inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
+        f"With 50 draws the peaks of the authors’ toy are {match.percent.min():+.0f} to "
+        f"{match.percent.max():+.0f} % off the exact ones. {_joined(match)} "
+        f"Their code draws {DESIGNS[SEPARATE]}. In {record.spec['repeats']} repeats of ours, 50 such draws "
+        f"give a factor of {low:.2f} to {high:.2f} (central 99 %). Each height alone says little: "
+        f"{inside} of {len(match.at)} lie in its band, which at δ = {match.at[-1]:g} goes from "
         f"{width[0][-1]:.2f} to {width[1][-1]:.2f}."
     )
     return Sentence(record, text=minus(text))
@@ -181,8 +183,8 @@ def density_finding(record: Record) -> Sentence:
     low, high = record["density_band"][:, SEPARATE].T
     inside = int(((low <= match.authors) & (match.authors <= high)).sum())
     text = (
-        f"Read from the authors’ plot for {_listed(match.at)} points: {_listed(match.authors, '.2f')}, that "
-        f"is {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact heights. "
+        f"The authors’ toy with 50 draws has {_listed(match.authors, '.2f')} for {_listed(match.at)} points, "
+        f"that is {match.percent.min():+.0f} to {match.percent.max():+.0f} % off the exact heights. "
         f"{_joined(match)} Each alone, {inside} of {len(match.at)} lie in the band of 50 draws."
     )
     return Sentence(record, text=minus(text))
@@ -343,6 +345,6 @@ def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> 
 
 
 def _counted(claims: Sequence[Mapping[str, str]]) -> str:
-    """How many claims on the toy have which verdict."""
-    toy = [claim for claim in claims if "-toy-" in claim["id"]]
+    """How many claims on the toy have which verdict; those only on paper stand on no record."""
+    toy = [claim for claim in claims if "-toy-" in claim["id"] and claim["verdict"] != PAPER_ONLY]
     return f" Of {len(toy)} claims on the toy, on its pinned record: {in_numbers(toy)}." if toy else ""
