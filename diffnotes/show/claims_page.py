@@ -32,7 +32,7 @@ class Totals:
 
     def rows(self) -> dict[str, Counter[str]]:
         """Name of a row -> verdict -> how many; the rules are those of the claims that have a check."""
-        ruled = [claim for claim in self.claims if claim["page"]]
+        ruled = [claim for claim in self.claims if claim["figure"]]
         return {
             **counted(self.claims),
             "all": Counter(claim["verdict"] for claim in self.claims),
@@ -75,8 +75,8 @@ class ClaimsPage:
     """Every claim with a check, under its room, like ones together; then those that were not tried."""
 
     def __init__(self, claims: Sequence[Claim]) -> None:
-        self.tried = [claim for claim in claims if claim["page"]]
-        self.open = [claim for claim in claims if not claim["page"]]
+        self.tried = [claim for claim in claims if claim["figure"]]
+        self.open = [claim for claim in claims if not claim["figure"]]
 
     def _repr_html_(self) -> str:
         rooms = dict.fromkeys(claim["room"] for claim in self.tried)
@@ -117,11 +117,11 @@ def _row(claim: Claim) -> str:
 def _cells(claim: Claim) -> Iterator[str]:
     text = {name: html.escape(value) for name, value in claim.items()}
     word = NUMBERS.get(claim["figure"], "figure")
-    link = f' <a href="{text["page"]}.html#{text["figure"]}">{word}</a>' if text["page"] else ""
+    link = f' <a href="{text["page"]}.html#{text["figure"]}">{word}</a>' if text["figure"] else ""
     anchor = f' <a href="#{text["id"]}" aria-label="link to {text["id"]}">#</a>'
     small = f'<br><span class="dn-small">{text["interval"]}</span>' if text["interval"] else ""
-    reason = f"<br>{text['rule']}" if not text["page"] else ""
-    yield text["statement"] + link + anchor + (_fold(text) if text["page"] else "")
+    reason = f"<br>{text['rule']}" if not text["figure"] else ""
+    yield text["statement"] + link + anchor + (_fold(text) if text["figure"] else "")
     yield text["paper_value"]
     yield text["our_value"] + small
     yield badge_of(claim) + reason
