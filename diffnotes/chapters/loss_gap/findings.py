@@ -103,8 +103,10 @@ def size_text(record: Record) -> str:
     base, gap = readings.base(record), readings.gap(record)
     top, other = (readings.at_peak(record, v)[base].mean() for v in (gap, readings.generalization(record)))
     peak, star = readings.peak(record)[base].mean(), readings.critical(record).mean()
+    passes = record["step"][-1] * record.spec["batch"] / record.spec["n"]
     return (
-        f"With {name(record)}, the gap is largest at σ = {peak:.2f}, {peak / star:.1f} σ*: "
+        f"With {name(record)}, after {passes:.1f} passes, the gap is largest at σ = {peak:.2f}, "
+        f"{peak / star:.1f} σ*: "
         f"{100 * top / record['variance'].mean():.1f} % of the data variance; there held-out loss exceeds "
         f"training loss by {minus(f'{100 * other / top:.0f}')} % of it."
     )
