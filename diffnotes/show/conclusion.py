@@ -111,8 +111,8 @@ GAP = (
     Statement(
         ("ours-gap-population", "ours-gap-memorizer", "ours-gap-memorizer-cifar10"),
         "Closing that gap goes with memorizing. Where the truth is known, most of it near σ* is out of reach "
-        "for a network that does not know its images; one that memorizes closes it, and pays with the loss on "
-        "images that it has not seen.",
+        "for a network that does not know its images; one that memorizes closes it, and pays with the loss "
+        "on images that it has not seen.",
         "Closing that gap goes with memorizing, by a part of the rules.",
         "That to close this gap goes with memorizing could not be shown.",
     ),
