@@ -126,7 +126,8 @@ def gap_by_size(*records: Record) -> BookFigure:
         best = readings.share(record).mean(0)
         axes.plot(sigma, np.where(best > SMALL, best, np.nan), **OPTIMUM.curve())
         _log_axes(axes, record)
-        axes.set_title(findings.name(record).replace(" images", "").replace(", ", ",\n", 1))
+        short = images(record).removesuffix(" images")
+        axes.set_title(f"{short},\n{findings.pixels(record)}")
         axes.tick_params(labelleft=True)
     cells[0].set(ylabel="share of the data variance")
     return figure

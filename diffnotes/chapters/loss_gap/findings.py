@@ -19,10 +19,13 @@ CHANNELS = 3
 
 def name(record: Record) -> str:
     """'1,000 digits', '20,000 Tiny ImageNet images, 64 × 64'."""
-    if "imagenet" not in record.spec["dataset"]:
-        return images(record)
+    return f"{images(record)}, {pixels(record)}" if "imagenet" in record.spec["dataset"] else images(record)
+
+
+def pixels(record: Record) -> str:
+    """'64 × 64', of colour images."""
     side = math.isqrt(int(record["dimension"][0]) // CHANNELS)
-    return f"{images(record)}, {side} × {side}"
+    return f"{side} × {side}"
 
 
 def factor(values: np.ndarray, digits: int = 2) -> str:
