@@ -109,7 +109,7 @@ def _size(record: Record) -> Finding:
         f"{100 * (1 - found[base, 0]):.0f} % of the gap"
     )
     ends = f"VE {readings.BASE} {at_95(100 * (1 - found[base, [0, 2, 1]]), 0, ' %')}"
-    return Finding(text, ends, verdict(every(above), most(above)))
+    return Finding(minus(text), ends, verdict(every(above), most(above)))
 
 
 def _failure(record: Record) -> Finding:
