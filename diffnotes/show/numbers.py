@@ -141,6 +141,7 @@ NUMBERS: dict[str, str] = {
     "lens_matrix": "Table 5.4",
     "lens_matrix-2": "Table 5.5",
     "lens_watch": "Table 5.6",
+    "lens_watch-2": "Table 5.7",
     "curve_speed": "Figure A.1",
     "growth_speed": "Figure A.2",
     "mean_speed": "Figure A.3",

@@ -22,7 +22,7 @@ def spoken(interval: np.ndarray, digits: int = 2) -> str:
     if np.isnan(interval[0]):
         return "–"
     text = minus(f"{interval[0]:.{digits}f}")
-    known = np.isfinite(interval[1:]).all()
+    known = len(interval) > 1 and np.isfinite(interval[1:]).all()
     return f"{text} ({bounds(interval[1], interval[2], digits)})" if known else text
 
 

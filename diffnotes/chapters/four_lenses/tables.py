@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.four_lenses import findings, readings, watch_readings
 from diffnotes.chapters.four_lenses.readings import LENSES, WAYS, Lens, title
-from diffnotes.show.labels import bounds, joined
+from diffnotes.show.labels import bounds
 from diffnotes.show.style import BookTable, book_figure
 from diffnotes.store import Record
 
@@ -17,12 +17,13 @@ PAPERS = {0: "–", 5: "ours"}
 @book_figure
 def lens_settings(*records: Record) -> BookTable:
     """What was trained, and how long."""
-    header = ("ladder", "N", "widths", "parameters", "steps", "batch", "seeds", "checkpoints", "precision",
-              "minutes")  # fmt: skip
+    header = ("ladder", "N", "widths", "parameters", "steps", "batch", "checkpoints", "minutes")
+    precisions = " and ".join(f"{record.spec['precision']} ({title(record)})" for record in records)
     return BookTable(
         *records, header=header, rows=[_settings(record) for record in records],
-        shows="Settings. Every run is trained twice, on disjoint halves of 2 N images. Minutes are those of "
-        "everything, with what is measured.",
+        shows=f"Settings, with {records[0]['frechet'].shape[2]} seeds each. Every run is trained twice, on "
+        f"disjoint halves of 2 N images, in {precisions}. Minutes are those of everything, with what is "
+        "measured.",
     )  # fmt: skip
 
 
@@ -31,8 +32,7 @@ def _settings(record: Record) -> tuple[str, ...]:
     return (
         title(record), ", ".join(map(str, record["n"])), ", ".join(map(str, record["width"])),
         f"{int(counts[0]):,} to {int(counts[-1]):,}", f"{int(step[0]):,} to {int(step[-1]):,}",
-        str(spec["batch"]), str(record["frechet"].shape[2]), f"{readings.checkpoints(record):,}",
-        spec["precision"], f"{record.meta.get('seconds', 0) / 60:.0f}",
+        str(spec["batch"]), f"{readings.checkpoints(record):,}", f"{record.meta.get('seconds', 0) / 60:.0f}",
     )  # fmt: skip
 
 
@@ -72,38 +72,43 @@ def lens_matrix(record: Record) -> BookTable:
     ]  # fmt: skip
     return BookTable(
         record, header=("", *words[:-1]), rows=rows,
-        shows=f"Spearman's rank correlations between lenses over all checkpoints of {title(record)}, with "
-        "95 % intervals that resample whole runs.",
+        shows=f"Spearman's rank correlations between lenses over all checkpoints of {title(record)}. Their "
+        f"95 % intervals, which resample whole runs, reach at most {_widest(found):.2f} from them.",
     )  # fmt: skip
 
 
 def _entry(found: np.ndarray, one: str, other: str, blank: bool) -> str:
-    return "" if blank else findings.spoken(readings.pair(found, one, other))
+    return "" if blank else findings.spoken(readings.pair(found, one, other)[:1])
+
+
+def _widest(found: np.ndarray) -> float:
+    """The largest distance from a correlation to an end of its interval, of the main lenses."""
+    names = [lens.name for lens in LENSES]
+    chosen = found[np.ix_(range(3), *[[names.index(name) for name in MAIN]] * 2)]
+    return float(np.nanmax(np.abs(chosen[1:] - chosen[0])))
 
 
 @book_figure
-def lens_watch(*records: Record) -> BookTable:
+def lens_watch(record: Record) -> BookTable:
     """What each lens is worth, best first."""
-    header = ("ladder", "number", "needs", "images seen by networks", "balanced error", "interval",
-              "by size left out", "AUC")  # fmt: skip
-    rows = [_watch(record, watch) for record in records for watch in watch_readings.watched(record)]
+    header = ("number", "needs", "images seen by networks", "balanced error", "interval", "by size left out",
+              "AUC")  # fmt: skip
     return BookTable(
-        *records, header=header, rows=rows, finding=joined(map(findings.watch_text, records)),
+        record, header=header, rows=[_watch(watch) for watch in watch_readings.watched(record)],
+        finding=findings.watch_text(record),
         shows="How well one number tells checkpoints with more than 5 % memorized samples: with the "
-        "threshold that is best on the other sizes of training set, the mean of the shares of wrong "
-        "answers among those that memorize and among the others; and the area under the curve over all "
-        "checkpoints. Images seen by networks at one checkpoint, as measured here. The agreement of "
-        "halves needs a second training, too. Thresholds are geometric middles; intervals resample the runs "
-        "of each size.",
+        "threshold that is best on the other sizes of training set, the mean of the shares of wrong answers "
+        "among those that memorize and among the others; and the area under the curve over all checkpoints. "
+        "Images seen by networks at one checkpoint, as measured here; the agreement of halves needs a second "
+        "training, too. Thresholds are geometric middles; intervals resample the runs of each size.",
     )  # fmt: skip
 
 
-def _watch(record: Record, watch: watch_readings.Watch) -> tuple[str, ...]:
+def _watch(watch: watch_readings.Watch) -> tuple[str, ...]:
     sizes = ", ".join(f"{100 * error:.0f}" for error in watch.errors)
     return (
-        title(record), _word(watch.lens), _needs(watch.lens), f"{watch.cost:,.0f}",
-        f"{100 * watch.error:.1f} %", _percents(watch.interval), f"{sizes} %",
-        f"{watch.auc:.3f}",
+        _word(watch.lens), _needs(watch.lens), f"{watch.cost:,.0f}", f"{100 * watch.error:.1f} %",
+        _percents(watch.interval), f"{sizes} %", f"{watch.auc:.3f}",
     )  # fmt: skip
 
 
