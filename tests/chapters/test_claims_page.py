@@ -81,7 +81,7 @@ def test_totals_add_up(found: list[dict[str, str]]) -> None:
         == sum(rows[name].total() for name in rows if name in PAPERS.values())
     )
     before, after = list(rows)[-2:]
-    assert rows[before] + rows[after] == Counter(c["verdict"] for c in found if c["page"])
+    assert rows[before] + rows[after] == Counter(c["verdict"] for c in found if c["figure"])
     assert f" {rows[after].total()} were written or changed" in str(verdict.rules_found(found))
 
 
@@ -89,7 +89,8 @@ def test_totals_add_up(found: list[dict[str, str]]) -> None:
 
 
 def test_bars_have_their_numbers_and_are_spoken() -> None:
-    some = [claim("a"), claim("b"), claim("c", "partly", fixed="after"), claim("d", "pending", page="")]
+    untried = claim("d", "pending", page="", figure="")
+    some = [claim("a"), claim("b"), claim("c", "partly", fixed="after"), untried]
     table = BeautifulSoup(claims_page.Totals(some)._repr_html_(), "html.parser")
     bars = table.select(".dn-bar")
     assert bars[0]["aria-label"] == "Xu et al. 2025: 2 reproduced, 1 partly, 1 pending"
@@ -103,7 +104,7 @@ def test_claims_that_are_alike_stand_together() -> None:
         claim("b"),
         claim("a-cifar"),
         claim("a-cifar10"),
-        claim("c", "pending", page=""),
+        claim("c", "pending", page="", figure=""),
     ]
     assert [[c["id"] for c in group] for group in claims_page.groups(some)] == [
         ["a-digits", "a-cifar", "a-cifar10"], ["b"], ["c"]
@@ -128,7 +129,7 @@ def test_a_row_has_anchor_rule_core_and_scale() -> None:
 
 
 def test_without_javascript_every_row_shows_and_no_filter() -> None:
-    whole = page([claim("a"), claim("b", "pending", page="", our_value="–")])
+    whole = page([claim("a"), claim("b", "pending", page="", figure="", our_value="–")])
     assert whole.form.has_attr("hidden")
     assert not [tag for tag in whole.select("tr, tbody, section") if tag.has_attr("hidden")]
     assert "R." in whole.select("tr[id]")[1].get_text()  # why it was not tried

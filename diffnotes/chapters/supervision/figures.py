@@ -71,6 +71,7 @@ def shell_widths(record: Record) -> BookFigure:
     for axes, label in ((left, "half width / $\\sqrt{d}$"), (right, "probability outside / $\\delta$")):
         axes.axhline(1, color=INK, lw=0.8)
         axes.set(xscale="log", yscale="log", xlabel="dimension $d$", ylabel=label)
+        axes.minorticks_off()  # hundreds of them, on a page that has its limit
         axes.set_xticks((1, 10, 100, 1000), ("1", "10", "100", "1,000"))
         axes.minorticks_off()
         axes.grid(True)

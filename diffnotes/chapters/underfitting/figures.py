@@ -83,6 +83,7 @@ def _paper(axes: Axes, record: Record) -> None:
 def _log_axis(axes: Axes) -> None:
     """A logarithmic vertical axis with plain numbers: powers of ten, or 1, 2, 5 where these are few."""
     axes.set_yscale("log")
+    axes.minorticks_off()  # hundreds of them, on a page that has its limit
     low, high = axes.get_ylim()
     powers = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
     steps = (1, 2, 5) if len(powers) < 4 else (1,)
