@@ -60,8 +60,10 @@ def threshold(values: np.ndarray, true: np.ndarray) -> float:
     low, high = order[:-1], order[1:]
     middles = np.where(low * high > 0, np.sign(low) * np.sqrt(np.abs(low * high)), (low + high) / 2)
     middles = np.concatenate([[order[0] - 1], middles, [order[-1] + 1]])
-    wrong = [balanced_error(values > middle, true) for middle in middles]
-    return float(middles[int(np.argmin(wrong))])
+    groups = [np.sort(values[group]) for group in (true, ~true)]
+    below = [np.searchsorted(group, middles, side="right") / max(len(group), 1) for group in groups]
+    wrong = [share for share, group in zip((below[0], 1 - below[1]), groups, strict=True) if len(group)]
+    return float(middles[int(np.argmin(np.mean(wrong, 0)))])
 
 
 def left_out(values: np.ndarray, true: np.ndarray) -> np.ndarray:
