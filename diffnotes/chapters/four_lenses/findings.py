@@ -189,21 +189,14 @@ def _power(record: Record, name: str) -> float:
 
 
 def levels_text(record: Record) -> str:
-    """Where the relative gap passes its threshold first, and from where on the others have passed already."""
+    """Where the relative gap passes its threshold first, and from where on the overlap has passed already."""
     first = middle(onset_readings.first_level(record, "relative"))
     found = f"the relative gap passes 1 first at {first:.2f} σ*" if np.isfinite(first) else "no gap reaches 1"
-    parts = [found, *filter(None, (_already(record, name) for name in ("gap", "inside")))]
-    return f"With {title(record)}, {'; '.join(parts)}."
-
-
-def _already(record: Record, name: str) -> str:
-    """'the loss gap is past its threshold at the first checkpoint from 2.6 σ* on'."""
-    words = {"gap": "the loss gap", "inside": "the overlap"}
-    past = onset_readings.past_already(record, name).all((0, 1, 2))
-    if not past.any():
-        return ""
-    ratio = record["sigma"][past].min() / np.exp(np.log(record["critical"]).mean())
-    return f"{words[name]} is past its threshold at the first checkpoint of every run from {ratio:.1f} σ* on"
+    past = onset_readings.past_already(record, "inside").all((0, 1, 2))
+    if past.any():
+        ratio = record["sigma"][past].min() / np.exp(np.log(record["critical"]).mean())
+        found += f"; the overlap is past a half at the first checkpoint of every run from {ratio:.1f} σ* on"
+    return f"With {title(record)}, {found}."
 
 
 def predicts_text(record: Record) -> str:

@@ -35,10 +35,15 @@ def _peak(record: Record) -> Finding:
     peaks, names = readings.peak(record), np.array(readings.kinds(record))
     base = readings.base(record)
     outside = ", ".join(names[~inside]) or "none"
+    where = (
+        f"at σ {peaks[base].mean():.2f}, where J* is "
+        f"{100 * readings.peak_share(record)[base].mean():.0f} % of the variance"
+    )
     text = (
-        f"at {inside.sum()} of {inside.size} networks in every seed; VE {readings.BASE} at σ "
-        f"{peaks[base].mean():.2f}, where J* is {100 * readings.peak_share(record)[base].mean():.0f} % of "
-        f"the variance; not at: {outside}"
+        f"at {inside.sum()} of {inside.size} networks in every seed; VE {readings.BASE} {where}; not at: "
+        f"{outside}"
+        if len(names) > 1
+        else f"{where}, in {readings.intermediate(record).sum()} of {peaks.size} seeds between the bounds"
     )
     ends = f"peaks from σ {peaks.min():.2g} to {peaks.max():.2g}"
     return Finding(text, ends, verdict(every(inside & good), most(inside & good)))
@@ -104,12 +109,13 @@ def _size(record: Record) -> Finding:
     found = np.array([over_seeds(one) for one in readings.beyond(record)])
     base = readings.base(record)
     above = (found[:, 1] > 0) & good
+    count = f"for {sum(above)} of {len(above)} networks; " if len(above) > 1 else ""
     text = (
-        f"for {sum(above)} of {len(above)} networks; for VE {readings.BASE} the excess of held-out loss is "
-        f"{100 * (1 - found[base, 0]):.0f} % of the gap"
+        f"{count}for VE {readings.BASE} the excess of held-out loss is "
+        f"{minus(f'{100 * (1 - found[base, 0]):.0f}')} % of the gap"
     )
     ends = f"VE {readings.BASE} {at_95(100 * (1 - found[base, [0, 2, 1]]), 0, ' %')}"
-    return Finding(minus(text), ends, verdict(every(above), most(above)))
+    return Finding(text, ends, verdict(every(above), most(above)))
 
 
 def _failure(record: Record) -> Finding:
