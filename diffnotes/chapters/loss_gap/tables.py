@@ -15,12 +15,14 @@ from diffnotes.store import Record
 @book_figure
 def diagnosis_settings(*records: Record) -> BookTable:
     """What was trained, and how long."""
-    header = ("run", "parameters", "steps", "batch", "rate", "precision", "few images", "minutes")
+    header = ("run", "parameters", "steps", "batch", "rate", "few images", "minutes")
+    fine = [findings.name(record) for record in records if record.spec["precision"] == "float32"]
     return BookTable(
         *records, header=header, rows=[_settings(record) for record in records],
         shows="Settings of the runs. All networks of a run have the same size, initial weights, batches and "
         f"random numbers; there are {records[0]['gap'].shape[1]} seeds. Few images: those of the network "
-        "that memorizes, and its steps. Minutes are those of all networks and seeds, with what is measured.",
+        "that memorizes, and its steps. Minutes are those of all networks and seeds, with what is measured."
+        f" Products are in float32 on {' and on '.join(fine)}, else in bfloat16.",
     )  # fmt: skip
 
 
@@ -28,7 +30,7 @@ def _settings(record: Record) -> tuple[str, ...]:
     spec = record.spec
     return (
         findings.name(record), f"{int(record['parameters'][0, 0]):,}", f"{int(record['step'][-1]):,}",
-        f"{spec['batch']}", f"{spec['rate']:g}", spec["precision"],
+        f"{spec['batch']}", f"{spec['rate']:g}",
         f"{spec['tiny']:,}, {int(record['tiny_step'][-1]):,}" if spec["tiny_steps"] else "–",
         f"{record.meta.get('seconds', 0) / 60:.0f}",
     )  # fmt: skip
