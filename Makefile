@@ -10,6 +10,7 @@ help:
 	@echo "make book    install into .venv, execute every notebook, build the pages, say where they are"
 	@echo "make quick   style, types, and the tests that take under a second: for every change"
 	@echo "make test    install what tests need, check style and types, run every test"
+	@echo "make torture kill, crowd, damage and misuse everything thousands of times, and count (half an hour)"
 	@echo "make setup   install only what the two above need"
 	@echo "make smoke   run every page with parameters in its smoke profile and report the seconds each takes"
 	@echo "make status  which figures have valid, stale or missing records"
@@ -31,6 +32,9 @@ quick: style
 style: .venv-test
 	$(RUN) -m ruff check diffnotes tests tools notebooks
 	$(RUN) -m mypy
+
+torture: .venv-test
+	@PYTHONPATH=tests PYTHONNOUSERSITE=1 OMP_NUM_THREADS=1 .venv/bin/python tests/torture/run.py $(PARTS)
 
 setup: .venv-test
 	@echo "Ready: .venv has everything that 'make test' and 'make book' need."
@@ -67,4 +71,4 @@ has-python:
 	@command -v $(PYTHON) >/dev/null 2>&1 || { \
 	echo "Error: there is no $(PYTHON); install Python 3.11 or newer, or name yours: make PYTHON=python3.12" >&2; exit 1; }
 
-.PHONY: help book test quick style setup smoke status readme strip bench clean .venv-book .venv-test has-python
+.PHONY: help book test quick style setup torture smoke status readme strip bench clean .venv-book .venv-test has-python

@@ -30,7 +30,7 @@ def test_random_kills(capsys: pytest.CaptureFixture[str]) -> None:
     found = counted(capsys, "kills", KILLS)
     assert sum(n for name, n in found.items() if name.endswith(": killed")) >= KILLS
     assert found["same bits afterwards"] == KILLS
-    assert found["wrong shown as valid"] == 0
+    assert found["FAILED: wrong shown as valid"] == 0
 
 
 def test_damaged_records_and_partial_results(capsys: pytest.CaptureFixture[str]) -> None:
@@ -38,4 +38,4 @@ def test_damaged_records_and_partial_results(capsys: pytest.CaptureFixture[str])
     assert sum(n for name, n in found.items() if name.startswith("damaged")) == DAMAGE
     assert found["damaged partial result"] > 50
     assert found["same bits afterwards"] == DAMAGE
-    assert found["wrong shown as valid"] == 0
+    assert found["FAILED: wrong shown as valid"] == 0
