@@ -21,6 +21,8 @@ import checkpoints
 import commands
 import crowds
 import faults
+import forgeries
+import modules
 
 Part = Callable[[int, random.Random, Path], "Counter[str]"]
 FAILED = "FAILED"
@@ -39,7 +41,9 @@ PARTS: dict[str, tuple[Part, int]] = {
     "kills of builds": (built, 10),
     "processes at once": (crowds.rounds, 16),
     "damaged files of the store": (faults.damage, 2000),
+    "forged files of the store": (forgeries.forgeries, 1000),
     "checkpoints": (checkpoints.damage, 500),
+    "TorchScript": (modules.damage, 500),
 }
 
 
