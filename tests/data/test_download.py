@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
+import os
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.data import download
 from diffnotes.data import sets as data
@@ -20,11 +22,12 @@ from diffnotes.data.download import Archive
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one file; `cut` shortens the next reply, `ranges` says whether Range is obeyed."""
+    """Serves one file; `cut` shortens the next reply, `ranges`: whether Range is obeyed; `length` lies."""
 
     content = b""
     cut: int | None = None
     ranges = True
+    length = ""
     daemon_threads = True
 
     def __init__(self) -> None:
@@ -48,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         body = self.server.content[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", self.server.length or str(len(body)))
         self.end_headers()
         self.wfile.write(body if self.server.cut is None else body[: self.server.cut])
         self.server.cut = None
@@ -67,13 +70,18 @@ def server() -> Iterator[Server]:
         thread.join()
 
 
-def tar(*members: tuple[str, bytes]) -> bytes:
+def tar(*members: tuple[str, bytes], odd: bytes = b"") -> bytes:
+    """An archive of files, and one member of an odd kind."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in members:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
+        if odd:
+            info = tarfile.TarInfo("set/odd")
+            info.type, info.linkname = odd, "set/one"
+            archive.addfile(info)
     return buffer.getvalue()
 
 
@@ -145,7 +153,7 @@ def test_an_old_folder_is_replaced_as_a_whole(archive: Archive, tmp_path: Path) 
     assert names(tmp_path / "set") == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["../outside", "set/../../outside"])
+@pytest.mark.parametrize("name", ["../outside", "set/../../outside", "/outside"])
 def test_paths_that_leave_the_folder_are_refused(server: Server, tmp_path: Path, name: str) -> None:
     server.content = tar(("set/one", b"1"), (name, b"2"))
     root = tmp_path / "root"
@@ -153,6 +161,64 @@ def test_paths_that_leave_the_folder_are_refused(server: Server, tmp_path: Path,
         download.fetch(Archive(server.url, hashlib.md5(server.content).hexdigest(), "set"), root)
     assert names(root) == []
     assert names(tmp_path) == ["root"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_are_refused(server: Server, tmp_path: Path, kind: bytes) -> None:
+    server.content = tar(("set/one", b"1"), odd=kind)
+    with pytest.raises(UserError, match="cannot be unpacked safely .*set/odd"):
+        download.fetch(Archive(server.url, hashlib.md5(server.content).hexdigest(), "set"), tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "400000", "10"])
+def test_a_wrong_length_changes_nothing(
+    server: Server, archive: Archive, tmp_path: Path, length: str
+) -> None:
+    server.length = length
+    if length == "10":  # that much is taken, and no more
+        with pytest.raises(UserError, match="run it again"):
+            download.fetch(archive, tmp_path)
+        assert names(tmp_path) == []
+        server.length = ""
+    download.fetch(archive, tmp_path)
+    assert (tmp_path / "set" / "two").read_bytes() == NOISE
+    assert names(tmp_path) == ["set"]
+
+
+def test_what_a_killed_fetch_left_is_removed(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / ".unpack-dead" / "set").mkdir(parents=True)
+    download.fetch(archive, tmp_path)
+    assert names(tmp_path) == ["set"]
+
+
+def test_one_fetch_at_a_time(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / ".unpack-living").mkdir()
+    handle = os.open(tmp_path, os.O_RDONLY)
+    assert files.hold(handle)
+    with pytest.raises(UserError, match="Another process fetches"):
+        download.fetch(archive, tmp_path)
+    assert names(tmp_path) == [".unpack-living"]
+    os.close(handle)
+    download.fetch(archive, tmp_path)
+    assert names(tmp_path) == ["set"]
+
+
+@pytest.mark.parametrize("call", ["tarfile.TarFile.extractall", "os.rename"])
+def test_a_full_disk_keeps_the_download(
+    server: Server, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "set").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(call, full)
+        with pytest.raises(UserError, match="No space left on device; free space"):
+            download.fetch(archive, tmp_path)
+    assert names(tmp_path) == ["set", "set.tar.gz.part"]
+    download.fetch(archive, tmp_path)
+    assert server.asked[1:] == [f"bytes={len(server.content)}-"]
 
 
 def test_an_archive_without_its_folder(server: Server, tmp_path: Path) -> None:
