@@ -10,6 +10,7 @@ import mmap
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
@@ -77,6 +78,7 @@ class _Layout:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.walk = folder, Walk(folder)
+        self.merged: set[str] = set()  # classes whose images lie in more than one folder
         folders, _ = self.walk.inside(folder)
         self.train = only(folders, TRAINING)
         self.unseen = only(folders, VALIDATION) or only(folders, TEST)
@@ -134,6 +136,8 @@ class _Layout:
                 f"No class folder with images ({', '.join(EXTENSIONS)}) is in {folder}; check its layout."
             )
         names = {name for _, name in found}
+        places = Counter(name for _, name in {(path.parent, name) for path, name in found})
+        self.merged |= {name for name, count in places.items() if count > 1}
         if folder == self.unseen and names == {"images"} and "images" not in self.classes():
             raise UserError(
                 f"The classes of {folder / 'images'} are not known, as {folder} has no val_annotations.txt; "
@@ -175,6 +179,8 @@ class _Layout:
         names = {name for _, name in found}
         place = {name: label for label, name in enumerate(sorted(names.union(self.classes())))}
         many = f"{len(names):,} classes" if len(names) > 1 else "one class"
+        if self.merged:
+            many += f" ({len(self.merged):,} with several folders inside)"
         note = f"Read {len(found):,} images of {many} in {where}; {self.walk.told()}."
         return Listing(tuple(path for path, _ in found), tuple(place[name] for _, name in found), note)
 
@@ -199,7 +205,8 @@ def tell(text: str) -> None:
     """One line on stderr, once in a process."""
     if not _silent.get() and text not in _said:
         _said.add(text)
-        print(printable(text), file=sys.stderr)
+        with contextlib.suppress(OSError):  # nobody listens
+            print(printable(text), file=sys.stderr)
 
 
 # -------------------------------------------------------------------------------------- pixels and cache

@@ -69,18 +69,19 @@ def refused(*parts: str, split: str = "train", **settings: object) -> None:
 
 def test_what_is_left_out_is_said(root: Path, capfd: pytest.CaptureFixture[str]) -> None:
     put(root / "train" / "a" / "1.JPEG", root / "train" / "b" / "deeper" / "2.TIFF")
-    put(root / "train" / "stray.png", root / "logs" / "x.png")
+    put(root / "train" / "b" / "deep" / "3.webp", root / "train" / "stray.png", root / "logs" / "x.png")
     for hidden in (".DS_Store", "._1.jpg", ".ipynb_checkpoints/1-copy.png", "Thumbs.db", "@eaDir/1.jpg"):
         put_text(root / "train" / "a" / hidden)
     for other in ("notes.txt", "more.txt", "x.npy", "LICENSE"):
         put_text(root / "train" / "a" / other)
     (root / "train" / "empty").mkdir()
-    assert load().labels.tolist() == [0, 1]
-    assert load().values.shape == (2, 3, 64, 64)
+    assert load().labels.tolist() == [0, 1, 1]
+    assert load().values.shape == (3, 3, 64, 64)
     said = capfd.readouterr().err.splitlines()  # once, though it was read twice
     assert said == [
-        f"Read 2 images of 2 classes in {root / 'train'}; left out: .npy (1), .txt (2), empty class folders "
-        "(1), folders beside the splits (1), hidden (5), images in no class folder (1), without a suffix (1)."
+        f"Read 3 images of 2 classes (1 with several folders inside) in {root / 'train'}; "
+        "left out: .npy (1), .txt (2), empty class folders (1), folders beside the splits (1), hidden (5), "
+        "images in no class folder (1), without a suffix (1)."
     ]
 
 
@@ -237,11 +238,13 @@ def bomb(file: Path) -> None:
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + size + chunk(b"IDAT", zlib.compress(b"0")) + chunk(b"IEND", b""))
 
 
-def flipped(file: Path) -> None:
-    put(file, compress_level=0)
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+def swapped(file: Path) -> None:
+    """A PNG with the pixels of one picture and the check sum of another."""
+    contents = []
+    for seed in (0, 1):
+        Image.fromarray(picture(seed)).save(file, compress_level=0)
+        contents.append(file.read_bytes())
+    file.write_bytes(contents[0][:-16] + contents[1][-16:])
 
 
 def grey(file: Path, transparency: int = 16) -> None:
@@ -264,7 +267,7 @@ REFUSED: dict[str, tuple[str, Callable[[Path], object]]] = {
     "text": ("no image is in it", lambda a: (a / "1.png").write_text("text")),
     "a program": ("no image is in it", lambda a: (a / "1.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n")),
     "a bomb": ("more pixels", lambda a: bomb(a / "1.png")),
-    "one bit of a png": ("damaged", lambda a: flipped(a / "1.png")),
+    "another check sum": ("damaged", lambda a: swapped(a / "1.png")),
 }
 
 
