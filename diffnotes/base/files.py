@@ -134,7 +134,10 @@ def folder_named(text: str | Path) -> Path:
     try:
         return Path(text).expanduser()
     except (RuntimeError, TypeError) as error:
-        raise UserError(f"Cannot find the folder {text!r} ({error}); give its whole path.") from error
+        reason = str(error).rstrip(".")
+        raise UserError(
+            f"Cannot find the folder {text!r} ({reason}); give a whole path, or set DIFFNOTES_DATA to one."
+        ) from error
 
 
 def sha256_bytes(data: bytes) -> str:

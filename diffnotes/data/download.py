@@ -131,11 +131,18 @@ def _append(reply: http.client.HTTPResponse, part: Path, start: int) -> str:
     total = None if reply.length is None else start + reply.length
     with open(part, "r+b" if start else "wb") as file, _bar(total, start) as bar:
         file.seek(start)
-        while block := reply.read(BLOCK):
+        for block in iter(lambda: _read(reply), b""):
             file.write(block)
             bar.update(len(block))
         done = file.tell()
     return "" if total is None or done >= total else f"it broke off after {done:,} of {total:,} bytes"
+
+
+def _read(reply: http.client.HTTPResponse) -> bytes:
+    try:
+        return reply.read(BLOCK)
+    except OSError as error:  # of the network, and not of the disk
+        raise http.client.HTTPException(error.strerror or str(error)) from error
 
 
 def _bar(total: int | None, start: int) -> tqdm:

@@ -241,7 +241,7 @@ def _key(listing: Listing) -> str:
     try:
         stats = [(str(path), path.stat()) for path in listing.paths]
     except OSError as error:
-        raise unreadable(error) from error
+        raise unreadable(error, listing.paths[0].parent) from error
     states = [(path, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats]
     return hashlib.sha256(json.dumps([RECIPE, states]).encode()).hexdigest()[:16]
 
@@ -317,7 +317,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise unreadable(error) from error
+        raise unreadable(error, path) from error
 
 
 def _upright(content: bytes, path: Path) -> Image.Image:

@@ -44,7 +44,7 @@ class Walk:
             try:
                 self._inside[folder] = self._scan(folder)
             except OSError as error:
-                raise unreadable(error) from error
+                raise unreadable(error, folder) from error
         return self._inside[folder]
 
     def _scan(self, folder: Path) -> Inside:
@@ -117,9 +117,10 @@ def only(folders: list[Path], names: tuple[str, ...]) -> Path | None:
     return found[0] if found else None
 
 
-def unreadable(error: OSError) -> UserError:
+def unreadable(error: OSError, path: Path) -> UserError:
     """The sentence for a file or folder that the system does not give."""
-    return UserError(f"Cannot read {error.filename}: {error.strerror}; restore it or give access to it.")
+    place = error.filename or path  # an entry of `path`, perhaps
+    return UserError(f"Cannot read {place}: {error.strerror}; restore it or give access to it.")
 
 
 def table(path: Path) -> dict[str, str]:
@@ -146,7 +147,7 @@ def _text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise unreadable(error) from error
+        raise unreadable(error, path) from error
     wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return content.decode("utf-16" if wide else "utf-8-sig")

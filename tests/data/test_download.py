@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import http.server
 import io
 import os
@@ -232,6 +233,18 @@ def test_no_server_is_one_sentence(tmp_path: Path) -> None:
         url = gone.url
     with pytest.raises(UserError, match="run the same command again"):
         download.fetch(Archive(url, "0" * 32, "set"), tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_lost_network_is_no_full_disk(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> bytes:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", lost)
+    with pytest.raises(UserError, match=r"\(Network is unreachable\); run the same command again"):
+        download.fetch(archive, tmp_path)
     assert names(tmp_path) == []
 
 

@@ -178,6 +178,16 @@ def test_what_may_not_be_read_is_named(root: Path, locked: str, monkeypatch: pyt
     refused(locked, "Permission denied")
 
 
+def test_a_disk_that_fails_is_told_with_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root / "a" / "1.png")
+
+    def failing(_: Path) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    refused(str(root / "a" / "1.png"), "Input/output error")
+
+
 def test_odd_names_stay_on_one_line(root: Path) -> None:
     (root / "a").mkdir()
     place = os.fsencode(root / "a") + b"/\xff two\nlines.png"
