@@ -11,11 +11,12 @@ from collections.abc import Iterator
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one file; `cut` shortens the next reply, `ranges` says whether Range is obeyed."""
+    """Serves one file; `cut` shortens the next reply, `ranges`: whether Range is obeyed; `length` lies."""
 
     content = b""
     cut: int | None = None
     ranges = True
+    length = ""
     daemon_threads = True
 
     def __init__(self) -> None:
@@ -39,7 +40,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         body = self.server.content[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", self.server.length or str(len(body)))
         self.end_headers()
         self.wfile.write(body if self.server.cut is None else body[: self.server.cut])
         self.server.cut = None
@@ -59,12 +60,16 @@ def serving() -> Iterator[Server]:
         thread.join()
 
 
-def tar(*members: tuple[str, bytes]) -> bytes:
-    """The bytes of an archive of these files."""
+def tar(*members: tuple[str, bytes], odd: bytes = b"") -> bytes:
+    """The bytes of an archive of files, and of one member of an odd kind."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, content in members:
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
+        if odd:
+            info = tarfile.TarInfo("set/odd")
+            info.type, info.linkname = odd, "set/one"
+            archive.addfile(info)
     return buffer.getvalue()

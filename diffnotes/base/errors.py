@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """The text on one line: line ends and bytes of file names that are no text become escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class UserError(ValueError):
     """A foreseeable mistake, told in one sentence that says what was wrong and what to do.
 
@@ -10,6 +15,9 @@ class UserError(ValueError):
     """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: what to show instead of a traceback."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -9,12 +10,15 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from diffnotes.base.errors import UserError
 
-_SEAL = 32  # bytes of SHA-256
+_Bytes = TypeVar("_Bytes", bytes, memoryview)
+
+SEAL = 32  # bytes of SHA-256
 
 
 def write_atomic(path: Path | str, data: bytes) -> None:
@@ -80,17 +84,60 @@ def sealed(content: bytes, name: str) -> bytes:
     return content + _seal(content, name)
 
 
-def unsealed(data: bytes, name: str) -> bytes | None:
+def unsealed(data: _Bytes, name: str) -> _Bytes | None:
     """What was sealed under `name`, or None where a bit of it is not what was written."""
-    content = data[:-_SEAL]
-    return content if data[-_SEAL:] == _seal(content, name) else None
+    content = data[:-SEAL]
+    return content if data[-SEAL:] == _seal(content, name) else None
 
 
-def _seal(content: bytes, name: str) -> bytes:
-    label = name.encode()
-    digest = hashlib.sha256(len(label).to_bytes(8, "little") + label)
+def begun_seal(name: str) -> hashlib._Hash:
+    """A SHA-256 whose digest is the seal of all that it is updated with."""
+    label = name.encode(errors="surrogateescape")
+    return hashlib.sha256(len(label).to_bytes(8, "little") + label)
+
+
+def _seal(content: bytes | memoryview, name: str) -> bytes:
+    digest = begun_seal(name)
     digest.update(content)
     return digest.digest()
+
+
+def hold(handle: int) -> bool | None:
+    """Hold an open file or folder for this process until it is closed, or the process ends.
+
+    False where another process holds it; None where that cannot be known.
+    """
+    try:
+        import fcntl  # not on every system
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # or a file system without locks
+        return None
+    return True
+
+
+def remove_unheld(path: Path) -> None:
+    """Remove what a killed process left; what a living one holds, or may hold, stays."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            if hold(handle):
+                path.unlink()
+        finally:
+            os.close(handle)
+
+
+def folder_named(text: str | Path) -> Path:
+    """A folder by a name that may begin with ~; UserError where there is no such home, or no name."""
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).rstrip(".")
+        raise UserError(
+            f"Cannot find the folder {text!r} ({reason}); give a whole path, or set DIFFNOTES_DATA to one."
+        ) from error
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -16,9 +16,11 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
+from diffnotes.base import files
 from diffnotes.base.errors import UserError
 
 BLOCK = 1 << 20
@@ -52,16 +54,37 @@ def fetch(archive: Archive, root: Path) -> Path:
     """Download, check and unpack `archive` so that `root/<archive.folder>` is whole; returns that folder.
 
     A broken transfer leaves `<name>.part`; the next call continues it where the server offers HTTP Range.
-    Errors: UserError for no connection, a broken transfer, a wrong md5 (the file is removed), a full disk.
+    What a killed one left is used or removed.
+    Errors: UserError for no connection, a broken transfer, a wrong md5 (the file is removed), a full disk, an
+    archive that holds more than files and folders, and while another process fetches into `root`.
     """
     part = root / f"{archive.url.rsplit('/', 1)[-1]}.part"
-    with _disk_errors(root):
-        root.mkdir(parents=True, exist_ok=True)
-        _download(archive.url, part)
-        _check(archive, part)
+    with _disk_errors(root), _alone(root):
+        part.touch()
+        try:
+            _check(archive, part, _download(archive.url, part))
+        finally:
+            if part.exists() and not part.stat().st_size:
+                part.unlink()
         _unpack(archive, part, root)
         part.unlink()
     return root / archive.folder
+
+
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """No other process fetches into `root` in this block, and nothing is left of one that was killed."""
+    root.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root, os.O_RDONLY)
+    try:
+        held = files.hold(handle)
+        if held is False:
+            raise UserError(f"Another process fetches into {root}; wait until it is done.")
+        for left in root.glob(".unpack-*") if held else ():
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -75,17 +98,17 @@ def _disk_errors(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _download(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
+def _download(url: str, part: Path) -> str:
+    """Bring what is lacking; returns what is wrong with the length, if something is."""
+    have = part.stat().st_size
     try:
         with _open(url, have) as reply:
-            if reply is not None:
-                _append(reply, part, have if reply.status == http.client.PARTIAL_CONTENT else 0)
+            if reply is None:
+                return ""
+            return _append(reply, part, have if reply.status == http.client.PARTIAL_CONTENT else 0)
     except NETWORK_ERRORS as error:
         reason = getattr(error, "reason", None) or error
-        raise UserError(
-            f"The download of {url} failed ({reason}); run the same command again to continue it."
-        ) from error
+        raise _failed(url, reason) from error
 
 
 @contextlib.contextmanager
@@ -104,31 +127,51 @@ def _open(url: str, have: int) -> Iterator[http.client.HTTPResponse | None]:
         yield reply
 
 
-def _append(reply: http.client.HTTPResponse, part: Path, start: int) -> None:
-    length = reply.headers.get("Content-Length")
-    total = start + int(length) if length else None
+def _append(reply: http.client.HTTPResponse, part: Path, start: int) -> str:
+    total = None if reply.length is None else start + reply.length
     with open(part, "r+b" if start else "wb") as file, _bar(total, start) as bar:
         file.seek(start)
-        while block := reply.read(BLOCK):
+        for block in iter(lambda: _read(reply), b""):
             file.write(block)
             bar.update(len(block))
         done = file.tell()
-    if total is not None and done < total:
-        raise http.client.HTTPException(f"it broke off after {done:,} of {total:,} bytes")
+    return "" if total is None or done >= total else f"it broke off after {done:,} of {total:,} bytes"
+
+
+def _read(reply: http.client.HTTPResponse) -> bytes:
+    try:
+        return reply.read(BLOCK)
+    except OSError as error:  # of the network, and not of the disk
+        raise http.client.HTTPException(error.strerror or str(error)) from error
 
 
 def _bar(total: int | None, start: int) -> tqdm:
     return tqdm(total=total, initial=start, unit="B", unit_scale=True, desc="downloading", disable=None)
 
 
-def _check(archive: Archive, part: Path) -> None:
+def _failed(url: str, reason: object) -> UserError:
+    return UserError(f"The download of {url} failed ({reason}); run the same command again to continue it.")
+
+
+def _check(archive: Archive, part: Path, broken: str) -> None:
+    """Nothing, if the file is whole, whatever the server said of its length."""
     with open(part, "rb") as file:
         found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != archive.md5:
-        part.unlink()
-        raise UserError(
-            f"The file from {archive.url} has md5 {found}, not {archive.md5}, and was removed; run it again."
-        )
+    if found == archive.md5:
+        return
+    if broken:
+        raise _failed(archive.url, broken)
+    part.unlink()
+    raise UserError(
+        f"The file from {archive.url} has md5 {found}, not {archive.md5}, and was removed; run it again."
+    )
+
+
+def _plain(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """Refuses what is no file or folder, and paths that leave the folder."""
+    if not (member.isfile() or member.isdir()) or os.path.isabs(member.name):
+        raise tarfile.FilterError(f"{member.name!r} is no file or folder of its own")
+    return tarfile.data_filter(member, folder)
 
 
 def _unpack(archive: Archive, part: Path, root: Path) -> None:
@@ -136,9 +179,7 @@ def _unpack(archive: Archive, part: Path, root: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=root) as scratch:
         try:
             with tarfile.open(part) as tar:
-                tar.extractall(
-                    scratch, filter="data"
-                )  # refuses paths that leave the folder, devices and links outwards
+                tar.extractall(scratch, filter=_plain)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             part.unlink()
             raise UserError(
@@ -152,3 +193,20 @@ def _unpack(archive: Archive, part: Path, root: Path) -> None:
         if target.exists():
             os.rename(target, Path(scratch) / ".old")
         shutil.move(fresh, target)
+
+
+def what_is_wrong(reader: Any, root: Path) -> str:
+    """One sentence on the first file of CIFAR-10 that is missing or differs from its official md5."""
+    remedy = "run `python -m diffnotes fetch cifar10`, or set DIFFNOTES_DATA to the folder that holds it"
+    folder = root / reader.base_folder
+    if not os.path.isdir(folder):
+        return f"CIFAR-10 is not in {folder}; {remedy}."
+    meta = [(reader.meta["filename"], reader.meta["md5"])]
+    for name, md5 in [*reader.train_list, *reader.test_list, *meta]:
+        try:
+            found = hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest()
+        except OSError as error:
+            return f"The CIFAR-10 file {folder / name} is missing or locked ({error.strerror}); {remedy}."
+        if found != md5:
+            return f"The CIFAR-10 file {folder / name} is damaged (its md5 is not {md5}); {remedy}."
+    return f"CIFAR-10 in {folder} cannot be read; {remedy}."

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from diffnotes.base import files
 from diffnotes.data import folders as images
 from diffnotes.data import part as data_part
 from diffnotes.data import sets as data
@@ -30,30 +31,31 @@ def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int
 
 
 def _loaded(place: _Place, n: int | None, seed: int, settings: dict[str, Any]) -> data.Dataset:
-    """`data.load`; what lies on the disk is read once for all subsets that are asked for in a row."""
+    """`data.load`, in silence; what lies on the disk is read once for all subsets asked for in a row."""
     name, split, _, source = place
-    if source is None:
-        return data.load(name, n, split, seed, **settings)
-    if place not in _whole:
-        _whole.clear()
-        _whole[place] = data.load(name, None, split, **settings)
+    with images.silently():
+        if source is None:
+            return data.load(name, n, split, seed, **settings)
+        if place not in _whole:
+            _whole.clear()
+            _whole[place] = data.load(name, None, split, **settings)
     return data.subset(_whole[place], n, seed)
 
 
 def _source(name: str, split: str, settings: dict[str, Any]) -> object:
-    """What the set comes from: states of files, or the function that makes it."""
+    """What the set comes from: states of files, or the function that makes it; None for code alone."""
     if name == "digits":
         from sklearn import datasets  # slow to import, needed only here
 
         return datasets.load_digits
-    folder = data.data_folder() / settings.get("folder", FOLDERS.get(name, ""))
-    if name == "imagenet64":
+    if name == "imagenet64" and split in data.SPLITS and settings.keys() <= {"folder", "per_class"}:
+        folder = data.data_folder() / files.folder_named(settings.get("folder", FOLDERS[name]))
         listing = images.list_split(folder, data.SPLITS[split], settings.get("per_class", 0))
-        return tuple(map(_stat, listing.paths))
+        return (listing.labels, *map(_stat, listing.paths))
     if name == "cifar10":
-        part = data_part.file_of(data.data_folder(), name)
-        return tuple(map(_stat, sorted(folder.iterdir()) if folder.is_dir() else [part]))
-    return None  # made by the code of this process alone
+        folder, part = data.data_folder() / FOLDERS[name], data_part.file_of(data.data_folder(), name)
+        return tuple(map(_stat, sorted(folder.glob("*")) or [folder, part]))
+    return None  # made by the code of this process alone, or refused by `load`
 
 
 def _stat(path: Path) -> tuple[str, int, int, int, int]:

@@ -51,7 +51,10 @@ def find(folder: Path, name: str, split: str) -> DataPart | None:
     path = file_of(folder, name)
     if name not in OFFICIAL or (folder / OFFICIAL[name]).exists() or not path.is_file():
         return None
-    content = files.unsealed(path.read_bytes(), name)
+    try:
+        content = files.unsealed(path.read_bytes(), name)
+    except OSError as error:
+        raise UserError(f"Cannot read {path}: {error.strerror}; give access to it.") from error
     if content is None:
         raise UserError(f"{path} is damaged; bring it again.")
     stored = files.npz_arrays(content)

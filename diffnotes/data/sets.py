@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffnotes.base import runtime
+from diffnotes.base import files, runtime
 from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import Array, Float, Int, Tensor, UInt8
 from diffnotes.data import download
@@ -271,8 +271,8 @@ def cifar10(split: str = "train") -> Dataset:
     reader = load_torchvision().datasets.CIFAR10
     try:
         read = reader(data_folder(), train=split == "train", download=False)
-    except RuntimeError as error:
-        raise UserError(_what_is_wrong(reader)) from error
+    except (RuntimeError, OSError) as error:
+        raise UserError(download.what_is_wrong(reader, data_folder())) from error
     return _from_rows("cifar10", split, read.data, read.targets)
 
 
@@ -291,29 +291,17 @@ def _from_rows(name: str, split: str, rows: UInt8[Array, "n h w c"], labels: lis
     return Dataset(name, split, values, torch.tensor(labels, dtype=torch.int64))
 
 
-def _what_is_wrong(reader: Any) -> str:
-    """One sentence on the first file of CIFAR-10 that is missing or differs from its official md5."""
-    remedy = "run `python -m diffnotes fetch cifar10`, or set DIFFNOTES_DATA to the folder that holds it"
-    folder = data_folder() / reader.base_folder
-    if not folder.is_dir():
-        return f"CIFAR-10 is not in {folder}; {remedy}."
-    meta = [(reader.meta["filename"], reader.meta["md5"])]
-    for name, md5 in [*reader.train_list, *reader.test_list, *meta]:
-        if not (folder / name).is_file():
-            return f"The CIFAR-10 file {folder / name} is missing; {remedy}."
-        if hashlib.md5((folder / name).read_bytes(), usedforsecurity=False).hexdigest() != md5:
-            return f"The CIFAR-10 file {folder / name} is damaged (its md5 is not {md5}); {remedy}."
-    return f"CIFAR-10 in {folder} cannot be read; {remedy}."
-
-
 def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200", per_class: int = 0) -> Dataset:
     """Images of `folder` (a path, or a name under `data_folder()`) as [n, 3, 64, 64], cropped and filtered.
 
     Layouts, the split "all" and `per_class`: see `diffnotes.data.folders.list_split`. The first use decodes
     all images into one file: in `.diffnotes-cache` of the data folder, or the user's where that is read-only.
     """
-    path = data_folder() / folder  # an absolute `folder` replaces the left side
-    return _from_folder("imagenet64", split, path, _cache_folder(), per_class)
+    path = data_folder() / files.folder_named(folder)  # an absolute one replaces the left side
+    listing = images.list_split(path, split, per_class)
+    read = _from_folder("imagenet64", split, listing, _cache_folder(), path.name)
+    images.tell(listing.note)
+    return read
 
 
 def specimens64(split: str = "train", per_class: int = 0) -> Dataset:
@@ -324,27 +312,25 @@ def specimens64(split: str = "train", per_class: int = 0) -> Dataset:
     with tempfile.TemporaryDirectory() as folder:
         for part in ("train", "validation") if split == "all" else (split,):
             made_up.write_folder(Path(folder), part)
-        read = _from_folder("specimens64", split, Path(folder), Path(folder), per_class)
+        listing = images.list_split(Path(folder), split, per_class)
+        read = _from_folder("specimens64", split, listing, Path(folder), "specimens64")
         return Dataset(read.name, split, read.values.clone(), read.labels)  # the folder and its cache go
 
 
-def _from_folder(name: str, split: str, folder: Path, cache: Path, per_class: int) -> Dataset:
-    """A folder of images, decoded into a file in `cache` unless it is there."""
-    if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 0:
-        raise UserError(f"per_class must be a whole number, or 0 for all images; got {per_class!r}.")
-    listing = images.list_split(folder, split, per_class)
-    values = torch.from_numpy(images.pixels(listing, cache, f"{folder.name}-{split}"))
+def _from_folder(name: str, split: str, listing: images.Listing, cache: Path, called: str) -> Dataset:
+    """Images of a listing, decoded into a file in `cache` unless it is there."""
+    values = torch.from_numpy(images.pixels(listing, cache, f"{called}-{split}"))
     return Dataset(name, split, values, torch.tensor(listing.labels, dtype=torch.int64))
 
 
 def data_folder() -> Path:
     """`DIFFNOTES_DATA` where set, otherwise `~/.cache/diffnotes/data`, wherever you are."""
     named = os.environ.get("DIFFNOTES_DATA")
-    return Path(named).expanduser().absolute() if named else _user_cache() / "data"
+    return files.folder_named(named).absolute() if named else _user_cache() / "data"
 
 
 def _user_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "diffnotes"
+    return files.folder_named(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "diffnotes"
 
 
 def _cache_folder() -> Path:

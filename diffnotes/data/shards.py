@@ -90,8 +90,15 @@ def _mapped(path: Path) -> Array:
         found = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise UserError(f"There is no shard {path}; check the path.") from error
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy raises whatever it stumbles over in a header
         raise UserError(f"The shard {path} is damaged ({error}); write it again with numpy.save.") from error
+    if not isinstance(found, np.memmap):  # an npz file
+        found.close()
+        raise UserError(
+            f"The shard {path} is an npz file; write its images [n, ...] to a .npy file by numpy.save."
+        )
+    if found.offset + found.nbytes != path.stat().st_size:
+        raise UserError(f"The shard {path} is longer than its header says; write it again with numpy.save.")
     if found.dtype != np.uint8 or found.ndim < 2 or found.size == 0:
         kind = f"{found.dtype} {list(found.shape)}"
         raise UserError(f"The shard {path} must hold uint8 images [n, ...], not {kind}; convert it first.")

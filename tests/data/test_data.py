@@ -292,6 +292,23 @@ def test_cifar_missing_batch_is_named(folder: Path) -> None:
     sentence(error, folder / "cifar-10-batches-py" / "data_batch_1", "missing", "diffnotes fetch cifar10")
 
 
+def test_cifar_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_cifar(folder)
+    data.load_torchvision()
+    plain = open
+
+    def denied(path: object, *words: object, **settings: object) -> object:
+        if str(path).endswith("data_batch_1"):  # permissions do not bind an administrator
+            raise PermissionError(13, "Permission denied", str(path))
+        return plain(path, *words, **settings)
+
+    for module in ("builtins", "io"):
+        monkeypatch.setattr(f"{module}.open", denied)
+    with pytest.raises(UserError) as error:
+        data.load("cifar10")
+    sentence(error, "data_batch_1", "Permission denied")
+
+
 def test_cifar_with_wrong_content_is_refused(folder: Path) -> None:
     fake_cifar(folder)
     with pytest.raises(UserError) as error:

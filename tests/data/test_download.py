@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from server import Server, serving, tar
 
+from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.data import download
 from diffnotes.data import sets as data
@@ -90,7 +91,7 @@ def test_an_old_folder_is_replaced_as_a_whole(archive: Archive, tmp_path: Path) 
     assert names(tmp_path / "set") == ["one", "two"]
 
 
-@pytest.mark.parametrize("name", ["../outside", "set/../../outside"])
+@pytest.mark.parametrize("name", ["../outside", "set/../../outside", "/outside"])
 def test_paths_that_leave_the_folder_are_refused(server: Server, tmp_path: Path, name: str) -> None:
     server.content = tar(("set/one", b"1"), (name, b"2"))
     root = tmp_path / "root"
@@ -98,6 +99,64 @@ def test_paths_that_leave_the_folder_are_refused(server: Server, tmp_path: Path,
         download.fetch(Archive(server.url, hashlib.md5(server.content).hexdigest(), "set"), root)
     assert names(root) == []
     assert names(tmp_path) == ["root"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+def test_links_and_devices_are_refused(server: Server, tmp_path: Path, kind: bytes) -> None:
+    server.content = tar(("set/one", b"1"), odd=kind)
+    with pytest.raises(UserError, match="cannot be unpacked safely .*set/odd"):
+        download.fetch(Archive(server.url, hashlib.md5(server.content).hexdigest(), "set"), tmp_path)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "400000", "10"])
+def test_a_wrong_length_changes_nothing(
+    server: Server, archive: Archive, tmp_path: Path, length: str
+) -> None:
+    server.length = length
+    if length == "10":  # that much is taken, and no more
+        with pytest.raises(UserError, match="run it again"):
+            download.fetch(archive, tmp_path)
+        assert names(tmp_path) == []
+        server.length = ""
+    download.fetch(archive, tmp_path)
+    assert (tmp_path / "set" / "two").read_bytes() == NOISE
+    assert names(tmp_path) == ["set"]
+
+
+def test_what_a_killed_fetch_left_is_removed(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / ".unpack-dead" / "set").mkdir(parents=True)
+    download.fetch(archive, tmp_path)
+    assert names(tmp_path) == ["set"]
+
+
+def test_one_fetch_at_a_time(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / ".unpack-living").mkdir()
+    handle = os.open(tmp_path, os.O_RDONLY)
+    assert files.hold(handle)
+    with pytest.raises(UserError, match="Another process fetches"):
+        download.fetch(archive, tmp_path)
+    assert names(tmp_path) == [".unpack-living"]
+    os.close(handle)
+    download.fetch(archive, tmp_path)
+    assert names(tmp_path) == ["set"]
+
+
+@pytest.mark.parametrize("call", ["tarfile.TarFile.extractall", "os.rename"])
+def test_a_full_disk_keeps_the_download(
+    server: Server, archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "set").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(call, full)
+        with pytest.raises(UserError, match="No space left on device; free space"):
+            download.fetch(archive, tmp_path)
+    assert names(tmp_path) == ["set", "set.tar.gz.part"]
+    download.fetch(archive, tmp_path)
+    assert server.asked[1:] == [f"bytes={len(server.content)}-"]
 
 
 def test_an_archive_without_its_folder(server: Server, tmp_path: Path) -> None:
@@ -111,6 +170,18 @@ def test_no_server_is_one_sentence(tmp_path: Path) -> None:
         url = gone.url
     with pytest.raises(UserError, match="run the same command again"):
         download.fetch(Archive(url, "0" * 32, "set"), tmp_path)
+    assert names(tmp_path) == []
+
+
+def test_a_lost_network_is_no_full_disk(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> bytes:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", lost)
+    with pytest.raises(UserError, match=r"\(Network is unreachable\); run the same command again"):
+        download.fetch(archive, tmp_path)
     assert names(tmp_path) == []
 
 

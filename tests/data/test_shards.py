@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,9 @@ def test_estimators_give_the_numbers_of_memory_bit_for_bit(shards, images):
         (np.zeros((3, 4), np.float32), "must hold uint8 images"),
         (np.zeros(3, np.uint8), "must hold uint8 images"),
         (np.zeros((3, 2, 2), np.uint8), "images of one shape"),
+        ({"data": np.zeros((3, 12), np.uint8)}, "is an npz file"),
+        (b"\x93NUMPY\x01\x00\x10\x00" + b"[" * 15 + b"\n", "is damaged"),
+        (Path("good.npy"), "longer than its header says"),
     ],
 )
 def test_bad_shards_get_a_sentence(tmp_path, content, sentence):
@@ -87,6 +91,11 @@ def test_bad_shards_get_a_sentence(tmp_path, content, sentence):
     np.save(good, np.zeros((2, 5), np.uint8))
     if isinstance(content, bytes):
         bad.write_bytes(content)
+    elif isinstance(content, dict):
+        with open(bad, "wb") as file:
+            np.savez(file, **content)
+    elif isinstance(content, Path):  # two files of images put together
+        bad.write_bytes(2 * (tmp_path / content).read_bytes())
     elif content is not None:
         np.save(bad, content)
     with pytest.raises(UserError, match=sentence):

@@ -22,6 +22,7 @@ import commands
 import crowds
 import faults
 import forgeries
+import images
 import modules
 
 Part = Callable[[int, random.Random, Path], "Counter[str]"]
@@ -44,6 +45,7 @@ PARTS: dict[str, tuple[Part, int]] = {
     "forged files of the store": (forgeries.forgeries, 1000),
     "checkpoints": (checkpoints.damage, 500),
     "TorchScript": (modules.damage, 500),
+    "images and data sets": (images.damage, 5500),
 }
 
 
