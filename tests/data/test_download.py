@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
+import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
