@@ -17,6 +17,27 @@ from diffnotes.base.errors import UserError
 _SEAL = 32  # bytes of SHA-256
 
 
+def folder_of(variable: str) -> Path | None:
+    """The folder that an environment variable names, absolute, with `~` expanded; None where it names none.
+
+    UserError for a `~` that stands for no folder.
+    """
+    named = os.environ.get(variable)
+    return _expanded(named, variable) if named else None
+
+
+def home(variable: str) -> Path:
+    """The user's own folder; UserError where there is none, which tells to set `variable` instead."""
+    return _expanded("~", variable)
+
+
+def _expanded(path: str, variable: str) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except (RuntimeError, OSError) as error:  # no such user, no home; a working folder that is gone
+        raise UserError(f"{path} is no folder here ({error}); set {variable} to an absolute path.") from error
+
+
 def write_atomic(path: Path | str, data: bytes) -> None:
     """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
     path = Path(path)
