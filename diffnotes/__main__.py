@@ -7,63 +7,130 @@ that is stale, tampered or missing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from diffnotes import chapters, store
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import UserError, quoted
 from diffnotes.chapters import status as overview
+
+NO_MEMORY = (  # how Python, torch, CUDA and the loader of libraries say it
+    "not enough memory", "out of memory", "allocate", "failed to map segment", "can't start new thread",
+)  # fmt: skip
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command; foreseeable mistakes become one line on stderr."""
-    options = _parser().parse_args(words)
     try:
+        options = _asked(words)
         return int(options.action(options) or 0)
     except UserError as error:
-        print(f"diffnotes: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _told(str(error), error.exit_code)
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        if not (sentence := _of_the_machine(error)):
+            raise
+        return _told(sentence, UserError.exit_code)
     except KeyboardInterrupt:
-        print(
-            "diffnotes: interrupted; finished slices are saved and the same command continues.",
-            file=sys.stderr,
+        return _told(
+            "interrupted; finished slices are saved and the same command continues.",
+            store.Unfinished.exit_code,
         )
-        return store.Unfinished.exit_code
+
+
+def _of_the_machine(error: Exception) -> str:
+    """What is wrong with the machine, where it is no fault of the code."""
+    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
+        return "there is not enough memory; free some, or take smaller settings."
+    if isinstance(error, OSError):
+        what = error.filename or "a file"
+        return f"cannot read or write {what} ({error.strerror or error}); free space, or see who may use it."
+    if isinstance(error, ModuleNotFoundError):  # of an installed package, whose core needs less than the book
+        return f"this needs {error.name}, which is not installed; requirements.txt of the book lists all."
+    return ""
+
+
+def _asked(words: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return _parser().parse_args(words)
+    except SystemExit:
+        _say("", end="")  # the help, which argparse leaves in a buffer
+        raise
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """Print, at once. What the output cannot show is escaped; one that nobody reads any more, as after
+    `| head`, changes nothing else; UserError for one that cannot be written.
+    """
+    try:
+        try:
+            print(text, end=end, flush=True)
+        except UnicodeEncodeError:
+            known = sys.stdout.encoding
+            print(text.encode(known, "backslashreplace").decode(known), end=end, flush=True)
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError as error:
+        _silence(sys.stdout)
+        raise UserError(f"The output cannot be written ({error.strerror}); what is done is kept.") from error
+
+
+def _told(sentence: str, code: int) -> int:
+    """`code`, after one line on stderr, if that can be written."""
+    try:
+        if sys.stderr is not None:  # None would mean stdout
+            print(f"diffnotes: {sentence}", file=sys.stderr, flush=True)
+    except OSError:
+        _silence(sys.stderr)
+    return code
+
+
+def _silence(stream: TextIO) -> None:
+    """Let go what could not be written, so that it does not fail again at the end."""
+    with contextlib.suppress(OSError):  # not a file, as in tests
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def run(options: argparse.Namespace) -> None:
     """Compute a record and say where it is."""
     experiment = chapters.find(options.experiment)
     known = store.request(experiment, options.profile, {}).profile
-    settings = dict(_setting(experiment, text) for text in options.set)
-    if int(os.environ.get("RANK", "0")) > 0:  # under torchrun the first process alone writes
+    settings = _settings(experiment, options.set)
+    if _helps():
         store.follow(experiment, known, **settings)
         return
     record = store.run(experiment, known, options.max_seconds, **settings)
-    print(f"{record.key} {record.folder}")
+    _say(f"{record.key} {record.folder}")
     if options.pin:
         store.pin(experiment, record.key)
 
 
+def _helps() -> bool:
+    """Whether torchrun started this process, and it is not the first, which alone writes."""
+    if not {"RANK", "WORLD_SIZE"} & os.environ.keys():
+        return False
+    from diffnotes.base import runtime
+
+    return runtime.launched().rank > 0
+
+
 def pin(options: argparse.Namespace) -> None:
     """Make a finished record what the pages show."""
-    found = list(store.runs().glob(f"*/{options.key}/record.json")) + list(
-        store.results().glob(f"*/{options.key}/record.json")
-    )
+    whole = re.fullmatch("[0-9a-f]{16}", options.key)
+    places = (store.runs(), store.results()) if whole else ()
+    found = [path for place in places for path in place.glob(f"*/{options.key}/record.json")]
     if not found:
         raise store.MissingRecord(
-            f"No finished record {options.key!r} is in runs/ or results/; "
+            f"No finished record {quoted(options.key)} is in runs/ or results/; "
             "`python -m diffnotes run` prints the key of one."
         )
     record = store.pin(chapters.find(found[0].parent.parent.name), options.key)
-    print(f"pinned {record.key} in {record.folder}")
+    _say(f"pinned {record.key} in {record.folder}")
 
 
 def status(options: argparse.Namespace) -> int:
@@ -71,18 +138,18 @@ def status(options: argparse.Namespace) -> int:
     found = overview.rows(options.experiment)
     bad = [row for row in found if row.state != "valid"]
     if options.json:
-        print(json.dumps([vars(row) for row in found], indent=1))
+        _say(json.dumps([vars(row) for row in found], indent=1))
     elif options.summary:
         names = "".join(f"; {row.title()} is {row.state}" for row in bad)
-        print(f"{len(found)} records shown, {len(found) - len(bad)} valid{names}")
+        _say(f"{len(found)} records shown, {len(found) - len(bad)} valid{names}")
     else:
         for row in found:
-            print(
+            _say(
                 f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}\n"
                 f"         figures: {', '.join(name.partition('#')[2] for name in row.figures)}"
             )
             if row.command:
-                print(f"         heavier: `{row.command}` ({row.cost})")
+                _say(f"         heavier: `{row.command}` ({row.cost})")
     return 4 if bad else 0
 
 
@@ -93,12 +160,12 @@ def verify(options: argparse.Namespace) -> int:
     for experiment in map(chapters.find, names):
         found = store.verify(experiment)
         bad += found.name != "valid"
-        print(f"{found.name:8s} {experiment.name}: {found.reason}", flush=True)
+        _say(f"{found.name:8s} {experiment.name}: {found.reason}")
     if options.ship:
         store.ship(chapters.every())
     stale = [row for row in overview.rows(options.experiment) if row.state != "valid"]
     for row in stale:
-        print(f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}")
+        _say(f"{row.state:8s} {row.title()} [{row.profile}]: {row.reason}")
     return 4 if bad or stale else 0
 
 
@@ -106,7 +173,7 @@ def fetch(options: argparse.Namespace) -> None:
     """Download a data set into DIFFNOTES_DATA."""
     from diffnotes import data
 
-    print(data.fetch(options.name))
+    _say(str(data.fetch(options.name)))
 
 
 def claims(options: argparse.Namespace) -> int:
@@ -116,11 +183,11 @@ def claims(options: argparse.Namespace) -> int:
     checked = check_all(overview.checked)
     found = [claim.as_dict() for claim in checked]
     if options.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        _say(json.dumps(found, indent=1))
     elif options.short:
         from diffnotes.show.tables import claims_in_short
 
-        print(claims_in_short(found))
+        _say(claims_in_short(found))
     else:
         _print_claims(found)
     return 0 if all(claim.holds for claim in checked) else 4
@@ -128,15 +195,21 @@ def claims(options: argparse.Namespace) -> int:
 
 def _print_claims(found: Sequence[dict[str, str]]) -> None:
     for claim in found:
-        print("{verdict:15s} {id}: {statement}".format(**claim))
-        print("{0:15s} paper: {paper_value} | ours: {our_value} {interval}".format("", **claim))
+        _say("{verdict:15s} {id}: {statement}".format(**claim))
+        _say("{0:15s} paper: {paper_value} | ours: {our_value} {interval}".format("", **claim))
 
 
-def _setting(experiment: store.Experiment, text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise store.SpecError(f"--set takes key=value; not {text!r}.")
-    return name, experiment.spec.parse(name, value)
+def _settings(experiment: store.Experiment, texts: Sequence[str]) -> dict[str, Any]:
+    """What `--set` says, each name once."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise store.SpecError(f"--set takes key=value; not {quoted(text)}.")
+        if name in found:
+            raise store.SpecError(f"--set gives {quoted(name)} twice; say which you mean.")
+        found[name] = experiment.spec.parse(name, value)
+    return found
 
 
 def _seconds(text: str) -> float:
@@ -198,5 +271,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _occupy() -> None:
+    """Open what the caller closed of stdin, stdout and stderr: else the next file that is written would get
+    its number, and with it whatever a library says there.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
 if __name__ == "__main__":
+    _occupy()
     sys.exit(main())

@@ -106,9 +106,9 @@ def run_logged(command, log):
                 line = raw.decode("utf-8", "replace")
                 file.write(line)
                 if live and re.match(r"\s*(Collecting|Downloading|Installing)", line):
-                    print("\r\033[K  " + line.strip()[:76], end="", flush=True)
+                    print("\r  " + line.strip()[:76].ljust(76), end="", flush=True)
     if live:
-        print("\r\033[K", end="", flush=True)
+        print("\r" + " " * 78, end="\r", flush=True)
     return process.returncode
 
 
@@ -126,8 +126,8 @@ def is_usable(venv):
     python = venv / "bin" / "python"
     if (venv / ".installing").exists() or not python.exists():
         return False
-    if str(venv) not in (venv / "pyvenv.cfg").read_text():  # moved: its scripts point to the old place
-        return False
+    if os.fsencode(venv) not in (venv / "pyvenv.cfg").read_bytes():
+        return False  # moved: its scripts point to the old place
     wanted = "{}.{}".format(*sys.version_info)
     check = "import sys, pip; sys.exit('{}.{}'.format(*sys.version_info) != '" + wanted + "')"
     command = [str(python), "-c", check]

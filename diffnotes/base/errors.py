@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+MOST = 200  # characters of a value that a sentence repeats
+
 
 def printable(text: str) -> str:
     """The text on one line: line ends and bytes of file names that are no text become escapes."""
@@ -22,3 +26,12 @@ class UserError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """IPython's hook: what to show instead of a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+def quoted(value: Any) -> str:
+    """`repr(value)` for a sentence: never longer than MOST, and always something."""
+    try:
+        text = repr(value)
+    except Exception:  # a number of over 4300 digits, or an object that fails to speak for itself
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= MOST else f"{text[: MOST - 20]}... ({len(text)} characters)"

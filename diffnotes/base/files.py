@@ -21,6 +21,39 @@ _Bytes = TypeVar("_Bytes", bytes, memoryview)
 SEAL = 32  # bytes of SHA-256
 
 
+def folder_named(text: str | Path, variable: str = "DIFFNOTES_DATA") -> Path:
+    """A folder by a name that may begin with ~.
+
+    UserError for a `~` that stands for no folder, and for no name; it tells to set `variable`.
+    """
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, TypeError) as error:  # no such user, no home
+        why = str(error).rstrip(".")
+        raise UserError(f"{text} is no folder here ({why}); set {variable} to an absolute path.") from error
+
+
+def folder_of(variable: str) -> Path | None:
+    """The folder that an environment variable names, absolute, with `~` expanded; None where it names none.
+
+    UserError for a `~` that stands for no folder.
+    """
+    named = os.environ.get(variable)
+    return _expanded(named, variable) if named else None
+
+
+def home(variable: str) -> Path:
+    """The user's own folder; UserError where there is none, which tells to set `variable` instead."""
+    return _expanded("~", variable)
+
+
+def _expanded(path: str, variable: str) -> Path:
+    try:
+        return folder_named(path, variable).absolute()
+    except OSError as error:  # a working folder that is gone
+        raise UserError(f"{path} is no folder here ({error}); set {variable} to an absolute path.") from error
+
+
 def write_atomic(path: Path | str, data: bytes) -> None:
     """Write `data` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
     path = Path(path)
@@ -127,17 +160,6 @@ def remove_unheld(path: Path) -> None:
                 path.unlink()
         finally:
             os.close(handle)
-
-
-def folder_named(text: str | Path) -> Path:
-    """A folder by a name that may begin with ~; UserError where there is no such home, or no name."""
-    try:
-        return Path(text).expanduser()
-    except (RuntimeError, TypeError) as error:
-        reason = str(error).rstrip(".")
-        raise UserError(
-            f"Cannot find the folder {text!r} ({reason}); give a whole path, or set DIFFNOTES_DATA to one."
-        ) from error
 
 
 def sha256_bytes(data: bytes) -> str:

@@ -12,6 +12,7 @@ import ctypes
 import hashlib
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import UserError, quoted
 from diffnotes.base.shapes import Array, Tensor
 
 MEBIBYTE = 1 << 20
@@ -221,13 +222,52 @@ class ProcessGroup:
         return box[0]
 
 
+def launched() -> ProcessGroup:
+    """This process among those that torchrun started, which it has not joined yet.
+
+    UserError for variables that torchrun never sets so.
+    """
+    size, rank = _whole("WORLD_SIZE", 1), _whole("RANK", 0)
+    if not rank < size or (size > 1 and not os.environ.get("RANK")):
+        said = {name: os.environ.get(name) or "not set" for name in ("RANK", "WORLD_SIZE")}
+        raise UserError(
+            f"RANK is {said['RANK']} and WORLD_SIZE is {said['WORLD_SIZE']}, which do not go together; "
+            "start with torchrun, which sets both, or unset both."
+        )
+    return ProcessGroup(rank, size)
+
+
+def _whole(variable: str, default: int) -> int:
+    """The whole number of at least 0 in an environment variable."""
+    text = os.environ.get(variable) or str(default)
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise UserError(
+            f"{variable} must be a whole number, as torchrun sets it, or unset; not {quoted(text)}."
+        )
+    return int(text)
+
+
 def process_group() -> ProcessGroup:
-    """Join the processes that torchrun started; without torchrun, a group of one."""
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        return ProcessGroup()
+    """Join the processes that torchrun started; without torchrun, a group of one.
+
+    UserError when its variables make no sense, or when the others cannot be reached.
+    """
+    group = launched()
+    if group.size == 1:
+        return group
     if not torch.distributed.is_initialized():
+        _join(group.size, _whole("LOCAL_RANK", 0))
+    return ProcessGroup(torch.distributed.get_rank(), group.size)
+
+
+def _join(size: int, local: int) -> None:
+    try:
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(local)
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return ProcessGroup(torch.distributed.get_rank(), size)
+    except (ValueError, RuntimeError) as error:  # torch's words for a variable, an address or a device
+        why = str(error).strip().partition("\n")[0].rstrip(".")
+        raise UserError(
+            f"The {size} processes that WORLD_SIZE asks for cannot join ({why}); start with torchrun, or "
+            "unset RANK and WORLD_SIZE."
+        ) from error

@@ -10,6 +10,7 @@ import importlib
 from collections.abc import Iterator
 from types import ModuleType
 
+from diffnotes.base.errors import quoted
 from diffnotes.store import Experiment, SpecError
 
 ROOMS = (
@@ -44,7 +45,7 @@ def find(name: str) -> Experiment:
     """The experiment of that name; an unknown one is an error that lists them."""
     known = {one: room for room in rooms() for one in room.EXPERIMENTS}
     if name not in known:
-        raise SpecError(f"experiment must be one of {', '.join(known)}; not {name!r}.")
+        raise SpecError(f"experiment must be one of {', '.join(known)}; not {quoted(name)}.")
     room = known[name]
     return importlib.import_module(f"{room.__name__}.{room.EXPERIMENTS[name]}").EXPERIMENT
 

@@ -29,7 +29,8 @@ class Row:
 
 
 def rows(name: str | None = None) -> list[Row]:
-    """The state of everything that the book shows, or of one experiment."""
+    """The state of everything that the book shows, or of one experiment. UserError where there is no book."""
+    store.root()  # told once, not of every row
     experiments, figures = [find(name)] if name else every(), pages.figures()
     return [
         _row(experiment, shown, figures.get(experiment.name, ()))

@@ -49,7 +49,7 @@ def find(folder: Path, name: str, split: str) -> DataPart | None:
     Raises UserError for a file that is not what `write` wrote, and for a split that it does not have.
     """
     path = file_of(folder, name)
-    if name not in OFFICIAL or (folder / OFFICIAL[name]).exists() or not path.is_file():
+    if (folder / OFFICIAL[name]).exists() or not path.is_file():
         return None
     try:
         content = files.unsealed(path.read_bytes(), name)

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from diffnotes.base import files, runtime
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import UserError, quoted
 from diffnotes.base.shapes import Array, Float, Int, Tensor, UInt8
 from diffnotes.data import download
 from diffnotes.data import folders as images
@@ -151,7 +151,7 @@ def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, *
 
 def _stored(name: str, split: str, settings: dict[str, Any]) -> Dataset:
     """A stored set, whole, or as far as it was brought to this machine."""
-    part = data_part.find(data_folder(), name, split)
+    part = data_part.find(data_folder(), name, split) if name in data_part.OFFICIAL else None
     return STORED[name](split=split, **settings) if part is None else _InPart(name, split, part)
 
 
@@ -325,12 +325,11 @@ def _from_folder(name: str, split: str, listing: images.Listing, cache: Path, ca
 
 def data_folder() -> Path:
     """`DIFFNOTES_DATA` where set, otherwise `~/.cache/diffnotes/data`, wherever you are."""
-    named = os.environ.get("DIFFNOTES_DATA")
-    return files.folder_named(named).absolute() if named else _user_cache() / "data"
+    return files.folder_of("DIFFNOTES_DATA") or _user_cache() / "data"
 
 
 def _user_cache() -> Path:
-    return files.folder_named(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "diffnotes"
+    return (files.folder_of("XDG_CACHE_HOME") or files.home("DIFFNOTES_DATA") / ".cache") / "diffnotes"
 
 
 def _cache_folder() -> Path:
@@ -346,7 +345,7 @@ def fetch(name: str) -> Path:
     """
     if name != "cifar10":
         why = " (see the page on datasets for how to get it)" if name == "imagenet64" else ""
-        raise UserError(f"Cannot fetch {name!r}{why}; the one dataset to fetch is cifar10.")
+        raise UserError(f"Cannot fetch {quoted(name)}{why}; the one dataset to fetch is cifar10.")
     try:
         cifar10()
     except UserError:

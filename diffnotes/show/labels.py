@@ -1,11 +1,14 @@
-"""The words for data sets and verdicts that every page uses, and numbers as pages write them."""
+"""The words for data sets and verdicts that every page uses, numbers as pages write them, and which
+records may stand together. No matplotlib: checks of claims use it on a bare machine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from diffnotes.base.errors import UserError
 from diffnotes.store import Record
 
 VERDICTS = ("reproduced", "partly", "not reproduced", "only on paper", "pending")
@@ -49,6 +52,15 @@ def bounds(low: float, high: float, digits: int = 0, unit: str = "") -> str:
     return minus(f"{' to '.join(dict.fromkeys(ends))}{unit}")
 
 
+def power_of_ten(value: float) -> str:
+    """A number far from 1 as people write it: 5 × 10⁻⁴⁰; zero stays 0."""
+    if value == 0:
+        return "0"
+    digits, exponent = f"{value:.0e}".split("e")
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{digits} × 10{raised}"
+
+
 def at_95(interval: np.ndarray, digits: int = 2, unit: str = "") -> str:
     """'0.59 to 0.78 at 95 %' of [value, low, high]."""
     return f"{bounds(interval[1], interval[2], digits, unit)} at 95 %"
@@ -57,3 +69,15 @@ def at_95(interval: np.ndarray, digits: int = 2, unit: str = "") -> str:
 def joined(texts: Iterable[str]) -> str:
     """Sentences one after the other."""
     return " ".join(texts)
+
+
+def check_profiles(records: Sequence[Record]) -> None:
+    """Raise UserError when two records of one experiment are of two profiles: no figure mixes them."""
+    profiles: dict[str, str] = {}
+    for record in records:
+        first = profiles.setdefault(record.experiment, record.profile)
+        if record.profile != first:
+            raise UserError(
+                f"{record.experiment} records of the profiles {first} and {record.profile} cannot be shown "
+                "together; load them with store.load_all, which takes one profile for all."
+            )

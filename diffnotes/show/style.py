@@ -21,7 +21,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from diffnotes.base.errors import UserError
 from diffnotes.show import svg
 from diffnotes.show.colours import (
     FADE,
@@ -38,6 +37,7 @@ from diffnotes.show.colours import (
     Role,
     ramp,
 )
+from diffnotes.show.labels import check_profiles, power_of_ten
 from diffnotes.show.page import Caption, anchored, banner, page_figure, record_fold
 from diffnotes.store import Record
 
@@ -65,18 +65,6 @@ STYLE: Any = {
 
 Arguments = ParamSpec("Arguments")
 Drawn = TypeVar("Drawn")
-
-
-def check_profiles(records: Sequence[Record]) -> None:
-    """Raise UserError when two records of one experiment are of two profiles: no figure mixes them."""
-    profiles: dict[str, str] = {}
-    for record in records:
-        first = profiles.setdefault(record.experiment, record.profile)
-        if record.profile != first:
-            raise UserError(
-                f"{record.experiment} records of the profiles {first} and {record.profile} cannot be shown "
-                "together; load them with store.load_all, which takes one profile for all."
-            )
 
 
 class BookFigure(Figure):
@@ -285,15 +273,6 @@ def plus_minus(value: float, error: float) -> str:
     """Value and standard error, both to two digits of the error, and to four decimals at most."""
     digits = min(4, max(0, 1 - math.floor(math.log10(error)))) if error > 0 else 3
     return f"{value:.{digits}f} ± {error:.{digits}f}"
-
-
-def power_of_ten(value: float) -> str:
-    """A number far from 1 as people write it: 5 × 10⁻⁴⁰; zero stays 0."""
-    if value == 0:
-        return "0"
-    digits, exponent = f"{value:.0e}".split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{digits} × 10{raised}"
 
 
 def picture(axes: Axes, pixels: np.ndarray, title: str) -> None:

@@ -13,11 +13,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from diffnotes.store.spec import SpecError, known
+from diffnotes.store.spec import NOT_PLAIN, SpecError, known
 
 FIRST_LINE = re.compile(r"\s*#[ \t]*parameters\b[^\n]*", re.IGNORECASE)
 PAPERMILL = "# Parameters"  # all of the first line of the cell that papermill adds
-NOT_PLAIN = (ValueError, TypeError, MemoryError, RecursionError)  # what literal_eval says of other values
 
 
 def check(values: Mapping[str, Any]) -> None:

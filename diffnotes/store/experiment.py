@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -203,7 +204,8 @@ class _Bar:
     def __init__(self, title: str) -> None:
         self._title, self._start = title, time.monotonic()
         self._handle: Any = None
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._width = 0  # of what stands on the terminal
         self._notebook = "ipykernel" in sys.modules
 
     def silence(self) -> None:
@@ -215,9 +217,15 @@ class _Bar:
         left = f", {seconds / share - seconds:.0f} s left" if 0 < share < 1 and seconds > 1 else ""
         line = f"{self._title} {share:4.0%} [{'#' * round(20 * share):20s}] {text}{left}"
         if self._terminal:
-            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+            self._print(line)
         elif self._notebook:
             self._display(line)
+
+    def _print(self, line: str) -> None:
+        """Over the line before, with blanks alone: not every terminal knows codes that erase."""
+        with contextlib.suppress(OSError):  # a terminal that was closed while the run goes on
+            print(f"\r{line:{self._width}}", end="", file=sys.stderr, flush=True)
+        self._width = len(line)
 
     def _display(self, line: str) -> None:
         from IPython.display import HTML, display
@@ -230,6 +238,7 @@ class _Bar:
 
     def close(self) -> None:
         if self._terminal:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+            self._print("")
+            self._print("")
         elif self._handle is not None:
             self._display("")

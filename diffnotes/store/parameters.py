@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from diffnotes.base.errors import quoted
 from diffnotes.store import cells
 from diffnotes.store.spec import PINNED, Request, SpecError, known, request
 
@@ -43,8 +44,8 @@ def _shared(lists: Sequence[Sequence[str]]) -> list[str]:
 def _check_profile(profile: Any, experiments: Sequence[Experiment]) -> None:
     """A profile of a notebook is one that all of its results have."""
     offered = [PINNED, *_shared([list(experiment.profiles) for experiment in experiments])]
-    if profile in offered:
+    if isinstance(profile, str) and profile in offered:
         return
     some = ", ".join(experiment.name for experiment in experiments if profile in list(experiment.profiles))
     alone = f", which exists for {some} alone" if some else ""
-    raise SpecError(f"profile must be one of {', '.join(offered)}; not {profile!r}{alone}.")
+    raise SpecError(f"profile must be one of {', '.join(offered)}; not {quoted(profile)}{alone}.")

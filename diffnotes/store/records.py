@@ -28,6 +28,8 @@ from diffnotes.store.experiment import Arrays, Experiment
 from diffnotes.store.spec import Spec
 
 KEY_DIGITS = 16
+CHECKOUT = Path(__file__).resolve().parents[2]  # of an installed package: where packages lie
+SIGNS = ("pyproject.toml", "results/index.json")  # of a checkout
 NEEDED: dict[str, Any] = {  # what every record.json says
     "experiment": str, "version": int, "profile": str, "spec": dict, "settings": dict, "arrays": dict,
     "digest": str, "created": str, "python": str, "packages": dict, "device": str, "seconds": (int, float),
@@ -49,8 +51,17 @@ class Lost(UserError):
 
 
 def root() -> Path:
-    """The checkout: the folder that holds results/ and runs/ (`DIFFNOTES_ROOT` overrides)."""
-    return Path(os.environ.get("DIFFNOTES_ROOT") or Path(__file__).resolve().parents[2])
+    """The checkout: the folder that holds results/ and runs/ (`DIFFNOTES_ROOT` overrides).
+
+    UserError where there is neither: nothing is ever written beside an installed package.
+    """
+    named = files.folder_of("DIFFNOTES_ROOT")
+    if named is None and not any((CHECKOUT / name).is_file() for name in SIGNS):
+        raise UserError(
+            f"diffnotes is installed in {CHECKOUT}, without its book; set DIFFNOTES_ROOT to a checkout, or "
+            "to a folder for records of your own."
+        )
+    return named or CHECKOUT
 
 
 def results() -> Path:
@@ -323,10 +334,9 @@ def commit() -> dict[str, Any]:
 
 def _git(*words: str) -> str:
     """Of the package's own checkout, whatever repository the environment speaks of."""
-    where = Path(__file__).resolve().parents[2]
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
-        ["git", "-C", str(where), *words], capture_output=True, text=True, check=True, timeout=20, env=own
+        ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True, timeout=20, env=own
     )
     return done.stdout.strip()
 
@@ -340,7 +350,7 @@ def cpu() -> str:
 
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

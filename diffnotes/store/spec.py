@@ -8,16 +8,19 @@ import dataclasses
 import difflib
 import json
 import math
+import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import UserError, quoted
 
 if TYPE_CHECKING:
     from diffnotes.store.experiment import Experiment
 
 PINNED = "pinned"
+NOT_PLAIN = (ValueError, TypeError, MemoryError, RecursionError)  # what literal_eval says of other values
 RANK = ("paper", "laptop")  # what pages show, best first; the smoke profile only stands for them
 
 
@@ -119,8 +122,9 @@ class Spec:
         if kind == "choice":
             return text
         try:
-            value = ast.literal_eval(text)
-        except (ValueError, SyntaxError):
+            with warnings.catch_warnings(action="ignore"):  # of Python, about a text that is none of its own
+                value = ast.literal_eval(text)
+        except (SyntaxError, *NOT_PLAIN):
             return text
         return (value,) if kind in ("ints", "floats") and isinstance(value, (int, float)) else value
 
@@ -142,8 +146,8 @@ def request(experiment: Experiment, profile: str, settings: Mapping[str, Any]) -
     so the best of them that takes the settings decides.
     """
     profiles = [PINNED, *experiment.profiles]
-    if profile not in profiles:
-        raise SpecError(f"profile must be one of {', '.join(profiles)}; not {profile!r}.")
+    if not isinstance(profile, str) or profile not in profiles:
+        raise SpecError(f"profile must be one of {', '.join(profiles)}; not {quoted(profile)}.")
     for name in settings:
         known(name, experiment.spec.names(), "profile")
     shown = [name for name in RANK if name in experiment.profiles] or list(experiment.profiles)[:1]
@@ -171,16 +175,17 @@ def known(name: str, names: Sequence[str], *extra: str) -> None:
     """Raise SpecError unless `name` is one of `extra` and `names`; it tells the nearest one, and all."""
     valid = [*extra, *names]
     if name not in valid:
-        close = difflib.get_close_matches(name, valid, n=1)
+        close = difflib.get_close_matches(str(name), valid, n=1)
         hint = f" (did you mean {close[0]}?)" if close else ""
-        raise SpecError(f"unknown parameter {name!r}{hint}; the valid names are {', '.join(valid)}.")
+        raise SpecError(f"unknown parameter {quoted(name)}{hint}; the valid names are {', '.join(valid)}.")
 
 
 def _checked(name: str, value: Any, meta: Mapping[str, Any]) -> Any:
     """`value` in its field's type, or a SpecError that names the parameter and what is valid."""
     kind = meta["kind"]
     if kind == "choice":
-        valid, good = f"one of {', '.join(meta['options'])}", value in meta["options"]
+        valid = f"one of {', '.join(meta['options'])}"
+        good = isinstance(value, str) and value in meta["options"]
     elif kind == "flag":
         valid, good = "True or False", isinstance(value, bool)
     else:
@@ -191,14 +196,14 @@ def _checked(name: str, value: Any, meta: Mapping[str, Any]) -> Any:
         convert = int if kind.startswith("int") else float
         value = (tuple(map(convert, values)) if many else convert(value)) if good else value
     if not good:
-        raise SpecError(f"{name} must be {valid}; not {value!r}.")
+        raise SpecError(f"{name} must be {valid}; not {quoted(value)}.")
     return value
 
 
 def _is_number(x: Any, kind: str, meta: Mapping[str, Any]) -> bool:
     whole = isinstance(x, int) and not isinstance(x, bool)
     right = whole or (isinstance(x, float) and not kind.startswith("int"))
-    return right and math.isfinite(x) and meta["low"] <= x <= meta["high"]
+    return right and meta["low"] <= x <= meta["high"] and abs(x) <= sys.float_info.max
 
 
 def _range(kind: str, meta: Mapping[str, Any]) -> str:

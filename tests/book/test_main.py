@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -68,6 +70,18 @@ def test_status_names_heavier_profiles_and_figures(capsys):
         (["pin", "0123"], "No finished record '0123'"),
         (["fetch", "mnist"], "cifar10"),
         (["verify", "toy"], "experiment must be one of"),
+        (["run", "toy_model", "--set", f"delta={'1' * 401}"], "from 0.01 to 50; not 111"),
+        (["run", "toy_model", "--set", f"seed={'1' * 5000}"], "seed must be a whole number from 0 to 1e+06"),
+        (["run", "toy_model", "--set", f"seed={'-' * 3000}1"], "(3003 characters)."),
+        (["run", "toy_model", "--set", f"seed={'[' * 3000}"], "seed must be a whole number"),
+        (["run", "toy_model", "--set", "seed={[]: 1}"], "seed must be a whole number"),
+        (["run", "toy_model", "--set", "seed=1", "delta=2", "seed=2"], "--set gives 'seed' twice"),
+        (["run", "x" * 10**5], "(100002 characters)."),
+        (["run", "toy_model", "--set", f"{'n' * 10**5}=1"], "unknown parameter 'nnn"),
+        (["fetch", "x" * 10**5], "(100002 characters); the one dataset"),
+        (["pin", "a**"], "No finished record 'a**'"),
+        (["pin", "*"], "No finished record '*'"),
+        (["pin", "k" * 300], "(302 characters) is in runs/ or results/"),
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(words, sentence, capsys):
@@ -76,6 +90,7 @@ def test_a_mistake_gets_one_line_and_exit_code_2(words, sentence, capsys):
     assert error.startswith("diffnotes: ")
     assert sentence in error
     assert len(error.strip().splitlines()) == 1
+    assert len(error) < 1500
 
 
 def test_missing_data_is_one_line(capsys, tmp_path, monkeypatch):
@@ -132,3 +147,140 @@ def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(store, "run", stop)
     assert command.main(["run", "toy_model"]) == 3
     assert "the same command continues" in capsys.readouterr().err
+
+
+# --- odd machines ------------------------------------------------------------------------------------
+
+
+def told(capsys) -> str:
+    """What stands on stderr: one line, without the name of the program."""
+    [line] = capsys.readouterr().err.splitlines()
+    return line.removeprefix("diffnotes: ")
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"RANK": "abc"}, "RANK must be a whole number, as torchrun sets it, or unset; not 'abc'."),
+        ({"RANK": "-1", "WORLD_SIZE": "2"}, "RANK must be a whole number"),
+        ({"WORLD_SIZE": "2.0"}, "WORLD_SIZE must be a whole number"),
+        ({"WORLD_SIZE": "9" * 400}, "WORLD_SIZE must be a whole number"),
+        ({"RANK": "1"}, "RANK is 1 and WORLD_SIZE is not set, which do not go together; start with torchrun"),
+        ({"WORLD_SIZE": "2"}, "RANK is not set and WORLD_SIZE is 2, which do not go together"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE is 0, which do not go together"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "RANK is 2 and WORLD_SIZE is 2, which do not go together"),
+    ],
+)
+def test_variables_that_torchrun_never_sets_so_are_refused(
+    variables, sentence, monkeypatch, capsys, elsewhere
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert command.main(["run", "toy_model", "--profile", "smoke"]) == 2
+    assert sentence in told(capsys)
+    assert not (elsewhere / "runs").exists()
+
+
+def test_a_process_that_runs_alone_may_say_so(monkeypatch, capsys):
+    for rank, size in (("0", "1"), ("", "")):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("WORLD_SIZE", size)
+        assert command.main(SMOKE[3:]) == 0
+        assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+def test_an_output_without_greek_letters_has_them_escaped(encoding, monkeypatch):
+    found = {}
+    for words in (["claims"], ["claims", "--json"], ["claims", "--short"]):
+        pipe = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert command.main(words) == 4  # nothing is pinned
+        found[words[-1]] = pipe.buffer.getvalue().decode(encoding)
+    sigma = "σ" if encoding == "utf-8" else "\\u03c3"
+    assert f"at large {sigma} and onto" in found["claims"]
+    assert "at large σ and onto" in json.loads(found["--json"])[0]["statement"]
+    assert found["--short"].count("|") > 40
+
+
+def test_an_output_that_cannot_be_written_is_told(monkeypatch, capsys, elsewhere):
+    for words in (["claims"], ["status", "--json"], SMOKE[3:], ["--help"]):
+        with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", full)
+            assert command.main(words) == 2
+        assert told(capsys) == "The output cannot be written (No space left on device); what is done is kept."
+    assert list(elsewhere.glob("runs/loss_curve/*/record.json"))
+    with open("/dev/full", "w") as full, monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", full)
+        assert command.main(["run", "toy"]) == 2
+
+
+def test_a_reader_that_has_seen_enough_changes_no_verdict(monkeypatch, capsys):
+    for words, code in ((["status"], 4), (["verify", "toy_model"], 4)):
+        read, write = os.pipe()
+        os.close(read)
+        with os.fdopen(write, "w") as pipe, monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", pipe)
+            assert command.main(words) == code
+    assert capsys.readouterr().err == ""
+
+
+def test_closed_streams_harm_nothing(elsewhere):
+    """What is closed gets no number that a file of the record could take."""
+    whole = " ".join([*SMOKE, "<&- >&- 2>&-"])
+    assert subprocess.run(["sh", "-c", whole], timeout=300).returncode == 0
+    [record] = [store.records.read(path.parent) for path in elsewhere.glob("runs/*/*/record.json")]
+    assert record.arrays
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (MemoryError(), "there is not enough memory; free some, or take smaller settings."),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "there is not enough memory"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "there is not enough memory"),
+        (OSError(28, "No space left on device", "x.npz"), "cannot read or write x.npz (No space left"),
+        (ModuleNotFoundError("No module named 'seaborn'", name="seaborn"), "this needs seaborn, which"),
+    ],
+)
+def test_what_the_machine_lacks_is_told(error, sentence, monkeypatch, capsys):
+    monkeypatch.setattr(store, "run", lambda *_, **__: (_ for _ in ()).throw(error))
+    assert command.main(["run", "toy_model"]) == 2
+    assert sentence in told(capsys)
+
+
+def test_a_fault_of_the_code_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(store, "run", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("a bug")))
+    with pytest.raises(RuntimeError, match="a bug"):
+        command.main(["run", "toy_model"])
+
+
+def limited(kind: int, most: int, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command that may take no more than this of something."""
+    return subprocess.run(
+        [sys.executable, "-m", "diffnotes", *words], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, preexec_fn=lambda: resource.setrlimit(kind, (most, most)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["RLIMIT_AS", "RLIMIT_FSIZE"])
+def test_little_memory_and_a_full_disk_get_one_sentence(kind, elsewhere):
+    most = {"RLIMIT_AS": 400 << 20, "RLIMIT_FSIZE": 300}[kind]
+    done = limited(getattr(resource, kind), most, "run", "loss_curve", "--profile", "smoke")
+    assert done.returncode == 2
+    [line] = done.stderr.splitlines()
+    assert ("not enough memory" in line) if kind == "RLIMIT_AS" else ("File too large" in line)
+    assert not list(elsewhere.glob("runs/*/*/record.json"))
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm"])
+def test_progress_needs_no_codes_of_the_terminal(term, monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert command.main(["run", "loss_curve", "--profile", "smoke"]) == 0
+    shown = terminal.getvalue()
+    assert "loss_curve (smoke)  37% [#######" in shown
+    assert "\033" not in shown
+    assert shown.rsplit("\r", 2)[1].isspace()  # the line is empty in the end

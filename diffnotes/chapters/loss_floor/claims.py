@@ -9,8 +9,7 @@ import numpy as np
 from diffnotes.chapters.checks import Finding, Nothing, Unfit, companion, every, most, verdict
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.estimator_readings import AROUND, PAPER_RULE, WIDE, Study
-from diffnotes.show.labels import bounds, minus
-from diffnotes.show.style import power_of_ten
+from diffnotes.show.labels import bounds, minus, power_of_ten
 from diffnotes.store import Record
 
 BACK = 1e-3  # of the variance: the largest step back on the way from DOL to SNIS

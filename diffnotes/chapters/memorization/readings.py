@@ -14,8 +14,7 @@ import numpy as np
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.memorization.onsets import COPIES, SPLIT, exponent, minimum, parting
-from diffnotes.show.labels import dataset
-from diffnotes.show.style import check_profiles
+from diffnotes.show.labels import check_profiles, dataset
 from diffnotes.store import Record
 
 RAW, AVERAGED = 0, -1

@@ -11,8 +11,7 @@ from diffnotes.base.statistics import factor_over_seeds, over_seeds
 from diffnotes.chapters.checks import Check, Finding, Nothing, every, most, verdict
 from diffnotes.chapters.selective import readings
 from diffnotes.chapters.selective.readings import COMMON, LOW, OWN, TRAINING
-from diffnotes.show.labels import at_95, minus
-from diffnotes.show.style import power_of_ten
+from diffnotes.show.labels import at_95, minus, power_of_ten
 from diffnotes.store import Record
 
 CLOSE = 0.05  # relative difference up to which medians of r* agree

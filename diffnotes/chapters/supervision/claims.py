@@ -7,8 +7,7 @@ import numpy as np
 from diffnotes.chapters.checks import Check, Finding, every, most, verdict
 from diffnotes.chapters.supervision import readings
 from diffnotes.chapters.supervision.readings import EXACT, LOOSE, NEAR_ONE, SHARES, SURE
-from diffnotes.show.labels import bounds
-from diffnotes.show.style import power_of_ten
+from diffnotes.show.labels import bounds, power_of_ten
 from diffnotes.store import Record
 
 MOST_TIMES = 0.5  # a time up to which a thing holds that holds at most times

@@ -6,7 +6,7 @@ import numpy as np
 
 from diffnotes.chapters.checks import Finding, every, verdict
 from diffnotes.chapters.toy import readings
-from diffnotes.show.style import power_of_ten
+from diffnotes.show.labels import power_of_ten
 from diffnotes.store import Record
 
 CIFAR = 3072  # dimensions of CIFAR-10
