@@ -145,9 +145,9 @@ def _step(folder: Path) -> int:
     """The step of a training run's newest checkpoint; -1 where there is none, or none that can be read."""
     try:
         state = checkpoints.newest(folder, torch.device("cpu"))
-    except Exception:  # whatever torch makes of a file that has a digest and is no checkpoint
+    except UserError:
         return -1
-    return -1 if state is None else int(state.get("step", -1))
+    return -1 if state is None else int(state["step"])
 
 
 # ---------------------------------------------------------------------------------------------------- pinning

@@ -1,24 +1,37 @@
-"""Atomic writes and digests: a file is either whole or not there."""
+"""Atomic writes, digests, locks: a file is whole or not there, and read whoever wrote it."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
+import json
+import math
 import os
+import shutil
+import stat
+import sys
 import tempfile
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from diffnotes.base.errors import UserError
 
+if sys.platform != "win32":
+    import fcntl
+
 _Bytes = TypeVar("_Bytes", bytes, memoryview)
 
+LARGEST = 4 << 30  # bytes of the arrays of one file
 SEAL = 32  # bytes of SHA-256
+_LOCK = ".lock"
+_UNDONE = ".undone"  # ends the names of files that are being written
+HERE, EVERYWHERE = f".*{_UNDONE}", f"**/.*{_UNDONE}"
 
 
 def folder_named(text: str | Path, variable: str = "DIFFNOTES_DATA") -> Path:
@@ -59,7 +72,7 @@ def write_atomic(path: Path | str, data: bytes) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_UNDONE, dir=path.parent)
     except OSError as error:
         raise UserError(
             f"Cannot write {path}: {error.strerror}; choose a folder you may write to."
@@ -98,15 +111,79 @@ def save_npz_atomic(path: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
     write_atomic(path, npz_bytes(arrays))
 
 
-def load_npz(path: Path | str) -> dict[str, np.ndarray]:
-    """All arrays of an npz file, with the file closed again."""
-    return npz_arrays(Path(path).read_bytes())
-
-
 def npz_arrays(content: bytes) -> dict[str, np.ndarray]:
-    """All arrays of the bytes of an npz file."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as saved:
-        return dict(saved)
+    """All arrays of the bytes of an npz file, whoever wrote it.
+
+    UserError for bytes that are none, for arrays of Python objects, and for more than LARGEST bytes.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            members = packed.infolist()
+            if sum(member.file_size for member in members) > LARGEST:
+                raise ValueError(f"it holds more than {LARGEST >> 30} GiB")
+            found = {member.filename.removesuffix(".npy"): _member(packed, member) for member in members}
+    except Exception as error:  # whatever such bytes make of zipfile and numpy
+        raise UserError(f"This is no file of arrays ({error or type(error).__name__}).") from error
+    if len(found) < len(members):
+        raise UserError("This is no file of arrays (it holds an array twice).")
+    return found
+
+
+def _member(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with packed.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def read_plain(path: Path) -> bytes:
+    """The bytes of a file. OSError for a device or a pipe in its place, which might never end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path.name} is no plain file")
+    return path.read_bytes()
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file says. OSError where it cannot be read.
+
+    ValueError for all that no file of this package says: a name twice, NaN, numbers beyond float64, text with
+    control characters, deep nesting.
+    """
+    content = read_plain(path).decode()
+    try:
+        value = json.loads(
+            content, object_pairs_hook=_once, parse_constant=_number(float), parse_float=_number(float),
+            parse_int=_number(int),
+        )  # fmt: skip
+        odd = next((text for text in _texts(value) if not text.isprintable()), None)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if odd is not None:
+        raise ValueError(f"{ascii(odd)[:60]} is no plain text")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("it says a name twice")
+    return found
+
+
+def _number(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        if not math.isfinite(float(text)):
+            raise ValueError(f"{text[:20]} is no finite number")
+        return kind(text)
+
+    return read
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    parts = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else []
+    for part in parts:
+        yield from _texts(part)
 
 
 def sealed(content: bytes, name: str) -> bytes:
@@ -135,18 +212,29 @@ def _seal(content: bytes | memoryview, name: str) -> bytes:
     return digest.digest()
 
 
+def sha256_bytes(data: bytes) -> str:
+    """SHA-256 as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: Path | str) -> str:
+    """SHA-256 of a file's bytes, read in blocks."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def hold(handle: int) -> bool | None:
     """Hold an open file or folder for this process until it is closed, or the process ends.
 
     False where another process holds it; None where that cannot be known.
     """
+    if sys.platform == "win32":
+        return None
     try:
-        import fcntl  # not on every system
-
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except (ImportError, OSError):  # or a file system without locks
+    except OSError:  # a file system without locks
         return None
     return True
 
@@ -162,12 +250,48 @@ def remove_unheld(path: Path) -> None:
             os.close(handle)
 
 
-def sha256_bytes(data: bytes) -> str:
-    """SHA-256 as 64 hexadecimal digits."""
-    return hashlib.sha256(data).hexdigest()
+@contextlib.contextmanager
+def alone(folder: Path, waits: Callable[[], None] = lambda: None, left: str = EVERYWHERE) -> Iterator[None]:
+    """Be the only one who writes in a folder, which is made where there is none. What killed processes left
+    there half-made, known by the pattern `left`, is removed.
+
+    `waits` is called again and again while another process is in there; what it raises ends the waiting.
+    UserError for a folder that cannot be written.
+    """
+    path = folder / _LOCK
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        while (handle := _taken(path)) is None:
+            waits()
+            time.sleep(0.05)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write in {folder}: {error.strerror}; choose a folder you may write to."
+        ) from error
+    try:
+        for one in folder.glob(left) if hold(handle) else ():  # else it may be a living one's
+            shutil.rmtree(one, ignore_errors=True) if one.is_dir() else _unlink(one)
+        yield
+    finally:
+        _unlink(path)  # while it is held: who opened it meanwhile notices
+        os.close(handle)
 
 
-def sha256_file(path: Path | str) -> str:
-    """SHA-256 of a file's bytes, read in blocks."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def _taken(path: Path) -> int | None:
+    """The handle of a lock file that this process now holds; None while another one does."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    try:
+        if hold(handle) is not False and os.path.samestat(os.fstat(handle), path.stat()):
+            return handle
+    except FileNotFoundError:  # its holder has just left
+        pass
+    except BaseException:
+        os.close(handle)
+        raise
+    os.close(handle)
+    return None

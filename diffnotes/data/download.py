@@ -59,7 +59,13 @@ def fetch(archive: Archive, root: Path) -> Path:
     archive that holds more than files and folders, and while another process fetches into `root`.
     """
     part = root / f"{archive.url.rsplit('/', 1)[-1]}.part"
-    with _disk_errors(root), _alone(root):
+
+    def refuse() -> None:
+        raise UserError(f"Another process fetches into {root}; wait until it is done.")
+
+    with _disk_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+    with _disk_errors(root), files.alone(root, refuse, left=".unpack-*"):
         part.touch()
         try:
             _check(archive, part, _download(archive.url, part))
@@ -69,22 +75,6 @@ def fetch(archive: Archive, root: Path) -> Path:
         _unpack(archive, part, root)
         part.unlink()
     return root / archive.folder
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """No other process fetches into `root` in this block, and nothing is left of one that was killed."""
-    root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root, os.O_RDONLY)
-    try:
-        held = files.hold(handle)
-        if held is False:
-            raise UserError(f"Another process fetches into {root}; wait until it is done.")
-        for left in root.glob(".unpack-*") if held else ():
-            shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -67,13 +67,16 @@ def records_table(records: Iterable[Record]) -> BookTable:
 def _record_row(record: Record) -> list[str]:
     meta = record.meta
     settings = ", ".join(f"{k} = {v}" for k, v in record.changed().items())
-    title = f"<strong>{record.experiment}</strong> {record.profile}{'; ' + settings if settings else ''}"
+    kind = html.escape(f"{record.profile}{'; ' + settings if settings else ''}")
+    title = f"<strong>{html.escape(record.experiment)}</strong> {kind}"
     everything = html.escape(json.dumps(meta, indent=1, sort_keys=True))
-    fold = f"<details><summary><code>{record.key}</code></summary><pre>{everything}</pre></details>"
+    key = html.escape(record.key)
+    fold = f"<details><summary><code>{key}</code></summary><pre>{everything}</pre></details>"
     commit = (meta["commit"] or "no commit")[:10] + (", with changes" if meta["dirty"] else "")
-    made = f"{html.escape(meta['device'])}<br>{meta['created'][:10]}, commit <code>{commit}</code>"
+    day = html.escape(meta["created"][:10])
+    made = f"{html.escape(meta['device'])}<br>{day}, commit <code>{html.escape(commit)}</code>"
     state = badge(record.state, record.reason)
-    row = f'<span id="{row_anchor(record)}">{title}</span>{fold}'
+    row = f'<span id="{html.escape(row_anchor(record))}">{title}</span>{fold}'
     return [Markup(row), state, Markup(made), f"{meta['seconds']:.1f}"]
 
 
@@ -95,4 +98,4 @@ def _status_row(row: Any) -> list[Markup]:
     fold = f"<details><summary>figures</summary>{', '.join(map(_figure_link, row.figures))}</details>"
     shown = f"<strong>{html.escape(row.title())}</strong>{fold}"
     better = f"<code>{html.escape(row.command)}</code><br>{row.cost}" if row.command else "–"
-    return [Markup(shown), Markup(row.profile), badge(row.state, row.reason), Markup(better)]
+    return [Markup(shown), Markup(html.escape(row.profile)), badge(row.state, row.reason), Markup(better)]

@@ -8,10 +8,12 @@ store.pin(EXPERIMENT, record.key)              # make it what pages show
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from diffnotes.base import files
@@ -206,6 +208,8 @@ def _made(experiment: Experiment, wanted: Request) -> Record:
 def run(experiment: Experiment, profile: str, max_seconds: float | None = None, **settings: Any) -> Record:
     """Compute a record, or return the finished one. Raises Unfinished when `max_seconds` are over; the same
     call continues. Raises code.Edited when files behind it have changed since this process began.
+
+    Of several processes that are asked for the same, one computes it and the others wait for it.
     """
     wanted = request(experiment, profile, settings)
     if profile == PINNED:
@@ -214,21 +218,37 @@ def run(experiment: Experiment, profile: str, max_seconds: float | None = None, 
     data, inputs = experiment.data(spec), experiment.inputs(spec)
     name = key(experiment, spec, {**data, **inputs})
     folder = runs() / experiment.name / name
-    done = records.read_own(folder)
-    if done is not None and state(done, experiment).name == "valid":
+    done = _finished(folder, experiment)
+    if done is not None and not any(_leftovers(folder)):
         return done
+    work = Work(folder / partial_name(experiment), max_seconds, f"{experiment.name} ({profile})")
+    with files.alone(records.own(folder), work.waits):
+        made_by = {"data": data, "inputs": inputs}
+        done = _finished(folder, experiment) or _made_now(experiment, spec, profile, work, **made_by)
+        for partial in folder.glob("partial-*"):
+            shutil.rmtree(partial)
+    return done
+
+
+def _leftovers(folder: Path) -> Iterator[Path]:
+    """What a process that was killed may have left beside a finished record."""
+    return (path for path in folder.iterdir() if path.name.startswith((".", "partial-")))
+
+
+def _finished(folder: Path, experiment: Experiment) -> Record | None:
+    """The record in a folder of runs/, where it holds."""
+    done = records.read_own(folder)
+    return done if done is not None and state(done, experiment).name == "valid" else None
+
+
+def _made_now(experiment: Experiment, spec: Spec, profile: str, work: Work, **given: Any) -> Record:
+    """The record, computed and written beside the folder of its partial results."""
     code.refuse_if_edited(experiment.module)
-    origin = records.commit()
-    digest = code_digest(experiment)
-    title = f"{experiment.name} ({profile})"
-    work = Work(folder / partial_name(experiment), max_seconds, title)
+    given |= {"code": code_digest(experiment), **records.commit()}
+    folder = work.folder.parent
     arrays, made = _computed(experiment, spec, work)
     code.refuse_if_edited(experiment.module)
-    made |= {"key": name, "data": data, "inputs": inputs, "code": digest, **origin}
-    record = records.write(folder, experiment, spec, profile, arrays, **made)
-    for partial in folder.glob("partial-*"):
-        shutil.rmtree(partial)
-    return record
+    return records.write(folder, experiment, spec, profile, arrays, key=folder.name, **given, **made)
 
 
 def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
@@ -236,8 +256,7 @@ def follow(experiment: Experiment, profile: str, **settings: Any) -> None:
     spec = experiment.profiles[profile].replace(**request(experiment, profile, settings).settings)
     name = key(experiment, spec, {**experiment.data(spec), **experiment.inputs(spec)})
     folder = runs() / experiment.name / name
-    done = records.read_own(folder)
-    if done is None or state(done, experiment).name != "valid":  # as `run` decides
+    if _finished(folder, experiment) is None:  # as `run` decides
         experiment.compute(spec, Follower(folder / partial_name(experiment)))
 
 
@@ -245,15 +264,16 @@ def pin(experiment: Experiment, record_key: str) -> Record:
     """Copy a finished record from runs/ to results/, with its twins, and name it in the index in place of the
     one before; see `pins.pin` for what is refused.
     """
-    record = records.read(runs() / experiment.name / record_key) or records.read(
-        results() / experiment.name / record_key
-    )
-    if record is None:
-        raise MissingRecord(
-            f"No finished record {record_key} of {experiment.name} is in {runs()}; "
-            "`python -m diffnotes run` makes one."
-        )
-    return pins.pin(experiment, record, lambda profile: run(experiment, profile))
+    places = [runs(), results()] if records.is_key(record_key) else []
+    with files.alone(results()):  # nobody else changes the index meanwhile
+        found = (records.read(place / experiment.name / record_key) for place in places)
+        record = next((one for one in found if one is not None), None)
+        if record is None:
+            raise MissingRecord(
+                f"No finished record {record_key} of {experiment.name} is in {runs()}; "
+                "`python -m diffnotes run` makes one."
+            )
+        return pins.pin(experiment, record, lambda profile: run(experiment, profile))
 
 
 def _computed(experiment: Experiment, spec: Spec, work: Work) -> tuple[Arrays, dict[str, Any]]:
@@ -261,7 +281,7 @@ def _computed(experiment: Experiment, spec: Spec, work: Work) -> tuple[Arrays, d
     before = _spent(work)
     start = time.monotonic()
     try:
-        arrays = experiment.compute(spec, work)
+        arrays = experiment.computed(spec, work)
     finally:
         spent = before + time.monotonic() - start
         if work.folder.is_dir():
@@ -272,9 +292,10 @@ def _computed(experiment: Experiment, spec: Spec, work: Work) -> tuple[Arrays, d
 
 def _spent(work: Work) -> float:
     try:
-        return float((work.folder / "seconds").read_text())
+        spent = float(files.read_plain(work.folder / "seconds"))
     except (OSError, ValueError):
         return 0.0
+    return spent if 0 <= spent < math.inf else 0.0
 
 
 def _same(experiment: Experiment, spec: Spec) -> Record | None:

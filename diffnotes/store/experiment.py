@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -77,6 +78,18 @@ class Experiment:
     def __post_init__(self) -> None:
         code.see(self.module)
 
+    def computed(self, spec: Spec, work: Work) -> Arrays:
+        """`compute(spec, work)`; UserError where that is not what a record can hold."""
+        found = self.compute(spec, work)
+        named = found if isinstance(found, dict) else {"what it returns": found}
+        odd = {name for name, value in named.items() if not _is_array(value) or not isinstance(name, str)}
+        if odd:
+            raise UserError(
+                f"compute of {self.name} must return a dictionary of arrays, by their names; "
+                f"{', '.join(map(str, odd))} is none."
+            )
+        return found
+
     @property
     def module(self) -> str:
         """The module that defines `compute`: where the digest of the code starts."""
@@ -125,6 +138,10 @@ class Experiment:
         )
 
 
+def _is_array(value: object) -> bool:
+    return isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject
+
+
 def is_twin(profile: str) -> bool:
     """Whether a profile is a twin of the heavy ones."""
     return profile == "smoke" or profile.startswith("smoke_")
@@ -143,6 +160,7 @@ class Work:
         self.device = ""  # what computed it, when that is not the CPU
         self._deadline = None if max_seconds is None else time.monotonic() + max_seconds
         self._bar = _Bar(title)
+        self._waits = False
 
     def step(self, done: float, total: float, text: str = "") -> None:
         """Report `done` of `total`; raise Unfinished when the time budget is over and work is left."""
@@ -152,6 +170,17 @@ class Work:
             raise Unfinished(
                 f"{self.title}: {done / total:.0%} is done and saved; the same command continues."
             )
+
+    def waits(self) -> None:
+        """Say once that another process computes the same; raise Unfinished when the time budget is over."""
+        over = self._deadline is not None and time.monotonic() > self._deadline
+        if over or int(os.environ.get("WORLD_SIZE", "1")) > 1:  # the other processes would not wait
+            raise Unfinished(
+                f"{self.title}: another process computes it; the same command continues when it is done."
+            )
+        if not self._waits:
+            print(f"{self.title}: another process computes it; waiting for that.", file=sys.stderr)
+        self._waits = True
 
     def part(self, place: int, count: int, name: str) -> Callable[[float, float, str], None]:
         """`step` for part number `place` of `count` equal ones, whose own progress is what it is told."""
@@ -165,10 +194,10 @@ class Work:
         """A partial result saved before, or None; one that is not what was saved under this name counts as
         none."""
         try:
-            content = files.unsealed(self._path(name).read_bytes(), name)
-        except OSError:
+            content = files.unsealed(files.read_plain(self._path(name)), name)
+            return None if content is None else files.npz_arrays(content)
+        except (OSError, UserError):
             return None
-        return None if content is None else files.npz_arrays(content)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"

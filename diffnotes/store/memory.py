@@ -50,9 +50,9 @@ def keep(name: str, said: Said) -> None:
     where = records.runs()
     if said[0] not in KEPT:
         return
-    lines = {k: v for k, v in _read(where).items() if k != name} | {name: said}
-    newest = dict(list(lines.items())[-MOST:])
-    with contextlib.suppress(UserError):
+    with contextlib.suppress(UserError), files.alone(where, left=files.HERE):
+        lines = {k: v for k, v in _read(where).items() if k != name} | {name: said}
+        newest = dict(list(lines.items())[-MOST:])
         files.write_atomic(_path(where), (json.dumps(newest, indent=0) + "\n").encode())
 
 
@@ -60,7 +60,8 @@ def ship(names: Iterable[str]) -> None:
     """Write what is remembered under these names into results/, in place of what was shipped before."""
     lines = {name: said for name in sorted(names) if (said := _read(records.runs()).get(name)) is not None}
     valid = {name: said for name, said in lines.items() if said[0] == "valid"}
-    files.write_atomic(_path(records.results()), (json.dumps(valid, indent=0) + "\n").encode())
+    with files.alone(records.results()):
+        files.write_atomic(_path(records.results()), (json.dumps(valid, indent=0) + "\n").encode())
 
 
 def _path(folder: Path) -> Path:
@@ -70,8 +71,8 @@ def _path(folder: Path) -> Path:
 def _read(folder: Path) -> dict[str, Said]:
     """The lines of a file that are lines; a damaged file has none."""
     try:
-        content = json.loads(_path(folder).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = files.read_json(_path(folder))
+    except (OSError, ValueError):
         return {}
     lines = content.items() if isinstance(content, dict) else ()
     return {name: (v[0], v[1]) for name, v in lines if _is_said(v)}

@@ -164,9 +164,8 @@ def _with_twin(entry: Entry, twin: Record) -> Entry:
 
 
 def _write(record: Record, shown: dict[str, Any], twins: dict[str, str]) -> Record:
-    target = results() / record.experiment / record.key
-    for name in ("arrays.npz", "record.json"):  # arrays first, as in records.write
-        files.write_atomic(target / name, (record.folder / name).read_bytes())
+    target = records.own(results() / record.experiment / record.key)
+    records.put(target, record.meta, record.check_bytes())
     digest = files.sha256_file(target / "record.json")
     entry = Entry(record.experiment, record.profile, shown, record.key, digest, twins)
     same = [

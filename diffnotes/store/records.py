@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ NEEDED: dict[str, Any] = {  # what every record.json says
     "digest": str, "created": str, "python": str, "packages": dict, "device": str, "seconds": (int, float),
     "data": dict, "code": str, "key": str, "commit": (str, type(None)), "dirty": (bool, type(None)),
 }  # fmt: skip
+OF_TEXTS = ("packages", "data", "inputs")  # name -> text
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "pillow")
 
 
@@ -89,6 +91,27 @@ def key(experiment: Experiment, spec: Spec, data: Mapping[str, str]) -> str:
     return files.sha256_bytes(text.encode())[:KEY_DIGITS]
 
 
+def is_key(text: object) -> bool:
+    """Whether it is a key, and so the name of a folder and nothing else."""
+    return isinstance(text, str) and re.fullmatch(f"[0-9a-f]{{{KEY_DIGITS}}}", text) is not None
+
+
+def own(folder: Path) -> Path:
+    """The folder of a record, <runs or results>/<experiment>/<key>, which may be written and removed.
+
+    UserError where a link leads out of it: what somebody keeps elsewhere is not ours.
+    """
+    base, below = folder.parents[1], folder.parts[-2:]
+    apart = os.path.realpath(folder) != os.path.join(os.path.realpath(base), *below)
+    links = [folder] if apart else [path for path in folder.rglob("*") if path.is_symlink()]
+    if links:
+        raise UserError(
+            f"{_short(links[0])} is, or lies behind, a link, through which nothing is written; put a folder "
+            "or file in its place, or remove it."
+        )
+    return folder
+
+
 @dataclass(frozen=True, repr=False)
 class Record:
     """A result with everything that is known of its making. ``record["name"]`` is an array; ``record.spec``
@@ -135,15 +158,27 @@ class Record:
     @cached_property
     def arrays(self) -> Arrays:
         """All arrays, read once and checked against their digest."""
-        path = self.folder / "arrays.npz"
-        self.check_bytes()
-        return files.load_npz(path)
+        content = self.check_bytes()
+        try:
+            found = files.npz_arrays(content)
+        except UserError as error:
+            raise Tampered(f"{_short(self.folder)}/arrays.npz: {error}") from error
+        if _described(found) != self.meta["arrays"]:
+            raise Tampered(f"{_short(self.folder)}/arrays.npz holds other arrays than record.json says.")
+        return found
 
-    def check_bytes(self) -> None:
-        """Raise Tampered unless arrays.npz is what was recorded."""
+    def check_bytes(self) -> bytes:
+        """The bytes of arrays.npz. Raises Tampered unless they are what was recorded."""
         path = self.folder / "arrays.npz"
-        if not path.exists() or files.sha256_file(path) != self.meta["digest"]:
+        try:
+            content = files.read_plain(path)
+        except FileNotFoundError:
+            content = b""
+        except OSError as error:
+            raise Tampered(f"{_short(path)} cannot be read ({error.strerror or error}).") from error
+        if files.sha256_bytes(content) != self.meta["digest"]:
             raise Tampered(f"{_short(path)} is not what was recorded; restore it with git, or run it again.")
+        return content
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self.arrays[name]
@@ -158,7 +193,9 @@ class Record:
     def _seeds(self) -> str:
         """'seed 0', or 'seeds 0, 1, 2'."""
         many = self.spec.get("seeds")
-        return f"seeds {', '.join(map(str, many))}" if many else f"seed {self.spec.get('seed', 'none')}"
+        if isinstance(many, list) and many:
+            return f"seeds {', '.join(map(str, many))}"
+        return f"seed {self.spec.get('seed', 'none')}"
 
     def provenance(self) -> str:
         """One line: what made this record."""
@@ -186,7 +223,7 @@ def write(
         "profile": profile,
         "spec": spec.as_dict(),
         "settings": {k: v for k, v in spec.as_dict().items() if default[k] != v},
-        "arrays": {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()},
+        "arrays": _described(arrays),
         "digest": files.sha256_bytes(data),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -195,9 +232,18 @@ def write(
         **made,
     }
     meta["seal"] = _seal(meta)
-    files.write_atomic(folder / "arrays.npz", data)
-    files.write_atomic(folder / "record.json", _json(meta))
+    put(folder, meta, data)
     return Record(folder, meta)
+
+
+def _described(arrays: Arrays) -> dict[str, Any]:
+    return {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}
+
+
+def put(folder: Path, meta: Mapping[str, Any], arrays: bytes) -> None:
+    """Write the two files of a record, by whoever is `files.alone` in its folder."""
+    files.write_atomic(folder / "arrays.npz", arrays)
+    files.write_atomic(folder / "record.json", _json(meta))
 
 
 def _seal(meta: Mapping[str, Any]) -> str:
@@ -209,10 +255,10 @@ def _seal(meta: Mapping[str, Any]) -> str:
 def read(folder: Path, **flags: Any) -> Record | None:
     """The record in `folder`, or None when there is none."""
     try:
-        meta = json.loads((folder / "record.json").read_text())
-    except FileNotFoundError:
+        meta = files.read_json(folder / "record.json")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise Tampered(
             f"{_short(folder)}/record.json cannot be read ({error}); restore it with git, or delete it."
         ) from error
@@ -226,11 +272,22 @@ def _fault(meta: Any, key: str) -> str:
     if not isinstance(meta, dict):
         return "is no record"
     for name, kind in NEEDED.items():
-        if not isinstance(meta.get(name), kind):
+        right = name in meta and isinstance(meta[name], kind)
+        if not right or (isinstance(meta[name], bool) and name != "dirty"):
+            return f"has no valid {name!r}"
+    for name in OF_TEXTS:
+        if not _is_texts(meta.get(name, {})):
             return f"has no valid {name!r}"
     if meta.get("seal", _seal(meta)) != _seal(meta):
         return "is not what was recorded"
+    if not is_key(key):
+        return f"lies in {key}, which is no key"
     return "" if meta["key"] == key else f"is that of record {meta['key']}"
+
+
+def _is_texts(value: object) -> bool:
+    """Whether it is a dictionary of texts."""
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 def read_own(folder: Path) -> Record | None:
@@ -277,7 +334,8 @@ class Entry:
                 f"{_short(self.folder)} is named in the index and not there; "
                 "restore it with git, or run it again."
             )
-        if files.sha256_file(self.folder / "record.json") != self.digest:
+        same = (record.experiment, record.profile) == (self.experiment, self.profile)
+        if not same or files.sha256_file(self.folder / "record.json") != self.digest:
             raise Tampered(f"{_short(self.folder)}/record.json is not what was pinned; restore it with git.")
         return record
 
@@ -285,12 +343,22 @@ class Entry:
 def index() -> list[Entry]:
     """The pinned records, by experiment, profile and key."""
     path = results() / "index.json"
-    if not path.exists():
-        return []
     try:
-        return [Entry(**line) for line in json.loads(path.read_text())["records"]]
+        return [_entry(line) for line in files.read_json(path)["records"]]
+    except FileNotFoundError:
+        return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Tampered(f"{_short(path)} cannot be read ({error}); restore it with git.") from error
+
+
+def _entry(line: Any) -> Entry:
+    """A line of the index; TypeError, or ValueError, for one that is none."""
+    entry = Entry(**line)
+    texts = (entry.experiment, entry.profile, entry.digest)
+    good = all(isinstance(text, str) for text in texts) and re.fullmatch(r"\w+", entry.experiment)
+    if not (good and is_key(entry.key) and isinstance(entry.shown, dict) and _is_texts(entry.twins)):
+        raise ValueError(f"the line of {entry.key!r} is none")
+    return entry
 
 
 def write_index(entries: list[Entry]) -> None:

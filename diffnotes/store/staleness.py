@@ -10,8 +10,11 @@ by other code, cannot.
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import tempfile
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +27,8 @@ from diffnotes.store.experiment import Arrays, Experiment, Tolerance, is_twin
 from diffnotes.store.records import Record, Tampered
 from diffnotes.store.twin import recompute
 
+SCRATCH, DAY = "diffnotes-twin-", 86_400.0
+
 
 @dataclass(frozen=True)
 class State:
@@ -34,16 +39,19 @@ class State:
 
 
 def state(record: Record, experiment: Experiment, *, by_all: bool = True) -> State:
-    """The state of a record under the code that this process runs.
+    """The state of a record under the code that this process runs; one that cannot be told is stale.
 
     All twins of the experiment must speak for it; with `by_all` False only those that the index names for it.
     """
     try:
         record.check_bytes()
+        _ = record.arrays  # they can be read, and are what record.json says
         drift = _drift(record, experiment)
         return State("stale", drift) if drift else _by_code(record, experiment, by_all)
     except Tampered as error:
         return State("tampered", str(error))
+    except Exception as error:  # whatever it is, it must not hide the state of the others
+        return State("stale", f"cannot be checked ({_said(error)})")
 
 
 def checked(record: Record, experiment: Experiment) -> Record:
@@ -126,6 +134,9 @@ def _drift(record: Record, experiment: Experiment) -> str:
         return f"version {version} of {experiment.name}; the code is at {experiment.version}"
     if settings := _other_settings(record, experiment):
         return f"profile {record.profile} has changed since: {settings}"
+    name = records.key(experiment, experiment.spec.restored(record.spec), record.stands_on)
+    if name != record.key:
+        raise Tampered(f"{record.key} is not the key of what its record.json says ({name}); run it again.")
     try:
         here = stands_on(experiment, record)
     except UserError as error:
@@ -230,23 +241,35 @@ def _recomputed(experiment: Experiment, twin: Record) -> State:
         return State("stale", f"{names[0]} has changed since this process began; start it again")
     try:
         expected = twin.arrays
-        with tempfile.TemporaryDirectory() as folder:
-            found = recompute(experiment, experiment.spec.restored(twin.spec), Path(folder))
+        with _scratch() as folder:
+            found = recompute(experiment, experiment.spec.restored(twin.spec), folder)
         difference = compare(expected, found, experiment, twin.profile)
+        line = _line(experiment, twin)
     except Tampered as error:
         return State("stale", f"the twin {twin.profile} is damaged: {error}")
     except Exception as error:  # whatever it is, it must not hide the state of the others
-        name = f"{type(error).__name__}: {_first_line(error)}"
-        return State("stale", f"the twin {twin.profile} cannot be recomputed ({name})")
+        return State("stale", f"the twin {twin.profile} cannot be recomputed ({_said(error)})")
     differs = State("stale", f"the recomputed twin differs: {difference}")
     said = differs if difference else State("valid", memory.EQUAL)
     if not code.edited(experiment.module):
-        memory.keep(_line(experiment, twin), (said.name, said.reason))
+        memory.keep(line, (said.name, said.reason))
     return said
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:300]
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A temporary folder; those that killed processes left behind are removed once they are a day old."""
+    with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
+        for left in Path(folder).parent.glob(f"{SCRATCH}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - left.lstat().st_mtime > DAY and left.owner() == Path(folder).owner():
+                    shutil.rmtree(left)
+        yield Path(folder)
+
+
+def _said(error: Exception) -> str:
+    """The kind of an error, and the first line of what it says."""
+    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no message'])[0][:300]}"
 
 
 # ------------------------------------------------------------------------------------------------- comparison

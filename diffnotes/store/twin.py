@@ -44,7 +44,7 @@ class _UntilSaved(Work):
 def _computed(experiment: Experiment, spec: Spec, work: Work) -> Arrays:
     try:
         with _one_thread():
-            return experiment.compute(spec, work)
+            return experiment.computed(spec, work)
     finally:
         work.close()
 

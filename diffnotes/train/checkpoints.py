@@ -84,18 +84,37 @@ class Checkpoints:
 def newest(folder: Path, where: torch.device) -> dict[str, Any] | None:
     """The newest undamaged state in a folder, of whatever run; None when nothing was saved yet.
 
-    Raises DamagedCheckpoints when there are files and every one is damaged.
+    Raises DamagedCheckpoints when there are files and every one is damaged, and UserError for one that is
+    whole and cannot be loaded.
     """
     paths = [path for path in (folder / _CURRENT, folder / _PREVIOUS) if path.exists()]
-    content = next(filter(None, map(_content, paths)), None)
-    if content is not None:
-        return torch.load(io.BytesIO(content), map_location=where, weights_only=True)
+    for path in paths:
+        state = _state(path, where)
+        if state is not None:
+            return state
     if paths:
         raise DamagedCheckpoints(f"The checkpoints in {folder} are damaged; delete them to start over.")
     return None
 
 
-def _content(path: Path) -> bytes | None:
-    """What was saved, or None where the file is not what was written."""
-    read = path.read_bytes()
-    return read[_DIGEST:] if hashlib.sha256(read[_DIGEST:]).digest() == read[:_DIGEST] else None
+def _state(path: Path, where: torch.device) -> dict[str, Any] | None:
+    """What was saved, or None where the file is not what was written. No code in it is ever run."""
+    try:
+        read = files.read_plain(path)
+        if hashlib.sha256(read[_DIGEST:]).digest() != read[:_DIGEST]:
+            return None
+        state = torch.load(io.BytesIO(read[_DIGEST:]), map_location=where, weights_only=True)
+    except Exception as error:  # no memory for it; or whatever torch makes of what was not written here
+        raise UserError(
+            f"{path} cannot be loaded ({type(error).__name__}); free memory, or delete it to start over."
+        ) from error
+    if not (isinstance(state, dict) and _names_a_run(state)):
+        raise UserError(f"{path} is no checkpoint of a run; delete it to start over.")
+    return state
+
+
+def _names_a_run(state: dict[str, Any]) -> bool:
+    """Whether a state says which run it is of (an old one by a digest), and its step."""
+    identity, step = state.get("identity"), state.get("step")
+    parts = isinstance(identity, dict) and all(isinstance(part, dict) for part in identity.values())
+    return (parts or isinstance(identity, str)) and isinstance(step, int) and step >= 0

@@ -318,14 +318,23 @@ class _Run:
         state = self.checkpoints.load(self.where) if self.group.rank == 0 else None
         state = self.group.share(state)
         if state is not None:
-            self.step = self.saved = state["step"]
-            self.total, self.counted = state["total"], state["counted"]
-            _overwrite(self.weights, state["weights"])
-            for horizon, average in self.averages.items():
-                _overwrite(average, state["averages"][horizon])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.memory.restore(state.get("memory"))
+            try:
+                self._restore(state)
+            except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+                raise UserError(
+                    f"The checkpoint in {self.checkpoints.folder} is not what a run writes "
+                    f"({type(error).__name__}); delete that folder to start over."
+                ) from error
         self.last_save = self.last_glance = time.monotonic()
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step = self.saved = state["step"]
+        self.total, self.counted = float(state["total"]), int(state["counted"])
+        _overwrite(self.weights, state["weights"])
+        for horizon, average in self.averages.items():
+            _overwrite(average, state["averages"][horizon])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.memory.restore(state.get("memory"))
 
     def _state(self) -> dict[str, Any]:
         return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -135,12 +134,10 @@ def test_what_a_killed_fetch_left_is_removed(archive: Archive, tmp_path: Path) -
 
 def test_one_fetch_at_a_time(archive: Archive, tmp_path: Path) -> None:
     (tmp_path / ".unpack-living").mkdir()
-    handle = os.open(tmp_path, os.O_RDONLY)
-    assert files.hold(handle)
-    with pytest.raises(UserError, match="Another process fetches"):
-        download.fetch(archive, tmp_path)
-    assert names(tmp_path) == [".unpack-living"]
-    os.close(handle)
+    with files.alone(tmp_path):
+        with pytest.raises(UserError, match="Another process fetches"):
+            download.fetch(archive, tmp_path)
+        assert (tmp_path / ".unpack-living").exists()
     download.fetch(archive, tmp_path)
     assert names(tmp_path) == ["set"]
 

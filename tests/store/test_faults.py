@@ -16,7 +16,8 @@ KILLS, DAMAGE = 200, 1000
 
 def counted(capsys, kind: str, count: int) -> dict[str, int]:
     """What `faults.py` counted, printed for whoever reads the log of the tests."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1"}
+    here = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    environment = {**os.environ, "PYTHONPATH": here, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, str(TESTS / "torture/faults.py"), kind, str(count), "20261128"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=1500)
     assert done.returncode == 0, done.stderr[-3000:]

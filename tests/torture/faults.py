@@ -119,6 +119,8 @@ def kills(count: int, draw: random.Random, folder: Path) -> Counter[str]:
         found = truth(root)
         assert found.keys() == expected[name].keys(), (case, name)
         assert all(same(found[key], arrays) for key, arrays in expected[name].items()), (case, name)
+        left = [*root.rglob(".*"), *root.rglob("partial-*")]
+        assert not left, (case, name, left)
         counts["same bits afterwards"] += 1
         shutil.rmtree(root)
     return counts
