@@ -20,11 +20,11 @@ from tqdm import tqdm
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, normals, permutation
-from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.base.shapes import Float, Int, Num, Tensor, checked, finite
 from diffnotes.base.statistics import disagreement
 from diffnotes.data import Shards, as_floats
-from diffnotes.posterior import Data, posterior
-from diffnotes.process import Process
+from diffnotes.posterior import Data, Support, posterior
+from diffnotes.process import Process, check_denoised
 
 Source = Num[Tensor, "m ..."] | Shards  # what noisy images are made of
 
@@ -62,6 +62,7 @@ class LossGap:
         parts = (self.loss, self.optimal, self.gap, self.stderr, self.difference_stderr)
         return torch.from_numpy(disagreement(*(part.numpy() for part in parts)))
 
+    @checked()
     def converted(self, process: Process, target: str) -> LossGap:
         """The same in the losses of predicting `target` under `process`, at the times of these noise ratios:
         everything but sigma times `Process.loss_factor` (Xu et al., Eqs. 3-5)."""
@@ -73,10 +74,11 @@ class LossGap:
 SUMS = ("gap", "stderr", "loss", "loss_stderr", "optimal", "optimal_stderr", "difference_stderr")
 
 
+@checked(draws=2)
 def loss_gap(
     denoiser: Callable[..., Tensor],
     data: Data,
-    sigmas: Float[Tensor, "l"],
+    sigmas: Num[Tensor, "..."],
     *,
     draws: int = DRAWS,
     labels: Int[Tensor, "k"] | None = None,
@@ -110,7 +112,7 @@ def loss_gap(
     levels = _check_levels(sigmas)
     source = data if held_out is None else held_out
     classes = labels if held_out is None else held_out_labels
-    _check(data, source, labels, classes, draws)
+    _check(data, source, labels, classes)
     count = draws if draws <= len(source) else len(source) * -(-draws // len(source))
     sums = torch.zeros(len(levels), 2, len(_PARTS), dtype=torch.float64)
     steps = tqdm(total=count, disable=not progress, unit=" draws", leave=False)
@@ -140,10 +142,10 @@ def _parts(
 
     The cross term is formed as such: as a difference of losses it would be lost in their rounding.
     """
-    x = x0 + sigma * noise
+    x = finite(x0 + sigma * noise, "A noisy image")
     levels = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
     found = denoiser(x, levels) if wanted is None else denoiser(x, levels, wanted)
-    _check_answer(found, x, sigma)
+    check_denoised(found, x, sigma)
     best = torch.empty_like(x)
     for rows, points in _by_class(data, labels, wanted):
         best[rows] = posterior(x[rows], sigma, points).mean
@@ -201,12 +203,12 @@ def _check_levels(sigmas: Tensor) -> Tensor:
     return levels
 
 
-def _check(data: Data, source: Source, labels: Tensor | None, classes: Tensor | None, draws: int) -> None:
-    if isinstance(draws, bool) or not isinstance(draws, int) or draws < 2:
-        raise UserError(f"draws must be a whole number of at least 2, not {draws!r}.")
+def _check(data: Data, source: Source, labels: Tensor | None, classes: Tensor | None) -> None:
     for name, images in {"data": data, "held_out": source}.items():
-        if len(images.shape) < 2 or len(images) == 0:
+        if isinstance(images, Tensor | Shards) and (len(images.shape) < 2 or len(images) == 0):
             raise UserError(f"{name} must be [n, ...] with at least one image, not {list(images.shape)}.")
+    Support.of(data)
+    Support.of(source.float() if isinstance(source, Tensor) and source.dtype == torch.float64 else source)
     own, other = tuple(data.shape[1:]), tuple(source.shape[1:])
     if own != other:
         raise UserError(f"held_out must have images of shape {own}, like the data, not {other}.")
@@ -223,10 +225,3 @@ def _check_labels(pairs: Mapping[str, tuple[Source, Tensor]]) -> None:
     strange = sorted({*pairs["held_out"][1].tolist()} - {*pairs["data"][1].tolist()})
     if strange:
         raise UserError(f"The data has no image of class {strange[0]}, so no optimum for that class.")
-
-
-def _check_answer(found: Tensor, x: Tensor, sigma: float) -> None:
-    if found.shape != x.shape:
-        raise UserError(f"The denoiser returned {list(found.shape)} for noisy images {list(x.shape)}.")
-    if not bool(torch.isfinite(found).all()):
-        raise UserError(f"The denoiser returned NaN or infinite values at sigma {sigma:g}.")

@@ -9,10 +9,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from diffnotes.base.errors import UserError
+from diffnotes.base.intervals import Interval, bootstrap, wilson
 from diffnotes.base.runtime import (
     MEBIBYTE,
     blocks,
@@ -20,35 +20,28 @@ from diffnotes.base.runtime import (
     memory_budget,
     normals,
     rows_within,
-    uniforms,
 )
-from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.base.shapes import Float, Int, Num, Tensor, checked, finite
 from diffnotes.posterior import Data, Support, half_squares, squared_distances
+from diffnotes.posterior.exact import eigen
+from diffnotes.process import check_denoised
 
 _CANDIDATES = 8  # points per row that the first search keeps
-_Z = 1.959963984540054  # 97.5 % of a standard normal lies below
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 # ------------------------------------------------------------------------------------------ memorized samples
 
 
+@checked()
 @dataclass(frozen=True)
 class Neighbours:
     """The two nearest data points of each row: distance [m, 2] float64 in data units, index [m, 2] int64."""
 
-    distance: Float[Tensor, "m 2"]
+    distance: Num[Tensor, "m 2"]
     index: Int[Tensor, "m 2"]
 
 
+@checked()
 def neighbours(x: Num[Tensor, "m ..."], data: Data) -> Neighbours:
     """The two points of `data` [n, ...] nearest to each sample x [m, ...], exact, on the device of x.
 
@@ -96,10 +89,8 @@ def _two_nearest(x: Tensor, support: Support, width: int) -> tuple[Tensor, Tenso
     At least two candidates truly score above the second-best found score less the bound on rounding, and all
     other points below the last found score plus the bound.
     """
-    y = support.centred(x)
+    y = support.centred(x, "The samples contain")
     norms = torch.linalg.vector_norm(y, dim=1)
-    if not torch.isfinite(norms.square()).all():
-        raise UserError("The samples contain huge values (beyond 1e18); rescale them or make them again.")
     score, index, radius = _candidates(y, support, width)
     sure = (score[:, 1] - score[:, -1]).double() > 2 * support.rounding(norms, radius)
     index = index.sort(1).values  # so that the first of equals is the first in the data
@@ -128,6 +119,7 @@ def _candidates(y: Tensor, support: Support, width: int) -> tuple[Tensor, Tensor
     return best, index, math.sqrt(2 * longest)
 
 
+@checked()
 def ratios(found: Neighbours) -> Float[Tensor, "m"]:
     """rho = d1/d2, the distance to the nearest training image over that to the second nearest; float64 [m].
 
@@ -135,12 +127,16 @@ def ratios(found: Neighbours) -> Float[Tensor, "m"]:
     = 0, so that d1 = 0 too, it is a copy of an image that the set holds twice, and rho = 0. A sample that is
     merely near such an image has rho = 1: clean data of duplicates first.
     """
+    _check_samples(found.distance, "The distances", (len(found.distance), 2))
+    if not bool((found.distance >= 0).all()):
+        raise UserError(f"Distances must be at least 0, not {float(found.distance.min())}.")
     first, second = found.distance.unbind(1)
     return torch.where(second > 0, first / second, 0.0)
 
 
+@checked()
 def memorized(
-    rho: Float[Tensor, "m"], threshold: float = 1 / 3, seed: int = 0, repeats: int = 1000
+    rho: Num[Tensor, "m"], threshold: float = 1 / 3, seed: int = 0, repeats: int = 1000
 ) -> Interval:
     """f_mem, the share of samples with rho [m] < threshold, with a 95 % interval over samples.
 
@@ -148,20 +144,17 @@ def memorized(
     share is binomial around the share found, and with no copy found, or nothing but copies, it is a point.
     """
     _check_samples(rho, "The ratios", (len(rho),))
+    if not bool((rho >= 0).all()):
+        raise UserError(f"The ratios are of distances, so at least 0, not {float(rho.min())}.")
+    if not 0 < threshold <= 1:
+        raise UserError(f"threshold must be above 0 and at most 1, as a ratio d1/d2 is, not {threshold}.")
     copies = (rho < threshold).double()
     found = bootstrap(lambda some: float(some.mean()), copies, seed=seed, repeats=repeats)
-    low, high = _wilson(found.value, len(copies))
+    low, high = wilson(found.value, len(copies))
     return Interval(found.value, min(low, found.low), max(high, found.high))
 
 
-def _wilson(share: float, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share of `count` trials; it holds the share itself, 0 and 1 too."""
-    extra = _Z**2 / count
-    centre = (share + extra / 2) / (1 + extra)
-    half = math.sqrt(extra * share * (1 - share) + extra**2 / 4) / (1 + extra)
-    return min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half))
-
-
+@checked()
 def copy_similarity(samples: Num[Tensor, "m k"], train: Num[Tensor, "n j"]) -> Float[Tensor, "m"]:
     """The largest cosine similarity of each sample's features [k] to training features; float64 [m].
 
@@ -182,48 +175,18 @@ def copy_similarity(samples: Num[Tensor, "m k"], train: Num[Tensor, "n j"]) -> F
 
 
 def _unit(x: Tensor) -> Tensor:
-    """Rows of length 1, float32."""
-    return torch.nn.functional.normalize(x.double(), eps=1e-300).float()
-
-
-# ----------------------------------------------------------------------------------------------- intervals
-
-
-def bootstrap(
-    statistic: Callable[..., float], *samples: Num[Tensor, "_ ..."], seed: int = 0, repeats: int = 200
-) -> Interval:
-    """`statistic(*samples)` with its 95 % percentile interval under resampling of rows (Efron 1979).
-
-    Each sample [m, ...] is resampled on its own, with replacement; its rows in repeat r are a function of
-    (seed, its place among the samples, r) and m. A statistic that is biased in small samples, such as a
-    distance between sets, is more so under resampling: its interval may lie above its value.
-    """
-    if not samples or any(len(sample) == 0 for sample in samples):
-        raise UserError("The bootstrap needs at least one sample, each with at least one row.")
-    if repeats < 2:
-        raise UserError(f"The bootstrap needs at least 2 repeats, not {repeats}.")
-    values: list[float] = []
-    for part in blocks(repeats, rows_within(MEBIBYTE, 8 * max(map(len, samples)), repeats)):
-        picks = [_picks(seed, place, part, sample) for place, sample in enumerate(samples)]
-        for rows in zip(*picks, strict=True):
-            values.append(statistic(*(sample[row] for sample, row in zip(samples, rows, strict=True))))
-    low, high = np.quantile(np.array(values, np.float64), [0.025, 0.975])
-    return Interval(float(statistic(*samples)), float(low), float(high))
-
-
-def _picks(seed: int, place: int, repeats: slice, sample: Tensor) -> Tensor:
-    """Rows of the sample in some repeats, int64 [repeats, m]; u <= 1 - 2^-53, so u * m < m in float64 too."""
-    stream, index = f"bootstrap, sample {place}", range(repeats.start, repeats.stop)
-    draws = uniforms(seed, stream, index, len(sample)) * len(sample)
-    return torch.from_numpy(draws.astype(np.int64)).to(sample.device)
+    """Rows of length 1, float32. A power of two first brings the largest value near 1; it rounds nothing."""
+    exponent = x.double().abs().amax(1, keepdim=True).frexp().exponent
+    return torch.nn.functional.normalize(torch.ldexp(x.double(), -exponent), eps=1e-300).float()
 
 
 # -------------------------------------------------------------------------------------------------- errors
 
 
+@checked()
 def denoising_error(
     denoise: Callable[..., Tensor],
-    x: Num[Tensor, "n ..."],
+    x: Num[Tensor, "n _ ..."],
     sigmas: Num[Tensor, "l"],
     *,
     seed: int = 0,
@@ -250,11 +213,12 @@ def denoising_error(
                 noise = normals(seed, stream, index, x.shape[1:], x.dtype).to(x.device)
                 for at in blocks(len(levels), batch):
                     found[at, part] += _errors(denoise, x[part], noise, levels[at], some)
-    return found / draws
+    return finite(found / draws, "The error")
 
 
 def _check_levels(sigmas: Tensor, x: Tensor, draws: int, labels: Tensor | None, batch: int) -> None:
-    if len(sigmas) == 0 or not (torch.isfinite(sigmas) & (sigmas >= 0)).all():
+    levels = sigmas.to(x)
+    if len(sigmas) == 0 or not (torch.isfinite(levels) & (levels >= 0)).all():
         raise UserError(f"sigmas must be one or more finite numbers of at least 0, not {sigmas.tolist()}.")
     if draws < 1 or batch < 1:
         raise UserError(f"draws and batch must be at least 1, not {draws} and {batch}.")
@@ -270,10 +234,12 @@ def _errors(
     inputs = [x.flatten(0, 1), sigmas.repeat_interleave(len(x0))]
     if labels is not None:
         inputs.append(labels.repeat(len(sigmas)))
-    gap = denoise(*inputs).double().view(x.shape) - x0.double()
+    answer = check_denoised(denoise(*inputs), inputs[0], inputs[1])
+    gap = answer.double().view(x.shape) - x0.double()
     return gap.square().flatten(2).mean(2)
 
 
+@checked()
 def relative_gap(
     train: Float[Tensor, "l n"], val: Float[Tensor, "l m"]
 ) -> tuple[Float[Tensor, "l"], Float[Tensor, "l"]]:
@@ -290,23 +256,27 @@ def relative_gap(
         raise UserError("The training error must be above 0 at every level for a relative gap.")
     ratio = other.mean(1) / base
     spread = other.var(1) / val.shape[1] + ratio**2 * known.var(1) / train.shape[1]
-    return ratio - 1, spread.sqrt() / base
+    return finite(ratio - 1, "The relative gap"), finite(spread.sqrt() / base, "Its standard error")
 
 
 # --------------------------------------------------------------------------------- distances between sets
 
 
-def pooled(x: Float[Tensor, "b *d"], most: int = 64) -> Float[Tensor, "b k"]:
+@checked(most=1)
+def pooled(x: Float[Tensor, "b _ *d"], most: int = 64) -> Float[Tensor, "b k"]:
     """Images [b, c, h, h] averaged over boxes of 2 x 2 until at most `most` values of each are left: [b, k].
 
     Plain features for a Fréchet distance: a covariance of several hundred samples needs far fewer dimensions
-    than an image has. Points [b, d] stay as they are.
+    than an image has. Points [b, d] stay as they are. Raises UserError for sides that are then not even.
     """
     while x.ndim == 4 and x[0].numel() > most:
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            raise UserError(f"Images {[*x.shape[1:]]} cannot be halved to at most {most} values each.")
         x = torch.nn.functional.avg_pool2d(x, 2)
     return x.flatten(1)
 
 
+@checked()
 def sliced_wasserstein(
     a: Num[Tensor, "m k"],
     b: Num[Tensor, "n j"],
@@ -321,17 +291,33 @@ def sliced_wasserstein(
     two samples of one law it is not 0 but falls with m: hence equal counts, and compare only at one count.
     """
     _check_pair(a, b)
+    a, b = a.detach(), b.detach()
     if projections < 1 or p < 1:
         raise UserError(f"projections and p must be at least 1, not {projections} and {p}.")
-    where, total = a.device, 0.0
-    ours, theirs = a.double(), b.to(where).double()
+    where, total, unit = a.device, 0.0, _unit_of(a, b)
+    ours, theirs = a.double() / unit, b.to(where).double() / unit
     for part in blocks(projections, rows_within(32 * MEBIBYTE, 32 * (len(a) + a.shape[1]), projections)):
         index = range(part.start, part.stop)
         direction = normals(seed, "directions", index, (a.shape[1],), torch.float64).to(where)
         direction = direction / torch.linalg.vector_norm(direction, dim=1, keepdim=True)
         one, two = ((points_ @ direction.T).sort(0).values for points_ in (ours, theirs))
         total += float((one - two).abs().pow(p).mean(0).sum())
-    return float((total / projections) ** (1 / p))
+    return _scaled(float((total / projections) ** (1 / p)), unit)
+
+
+def _unit_of(*sets: Tensor) -> float:
+    """1, unless squares of the largest value of some sets would be too large or too small for float64: then
+    that value."""
+    largest = max(float(x.detach().abs().max()) for x in sets)
+    return largest if 0 < largest < 1e-60 or largest > 1e60 else 1.0
+
+
+def _scaled(found: float, unit: float) -> float:
+    """found * unit; UserError where float64 has no such number."""
+    scaled = finite(found, "The distance") * unit
+    if not math.isfinite(scaled) or (scaled == 0 and found > 0):
+        raise UserError(f"The distance of values up to {unit:g} is no number of float64; rescale them.")
+    return scaled
 
 
 def _check_pair(a: Tensor, b: Tensor) -> None:
@@ -344,6 +330,7 @@ def _check_pair(a: Tensor, b: Tensor) -> None:
         )
 
 
+@checked()
 def frechet(a: Num[Tensor, "m k"], b: Num[Tensor, "n j"]) -> float:
     """The squared Fréchet distance of the Gaussians fitted to a and b [m, k] (Heusel et al. 2017).
 
@@ -352,13 +339,14 @@ def frechet(a: Num[Tensor, "m k"], b: Num[Tensor, "n j"]) -> float:
     _check_pair(a, b)
     if len(a) < 2:
         raise UserError("A covariance needs at least 2 points in each set, not 1.")
-    moments = []
-    for x in (a.double(), b.to(a.device).double()):
+    moments, unit = [], _unit_of(a, b)
+    for x in (a.double() / unit, b.to(a.device).double() / unit):
         mean = x.mean(0)
         moments += [mean, (x - mean).T @ (x - mean) / (len(x) - 1)]
-    return frechet_gaussian(*moments)
+    return _scaled(_scaled(frechet_gaussian(*moments), unit), unit)
 
 
+@checked()
 def frechet_gaussian(
     mean_a: Float[Tensor, "k"],
     cov_a: Float[Tensor, "k k"],
@@ -367,11 +355,15 @@ def frechet_gaussian(
 ) -> float:
     """|m_a - m_b|^2 + tr(S_a + S_b - 2 (S_a S_b)^(1/2)) of two Gaussians (Dowson and Landau 1982).
 
-    In float64; the last trace is the sum of the roots of the eigenvalues of S_a^(1/2) S_b S_a^(1/2).
+    In float64; the last trace is the sum of the roots of the eigenvalues of S_a^(1/2) S_b S_a^(1/2). Raises
+    UserError for wrong shapes or values, for what is no covariance, and for a distance beyond float64.
     """
-    one, two = cov_a.double(), cov_b.double()
-    values, vectors = torch.linalg.eigh(one)
+    unit = _unit_of(mean_a, mean_b, cov_a.double().abs().sqrt(), cov_b.double().abs().sqrt())
+    one, two = cov_a.double() / unit / unit, cov_b.double() / unit / unit
+    values, vectors = eigen(one, "cov_a")
+    eigen(two, "cov_b", vectors=False)
     root = vectors * values.clamp(min=0.0).sqrt() @ vectors.T
     common = torch.linalg.eigvalsh(root @ two @ root).clamp(min=0.0).sqrt().sum()
-    shift = (mean_a.double() - mean_b.double()).square().sum()
-    return max(0.0, float(shift + one.trace() + two.trace() - 2 * common))
+    shift = (mean_a.double() / unit - mean_b.double() / unit).square().sum()
+    found = finite(float((shift + one.trace() + two.trace() - 2 * common).detach()), "The distance")
+    return _scaled(_scaled(max(0.0, found), unit), unit)

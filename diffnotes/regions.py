@@ -18,7 +18,7 @@ from scipy.stats import chi
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import MEBIBYTE, blocks, full_precision, memory_budget, rows_within
-from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.base.shapes import Float, Int, Num, Tensor, checked
 from diffnotes.metrics import neighbours
 from diffnotes.posterior import Data, Support, half_squares, posterior, squared_distances
 from diffnotes.posterior.exact import check_queries
@@ -41,6 +41,7 @@ class Ratio(NamedTuple):
     point: Int[Tensor, "b"]
 
 
+@checked()
 def distance_ratio(x: Num[Tensor, "b ..."], t: float | Tensor, data: Data, process: Process = _FLOW) -> Ratio:
     """r*, the nearest to 1 of r_i = |x - alpha x_i| / (sigma sqrt(d)), over all points x_i of the data.
 
@@ -54,8 +55,9 @@ def distance_ratio(x: Num[Tensor, "b ..."], t: float | Tensor, data: Data, proce
 
     Raises UserError for a wrong type or shape, NaN, or times without noise.
     """
+    support = Support.of(data)
     check_queries(x, data)
-    support, (shown, s) = Support.of(data), _to_ve(x, t, process)
+    shown, s = _to_ve(x, t, process)
     ratio, index = torch.empty_like(s), torch.empty(len(x), dtype=torch.int64, device=x.device)
     todo, width = torch.arange(len(x), device=x.device), min(_CANDIDATES, support.count)
     with full_precision(), torch.no_grad():
@@ -85,8 +87,11 @@ def _to_ve(x: Tensor, t: float | Tensor, process: Process) -> tuple[_Shown, Tens
     times = torch.as_tensor(t, dtype=torch.float64, device=x.device)
     if times.ndim > 1 or (times.ndim == 1 and len(times) != len(x)):
         raise UserError(f"t must be a number or one per row of x, [{len(x)}], not {[*times.shape]}.")
-    alpha, sigma = (scale(times).expand(len(x)) for scale in (process.alpha, process.sigma))
-    if not bool(((alpha >= 0) & (sigma > 0) & torch.isfinite(sigma)).all()):
+    good = bool(((times > 0) & (times <= process.last) & torch.isfinite(times)).all())
+    if good:
+        alpha, sigma = (scale(times).expand(len(x)) for scale in (process.alpha, process.sigma))
+        good = bool(((alpha >= 0) & (sigma > 1e-100) & torch.isfinite(sigma)).all())
+    if not good:
         raise UserError(f"t must be above 0, where there is noise, and at most {process.t_max:g}.")
     shown = _Shown(x, alpha)
     return shown, sigma / shown.alpha
@@ -171,6 +176,7 @@ def _gaps(rows: _Rows, tile: Tensor, half: Tensor, scale: float) -> Float[Tensor
 # -------------------------------------------------------------------------------------- supervision region
 
 
+@checked()
 def half_width(delta: float, dim: int, kind: str = "exact") -> float:
     """Half the width of a shell that holds |eps|, eps ~ N(0, I) in `dim` dimensions, but for probability
     delta: | |eps| - sqrt(d) | <= half width, in units of sigma.
@@ -192,12 +198,16 @@ def half_width(delta: float, dim: int, kind: str = "exact") -> float:
     return float(brentq(lambda width: outside(width, dim) - delta, 0.0, tight + 1, xtol=1e-13))
 
 
+@checked(dim=1)
 def outside(width: float, dim: int) -> float:
     """P(| |eps| - sqrt(d) | > width) for eps ~ N(0, I) in `dim` dimensions, from the chi distribution."""
-    root = math.sqrt(dim)
+    if not width >= 0:
+        raise UserError(f"A half width must be at least 0, not {width}.")
+    root, width = math.sqrt(dim), min(width, 1e100)
     return float(chi.sf(root + width, dim) + chi.cdf(root - width, dim))
 
 
+@checked()
 def in_supervision_region(
     x: Num[Tensor, "b ..."],
     t: float | Tensor,
@@ -226,6 +236,7 @@ class Nearest(NamedTuple):
     point: Int[Tensor, "n"]
 
 
+@checked()
 def nearest_other(data: Data, part: slice | None = None) -> Nearest:
     """Of each data point [n, ...], or of those in `part`, the nearest other one, exact; a duplicate is at
     distance 0.
@@ -233,7 +244,12 @@ def nearest_other(data: Data, part: slice | None = None) -> Nearest:
     In bounded memory; 2 n d operations for each. Raises UserError for fewer than 2 points and wrong data.
     """
     support = Support.of(data)
-    start, stop, _ = (part or slice(None)).indices(support.count)
+    chosen = part or slice(None)
+    if not all(isinstance(end, int | None) for end in (chosen.start, chosen.stop, chosen.step)):
+        raise UserError(f"part must be a slice of whole numbers, not {part}.")
+    start, stop, step = chosen.indices(support.count)
+    if step != 1 or start >= stop:
+        raise UserError(f"part must be a slice of some of the {support.count} points, in order, not {part}.")
     places = (slice(start + some.start, start + some.stop) for some in blocks(stop - start, 2048))
     found = [_others(some, support, data) for some in places]
     distance, index = (torch.cat(values) for values in zip(*found, strict=True))
@@ -248,21 +264,26 @@ def _others(part: slice, support: Support, data: Data) -> tuple[Tensor, Tensor]:
     return near.distance[:, 1], torch.where(second == own, first, second)  # at 0 are itself and duplicates
 
 
+@checked()
 def overlap(
     distance: Num[Tensor, "n"], t: Num[Tensor, "l"], process: Process = _FLOW
 ) -> Float[Tensor, "n l"]:
     """exp(-alpha^2 d_i^2 / (8 sigma^2)) [n, l], the Bhattacharyya coefficient of N(alpha x_i, sigma^2 I) and
     N(alpha x_j, sigma^2 I) at the distance d_i = |x_i - x_j|: 1 where they are one law, 0 where they are
-    apart; float64. At sigma = 0 that is whether d_i = 0.
+    apart; float64. At sigma = 0 that is whether d_i = 0. Raises UserError for distances below 0, and for
+    times that the process has not.
     """
+    if not bool((distance >= 0).all()) or distance.numel() == 0 or t.numel() == 0:
+        raise UserError("Overlap needs one or more distances of at least 0, and one or more times.")
     times = t.double()
     alpha, sigma = process.alpha(times), process.sigma(times)
     exponent = (alpha * distance.double()[:, None] / sigma) ** 2 / 8
     return torch.exp(-exponent.nan_to_num(nan=0.0, posinf=math.inf))
 
 
+@checked()
 def bhattacharyya(
-    data: Data, t: float | list[float] | Num[Tensor, "..."], process: Process = _FLOW
+    data: Data, t: float | Num[Tensor, "..."], process: Process = _FLOW
 ) -> Float[Tensor, "n l"]:
     """`overlap` of each data point and its nearest other one at times t [l]; float64 [n, l].
 
@@ -277,6 +298,7 @@ def bhattacharyya(
 # -------------------------------------------------------------------------------------------- guidance gap
 
 
+@checked()
 def guidance_gap(
     x: Num[Tensor, "b ..."],
     t: float | Tensor,
@@ -295,6 +317,7 @@ def guidance_gap(
     Memory is bounded, apart from a copy of the largest class. Raises UserError for a wrong type or shape,
     times without noise, or a class without data.
     """
+    Support.of(data)
     check_queries(x, data)
     known, asked = _classes(x, data, labels, wanted)
     shown, s = _to_ve(x, t, process)

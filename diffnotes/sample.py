@@ -17,13 +17,15 @@ import torch
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, normals
-from diffnotes.base.shapes import Float, Int, Tensor
-from diffnotes.process import VE, FlowMatching, Process
+from diffnotes.base.runtime import device as device_called
+from diffnotes.base.shapes import Float, Int, Num, Tensor, checked
+from diffnotes.process import VE, FlowMatching, Process, check_denoised
 
 Denoiser = Callable[..., Tensor]  # (x [b, ...], sigma scalar or [b]) -> E[x0|x] [b, ...]
 SOLVERS = ("euler", "heun")
 
 
+@checked(steps=2)
 def edm_sigmas(
     steps: int = 18, low: float = 0.002, high: float = 80.0, rho: float = 7.0
 ) -> Float[Tensor, "l"]:
@@ -31,62 +33,69 @@ def edm_sigmas(
 
     sigma_i = (high^(1/rho) + i/(steps - 1) (low^(1/rho) - high^(1/rho)))^rho for i < steps (Eq. 5).
     """
-    _check_steps(steps, 2)
-    if not (0 < low < high < math.inf and 0 < rho < math.inf):
-        raise UserError(f"The noise levels need 0 < low < high and rho > 0, not {low}, {high} and {rho}.")
+    if not (1e-30 <= low < high <= 1e30 and 0.5 <= rho <= 1e3):
+        raise UserError(
+            "The noise levels need 0 < low < high, within 1e-30 and 1e30, and rho from 0.5 to 1000, "
+            f"not {low}, {high} and {rho}."
+        )
     ramp = torch.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=torch.float64) ** rho
     ramp[0], ramp[-1] = high, low
     return torch.cat([ramp, ramp.new_zeros(1)])
 
 
+@checked(steps=1)
 def flow_times(steps: int = 18, high: float = 80.0) -> Float[Tensor, "l"]:
     """Evenly spaced times of flow matching, float64 [steps + 1], from noise ratio `high` down to 0.
 
     The first is high/(1 + high) rather than 1, where x would say nothing about the data and s be infinite.
     """
-    _check_steps(steps, 1)
     if not 0 < high < math.inf:
         raise UserError(f"The highest noise ratio must be positive and finite, not {high}.")
     start = float(FlowMatching().time(torch.tensor(high, dtype=torch.float64)))
     return torch.linspace(start, 0.0, steps + 1, dtype=torch.float64)
 
 
-def _check_steps(steps: int, least: int) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < least:
-        raise UserError(f"steps must be a whole number of at least {least}, not {steps!r}.")
-
-
+@checked()
 def conditioned(denoise: Denoiser, labels: Int[Tensor, "b"], weight: float = 0.0) -> Denoiser:
     """The denoiser of these classes, D_y + weight (D_y - D), with D that of no class (label -1).
 
     `denoise` takes (x, sigma, labels). Classifier-free guidance (Ho and Salimans, arXiv 2207.12598, Eq. 6);
     weight 0 is plain conditioning and costs one evaluation, else both are made in one call of 2b rows.
     """
+    _check_weight(weight)
     if weight == 0:
         return lambda x, sigma: denoise(x, sigma, labels.to(x.device))
 
-    def both(x: Tensor, sigma: float | Tensor) -> Tensor:
+    def guiding(x: Tensor, sigma: float | Tensor) -> Tensor:
         twice = torch.cat([labels, torch.full_like(labels, -1)]).to(x.device)
         levels = sigma.repeat(2) if isinstance(sigma, Tensor) and sigma.ndim else sigma
-        with_class, without = denoise(torch.cat([x, x]), levels, twice).chunk(2)
+        both = torch.cat([x, x])
+        with_class, without = check_denoised(denoise(both, levels, twice), both, levels).chunk(2)
         return with_class + weight * (with_class - without)
 
-    return both
+    return guiding
 
 
+@checked()
 def guided(good: Denoiser, bad: Denoiser, weight: float) -> Denoiser:
     """Autoguidance, D_+ + weight (D_+ - D_-): away from what a worse model says (arXiv 2406.02507).
 
     Labels, if given, go to both. Weight 0 is `good` alone and costs one evaluation.
     """
+    _check_weight(weight)
     if weight == 0:
         return good
 
     def apart(x: Tensor, sigma: float | Tensor, *labels: Tensor | None) -> Tensor:
-        better = good(x, sigma, *labels)
-        return better + weight * (better - bad(x, sigma, *labels))
+        better, worse = (check_denoised(model(x, sigma, *labels), x, sigma) for model in (good, bad))
+        return better + weight * (better - worse)
 
     return apart
+
+
+def _check_weight(weight: float) -> None:
+    if not abs(weight) < 1e15:
+        raise UserError(f"The weight of guidance must be a finite number, below 1e15, not {weight}.")
 
 
 @dataclass(frozen=True)
@@ -99,10 +108,11 @@ class SamplerState:
     denoised: Float[Tensor, "b ..."]
 
 
+@checked()
 def trajectory(
     denoise: Denoiser,
     x: Float[Tensor, "b ..."],
-    times: Float[Tensor, "l"],
+    times: Num[Tensor, "..."],
     process: Process | None = None,
     solver: str = "heun",
 ) -> Iterator[SamplerState]:
@@ -112,9 +122,10 @@ def trajectory(
     Algorithm 1), except for a step to t' = 0, where v is not defined. At time 0, denoised = x. The state has
     the type of x. Only what is asked for is computed: to stop early, stop iterating.
 
-    Raises UserError for an unknown solver, and for times that do not fall or begin where alpha = 0.
+    Raises UserError for an unknown solver, for times that do not fall or begin where alpha = 0, and for a
+    denoiser that answers NaN or another shape.
     """
-    process = VE() if process is None else process
+    times, process = times.detach(), VE() if process is None else process
     if solver not in SOLVERS:
         names = ", ".join(SOLVERS)
         raise UserError(f"There is no solver {solver!r}; choose one of {names}.")
@@ -126,7 +137,7 @@ def _check_times(times: Tensor, process: Process) -> None:
     falls = times.ndim == 1 and len(times) > 0 and bool((times[1:] < times[:-1]).all())
     if not falls or not bool((times >= 0).all() and torch.isfinite(times).all()):
         raise UserError("The times must be a vector of falling, finite numbers of at least 0.")
-    if not float(process.alpha(times[0])) > 0:
+    if not float(process.alpha(times[0].double())) > 0:
         first = float(times[0])
         raise UserError(f"Nothing of the data is left at time {first}; start below it, as flow_times does.")
 
@@ -151,9 +162,11 @@ def _state(denoise: Denoiser, x: Tensor, t: Tensor, process: Process) -> Sampler
     if t == 0:
         return SamplerState(0.0, 0.0, x, x)
     scaled, ratio = process.to_ve(x, t)
-    return SamplerState(float(t), float(ratio), x, denoise(scaled, float(ratio)))
+    found = check_denoised(denoise(scaled, float(ratio)), scaled, ratio)
+    return SamplerState(float(t), float(ratio), x, found)
 
 
+@checked(shape=1, indices=0)
 def initial_noise(
     indices: Sequence[int] | range,
     shape: Sequence[int],
@@ -162,14 +175,17 @@ def initial_noise(
     dtype: torch.dtype = torch.float32,
 ) -> Float[Tensor, "b ..."]:
     """Standard normals [len(indices), *shape]: those of sample i depend on (seed, stream, i) alone."""
+    if len(indices) == 0:
+        raise UserError("There is no sample to make noise for; give at least one index.")
     return normals(seed, stream, indices, shape, dtype)
 
 
+@checked(shape=1, count=1, batch=1)
 def sample(
     denoise: Denoiser,
     shape: Sequence[int],
     count: int,
-    times: Float[Tensor, "l"],
+    times: Num[Tensor, "..."],
     *,
     process: Process | None = None,
     solver: str = "heun",
@@ -187,14 +203,13 @@ def sample(
     is guided with the weight `guidance`; see `conditioned`.
     Raises UserError as `trajectory` does, for a count or batch below 1, and for labels that do not fit.
     """
-    for name, value in (("count", count), ("batch", batch)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"{name} must be a whole number of at least 1, not {value!r}.")
     _check_labels(labels, count, guidance)
-    times, process = times.double().cpu(), VE() if process is None else process
+    times, process = times.detach().double().cpu(), VE() if process is None else process
+    _check_times(times, process)
+    where = device_called(device) if isinstance(device, str) else device
     done = []
     for part in blocks(count, batch):
-        noise = initial_noise(range(part.start, part.stop), shape, seed, dtype=dtype).to(device)
+        noise = initial_noise(range(part.start, part.stop), shape, seed, dtype=dtype).to(where)
         start = process.sigma(times[0]) * noise
         chosen = None if labels is None else labels[part]
         model = denoise if chosen is None else conditioned(denoise, chosen, guidance)
@@ -204,7 +219,8 @@ def sample(
 
 
 def _check_labels(labels: Tensor | None, count: int, guidance: float) -> None:
-    if labels is not None and len(labels) != count:
-        raise UserError(f"There are {len(labels)} labels for {count} samples; give one each.")
+    _check_weight(guidance)
+    if labels is not None and labels.shape != (count,):
+        raise UserError(f"There are {labels.numel()} labels for {count} samples; give one each.")
     if labels is None and guidance != 0:
         raise UserError("Guidance pushes samples towards their class; give labels too.")

@@ -39,13 +39,15 @@ from typing import Any
 import torch
 
 from diffnotes.base.errors import UserError
-from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.base.shapes import Float, Int, Num, Tensor, checked
 from diffnotes.optimal_loss import LossCurve
 from diffnotes.train import Batch, DenoisingLoss
 
+_HUGE = 1e30  # no setting is that large, nor that near to 0 where it must not be 0
 _ROUNDING = 1e-6  # relative: float32 levels at the ends of the range
 
 
+@checked()
 @dataclass(frozen=True)
 class LossGapLaw:
     """The formulas of the schedule, without a state; what the running mean holds is handed in.
@@ -99,14 +101,14 @@ class LossGapLaw:
     def _check_numbers(self) -> None:
         above = dict.fromkeys(("threshold", "clip", "width"), 0.0)
         for name, least in above.items():
-            if not least < getattr(self, name) < math.inf:
+            if not least < getattr(self, name) < _HUGE or getattr(self, name) < 1 / _HUGE:
                 raise UserError(f"{name} must be a finite number above 0, not {getattr(self, name)!r}.")
         for name in ("bump", "edge", "exponent"):
-            if not 0 <= getattr(self, name) < math.inf:
+            if not 0 <= getattr(self, name) < _HUGE:
                 raise UserError(f"{name} must be a finite number of at least 0, not {getattr(self, name)!r}.")
         if not 0 < self.floor <= 1:
             raise UserError(f"floor must be a share above 0 and at most 1, not {self.floor!r}.")
-        if not math.isfinite(self.shift):
+        if not abs(self.shift) < _HUGE:
             raise UserError(f"shift must be a finite number, not {self.shift!r}.")
         for name in ("bins", "memory"):
             value = getattr(self, name)
@@ -212,24 +214,26 @@ class LossGapSchedule:
     means. options: those of `LossGapLaw`. Raises UserError for what does not fit.
     """
 
+    @checked()
     def __init__(self, curve: LossCurve, dimensions: int, **options: Any) -> None:
         self.law = LossGapLaw.of(curve, dimensions, **options)
         self.running = self.law.begin()
 
+    @checked()
     def weight(self, sigma: Num[Tensor, "*b"]) -> Float[Tensor, "*b"]:
         """w(sigma), the factor of the mean of (D - x0)^2 over dimensions; on the device of sigma, float32 or
         as sigma is."""
         self._check(sigma)
         return self.law.weight(sigma).to(sigma.dtype if sigma.is_floating_point() else torch.float32)
 
+    @checked(n=1)
     def sample(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n"]:
         """n noise levels, float32, on the device of the generator (None: torch's own on the CPU)."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise UserError(f"n must be a whole number of at least 1, not {n!r}.")
         where = torch.device("cpu") if generator is None else generator.device
         u = torch.rand(n, dtype=torch.float64, generator=generator, device=where)
         return self.law.levels(u, self.running).float()
 
+    @checked()
     def update(self, sigma: Num[Tensor, "..."], loss: Num[Tensor, "..."]) -> None:
         """Take in the losses of a batch: loss [b], each the mean of (D - x0)^2 over the dimensions of one
         image at noise level sigma [b]; not weighted, and of x0 also where another target is predicted (see
@@ -254,23 +258,27 @@ class LossGapSchedule:
         """What a checkpoint must hold: the running means, beside the levels and losses they stand over."""
         return {"running": self.running.clone(), "sigma": self.law.sigma, "optimal": self.law.optimal}
 
+    @checked()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a state of a schedule with the same curve and bins."""
         mine = self.state_dict()
         if set(state) != set(mine):
             raise UserError(f"The state must hold {', '.join(mine)}, not {', '.join(state) or 'nothing'}.")
+        state = {name: _finite_values(value) for name, value in state.items()}
         for name in ("sigma", "optimal"):
-            other = state[name].cpu()
+            other = state[name].double().cpu()
             if other.shape != mine[name].shape or not torch.allclose(other, mine[name], rtol=1e-6, atol=0):
                 raise UserError(f"The state is of a schedule with another {name} curve; build it from that.")
         if state["running"].shape != mine["running"].shape:
-            raise UserError(f"The state has {len(state['running'])} bins, this schedule {self.law.bins}.")
+            raise UserError(f"The state has {state['running'].numel()} bins, this schedule {self.law.bins}.")
         self.running = state["running"].detach().double().cpu().clone()
 
     def _check(self, sigma: Tensor) -> None:
         low, high = self.law.sigma[[0, -1]].tolist()
         values = sigma.detach().double()
         good = (values >= low * (1 - _ROUNDING)) & (values <= high * (1 + _ROUNDING))
+        if sigma.numel() == 0:
+            raise UserError("There is no noise level; give at least one.")
         if not bool(good.all()):
             worst = float(values[~good].flatten()[0])
             raise UserError(
@@ -279,6 +287,12 @@ class LossGapSchedule:
             )
 
 
+@checked()
+def _finite_values(state: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    return state.double()
+
+
+@checked()
 @dataclass(frozen=True)
 class ScheduledLoss:
     """The same in the book's own loop: an `Objective` of `train` that remembers the running means.

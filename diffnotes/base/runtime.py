@@ -172,6 +172,8 @@ def normals(
     An int `index` counts as one row. |draw| < 6.8, the price of 32 random bits for the radius. float32
     draws are rounded float64 draws.
     """
+    if not dtype.is_floating_point:
+        raise UserError(f"Normal numbers need a floating-point dtype, such as torch.float32, not {dtype}.")
     rows = _indices(index)
     size = math.prod(shape)
     pairs = (size + 1) // 2

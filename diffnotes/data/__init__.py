@@ -1,12 +1,10 @@
 """Data sets, folders of images, shards, and where they come from: what the book trains on."""
 
+from diffnotes.data.dataset import Dataset, as_bytes, as_floats
 from diffnotes.data.fingerprints import fingerprint
 from diffnotes.data.sets import (
     SPLITS,
     STORED,
-    Dataset,
-    as_bytes,
-    as_floats,
     data_folder,
     fetch,
     load,

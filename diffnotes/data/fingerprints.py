@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffnotes.base import files
+from diffnotes.base.shapes import checked
 from diffnotes.data import folders as images
 from diffnotes.data import part as data_part
 from diffnotes.data import sets as data
@@ -17,14 +18,16 @@ _known: dict[tuple[_Place, int | None, int], str] = {}
 _whole: dict[_Place, data.Dataset] = {}  # the last set that was read: subsets come in rows
 
 
+@checked()
 def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int = 0, **settings: Any) -> str:
     """`data.load(name, n, split, seed, **settings).fingerprint`.
 
     It is worked out anew when path, size, inode or a time of any file behind the set has changed (the time of
     the last change of an inode cannot be set by hand), or when scikit-learn's function for digits is another.
     """
+    data.requested(name, n, split, seed)
     source = _source(name, split, settings)
-    place = (name, split, tuple(sorted(settings.items())), source)
+    place = (name, split, repr(sorted(settings.items())), source)
     if (place, n, seed) not in _known:
         _known[place, n, seed] = _loaded(place, n, seed, settings).fingerprint
     return _known[place, n, seed]

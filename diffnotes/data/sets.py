@@ -6,14 +6,11 @@ held-out one. Origin, terms and digests of each set: book/datasets.md.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,11 +20,12 @@ import torch
 
 from diffnotes.base import files, runtime
 from diffnotes.base.errors import UserError, quoted
-from diffnotes.base.shapes import Array, Float, Int, Tensor, UInt8
+from diffnotes.base.shapes import Array, Float, Int, Tensor, UInt8, checked
 from diffnotes.data import download
 from diffnotes.data import folders as images
 from diffnotes.data import part as data_part
 from diffnotes.data import specimens as made_up
+from diffnotes.data.dataset import Dataset, InPart
 
 NAMES = ("digits", "circle", "gaussian", "cifar10", "imagenet64", "specimens", "specimens64")
 SPLITS = {"train": "train", **dict.fromkeys(("validation", "val", "test"), "validation"), "all": "all"}
@@ -36,88 +34,7 @@ CIRCLE_RADIUS = 10.0
 CIRCLE_OFFSET = 0.01  # of a turn; any value but 0 keeps the points off the axes
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Samples with labels; `values` are raw uint8 pixels or, where there are none, float32 samples.
-
-    `x` [n, ...] float32, `pixels` [n, c, h, w] uint8 or None, `labels` [n] int64; `x` and `fingerprint` are
-    computed when first read and then kept, so that a user of `pixels` never pays the fourfold memory of `x`.
-    """
-
-    name: str
-    split: str
-    values: UInt8[Tensor, "n *d"] | Float[Tensor, "n *d"] = field(repr=False)
-    labels: Int[Tensor, "n"] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    @property
-    def pixels(self) -> UInt8[Tensor, "n c h w"] | None:
-        """The raw pixels p behind x = p/127.5 - 1, or None for data that never were 8-bit pixels."""
-        return self.values if self.values.dtype == torch.uint8 else None
-
-    @cached_property
-    def x(self) -> Float[Tensor, "n *d"]:
-        """The samples as float32, images in [-1, 1]."""
-        return as_floats(self.values)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 over type, shape and bytes of `values` and of `labels`, as 64 hexadecimal digits."""
-        digest = hashlib.sha256()
-        for array in (self.values.numpy(), self.labels.numpy()):
-            digest.update(f"{array.dtype.str} {array.shape} ".encode())
-            digest.update(np.ascontiguousarray(array).data)
-        return digest.hexdigest()
-
-    def taken(self, index: Int[Array, "m"]) -> Dataset:
-        """The samples of these numbers, in this order."""
-        chosen = torch.from_numpy(index)
-        return Dataset(self.name, self.split, self.values[chosen], self.labels[chosen])
-
-
-class _InPart(Dataset):
-    """A stored set of which only a part is here (`data_part`): its length, its fingerprint, and the samples
-    that are here. Whatever needs others raises UserError."""
-
-    part: data_part.DataPart
-
-    def __init__(self, name: str, split: str, part: data_part.DataPart) -> None:
-        vars(self).update(name=name, split=split, fingerprint=part.fingerprint, part=part)
-
-    def __len__(self) -> int:
-        return self.part.total
-
-    def __getattr__(self, name: str) -> Tensor:
-        if name in ("values", "labels"):  # of the whole set; they are never set here
-            raise UserError(self._lacking(len(self) - len(self.part.places)))
-        raise AttributeError(name)
-
-    def taken(self, index: Int[Array, "m"]) -> Dataset:
-        found = self.part.at(index)
-        if lacking := int((found < 0).sum()):
-            raise UserError(self._lacking(lacking))
-        values, labels = (torch.from_numpy(array[found]) for array in (self.part.values, self.part.labels))
-        return Dataset(self.name, self.split, values, labels)
-
-    def _lacking(self, count: int) -> str:
-        return (
-            f"{count:,} of the samples asked for are not in the part of {self.name} ({self.split}) that was "
-            f"brought here ({len(self.part.places):,} of {len(self):,}); bring a part for this run, or all."
-        )
-
-
-def as_floats(values: UInt8[Tensor, "n *d"] | Float[Tensor, "n *d"]) -> Float[Tensor, "n *d"]:
-    """Pixels p as p/127.5 - 1, float32; numbers as they are."""
-    return values.float().div_(127.5).sub_(1.0) if values.dtype == torch.uint8 else values
-
-
-def as_bytes(x: Float[Tensor, "*n"]) -> UInt8[Array, "*n"]:
-    """Numbers in [-1, 1] as pixels 0..255, for pictures; what lies beyond is cut off."""
-    return ((x + 1) * 127.5).round().clamp(0, 255).byte().cpu().numpy()
-
-
+@checked()
 def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, **settings: Any) -> Dataset:
     """The dataset `name`: one of NAMES.
 
@@ -133,26 +50,41 @@ def load(name: str, n: int | None = None, split: str = "train", seed: int = 0, *
 
     Errors: UserError for an unknown name, split or setting, too large an n, missing or damaged files.
     """
+    split = requested(name, n, split, seed)
+    if name in MADE:
+        size = {} if n is None else {"n": n}
+        return MADE[name](split=split, seed=seed, **size, **_checked(MADE[name], name, settings))
+    return subset(_stored(name, split, _checked(STORED[name], name, settings)), n, seed)
+
+
+def requested(name: str, n: int | None, split: str, seed: int) -> str:
+    """The split of a request by its first name; UserError for what there is not."""
     if name not in NAMES:
         raise UserError(f"There is no dataset {name!r}; choose one of {', '.join(NAMES)}.")
+    if n is not None and n < 1:
+        raise UserError(f"n must be a whole number of at least 1, or None for all; got {n!r}.")
+    _check_seed(seed)
+    return _known(split, name)
+
+
+def _known(split: str, name: str) -> str:
+    """The split by its first name."""
     if split not in SPLITS:
         raise UserError(f"There is no split {split!r}; choose one of {', '.join(SPLITS)}.")
     if SPLITS[split] == "all" and name not in BOTH:
         raise UserError(f"Only {' and '.join(BOTH)} have a split 'all'; choose train or validation.")
-    if n is not None and (isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1):
-        raise UserError(f"n must be a whole number of at least 1, or None for all; got {n!r}.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed < 2**32:
+    return SPLITS[split]
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 2**32:
         raise UserError(f"seed must be a whole number from 0 to {2**32 - 1}; got {seed!r}.")
-    if name in MADE:
-        size = {} if n is None else {"n": n}
-        return MADE[name](split=SPLITS[split], seed=seed, **size, **_checked(MADE[name], name, settings))
-    return subset(_stored(name, SPLITS[split], _checked(STORED[name], name, settings)), n, seed)
 
 
 def _stored(name: str, split: str, settings: dict[str, Any]) -> Dataset:
     """A stored set, whole, or as far as it was brought to this machine."""
     part = data_part.find(data_folder(), name, split) if name in data_part.OFFICIAL else None
-    return STORED[name](split=split, **settings) if part is None else _InPart(name, split, part)
+    return STORED[name](split=split, **settings) if part is None else InPart(name, split, part)
 
 
 def _checked(make: Callable[..., Dataset], name: str, settings: dict[str, Any]) -> dict[str, Any]:
@@ -175,6 +107,7 @@ def subset(data: Dataset, n: int | None, seed: int) -> Dataset:
     return data.taken(permutation(len(data), seed)[:n])
 
 
+@checked()
 def shrunk(data: Dataset, side: int) -> Dataset:
     """Square images [n, c, h, h] averaged over boxes to [n, c, side, side] float32; side 0 or h: unchanged.
 
@@ -183,7 +116,7 @@ def shrunk(data: Dataset, side: int) -> Dataset:
     height = data.values.shape[-1]
     if side in (0, height):
         return data
-    if data.values.ndim != 4 or side < 1 or height % side:
+    if data.values.ndim != 4 or height != data.values.shape[-2] or side < 1 or height % side:
         raise UserError(f"side must divide the {height} pixels of {data.name}, or be 0; not {side}.")
     return Dataset(data.name, data.split, torch.nn.functional.avg_pool2d(data.x, height // side), data.labels)
 
@@ -196,17 +129,19 @@ def permutation(total: int, seed: int) -> Int[Array, "total"]:
     return np.argsort(np.random.Philox(key=int(seed)).random_raw(total), kind="stable")
 
 
+@checked()
 def digits(split: str = "train") -> Dataset:
     """scikit-learn's 1,797 digits [n, 1, 8, 8], grey levels 0..16 as g/8 - 1; every third is held out."""
     from sklearn.datasets import load_digits  # slow to import, needed only here
 
     grey, labels = load_digits(return_X_y=True)
     held_out = np.arange(len(labels)) % 3 == 2
-    keep = held_out if split == "validation" else ~held_out
+    keep = held_out if _known(split, "digits") == "validation" else ~held_out
     x = torch.from_numpy((grey[keep] / 8.0 - 1.0).astype(np.float32)).reshape(-1, 1, 8, 8)
     return Dataset("digits", split, x, torch.from_numpy(labels[keep].astype(np.int64)))
 
 
+@checked(n=1)
 def circle(n: int = 10, split: str = "train", seed: int = 0, layout: str = "equispaced") -> Dataset:
     """Points [n, 2] on a circle of radius 10: the toy's own unit, which sigma and delta share; not [-1, 1].
 
@@ -217,12 +152,15 @@ def circle(n: int = 10, split: str = "train", seed: int = 0, layout: str = "equi
     return _unlabelled("circle", split, on_circle(circle_turns(n, split, seed, layout)))
 
 
+@checked(n=1)
 def circle_turns(
     n: int, split: str = "train", seed: int = 0, layout: str = "equispaced"
 ) -> Float[Array, "n"]:
     """Where the points of `circle` lie, in turns: angles divided by 2 pi, float64."""
     if layout not in ("equispaced", "random"):
         raise UserError(f"The circle has no layout {layout!r}; choose equispaced or random.")
+    _check_seed(seed)
+    split = _known(split, "circle")
     if layout == "equispaced":
         return np.arange(n) / n + (0.5 / n if split == "validation" else 0.0) + CIRCLE_OFFSET
     # the legacy generator: its stream is frozen, and the paper's random points come from it
@@ -236,6 +174,7 @@ def on_circle(turns: Float[Array, "n"]) -> Float[Array, "n 2"]:
     return CIRCLE_RADIUS * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
+@checked(n=1, dimension=1)
 def gaussian(
     n: int = 100, split: str = "train", seed: int = 0, dimension: int = 20, decay: float = 0.0
 ) -> Dataset:
@@ -244,15 +183,16 @@ def gaussian(
     A smaller n is a part of a larger one. Defaults: 100 points of N(0, I) in 20 dimensions, the setting of
     Song et al. (2025), appendix C.6. All labels are 0.
     """
+    _check_seed(seed)
+    split = _known(split, "gaussian")
     scale = np.sqrt(spectrum(dimension, decay).numpy())
     drawn = runtime.normals(int(seed), f"gaussian, {split}", range(n), (dimension,), torch.float64)
     return _unlabelled("gaussian", split, drawn.numpy() * scale)
 
 
+@checked(dimension=1)
 def spectrum(dimension: int, decay: float) -> Float[Tensor, "d"]:
     """Variances k^(-decay) for k = 1..dimension, float64; decay 0 gives the identity."""
-    if not isinstance(dimension, int) or dimension < 1:
-        raise UserError(f"dimension must be a whole number of at least 1; got {dimension!r}.")
     if not 0 <= decay < 100:
         raise UserError(f"decay must lie between 0 and 100; got {decay!r}.")
     return torch.arange(1, dimension + 1, dtype=torch.float64) ** -decay
@@ -263,12 +203,13 @@ def _unlabelled(name: str, split: str, points: np.ndarray) -> Dataset:
     return Dataset(name, split, x, torch.zeros(len(x), dtype=torch.int64))
 
 
+@checked()
 def cifar10(split: str = "train") -> Dataset:
     """CIFAR-10 [n, 3, 32, 32]: 50,000 for training; the official test batch of 10,000 is the held-out split.
 
     torchvision's reader checks the md5 of every file under `data_folder()/cifar-10-batches-py`.
     """
-    reader = load_torchvision().datasets.CIFAR10
+    split, reader = _known(split, "cifar10"), load_torchvision().datasets.CIFAR10
     try:
         read = reader(data_folder(), train=split == "train", download=False)
     except (RuntimeError, OSError) as error:
@@ -276,11 +217,13 @@ def cifar10(split: str = "train") -> Dataset:
     return _from_rows("cifar10", split, read.data, read.targets)
 
 
+@checked()
 def specimens(split: str = "train") -> Dataset:
     """2,080 made-up images [n, 3, 32, 32] of 10 classes in each split: see `diffnotes.data.specimens`.
 
     They take the way of CIFAR-10 from bytes on, so that code for it can be tried without a download.
     """
+    split = _known(split, "specimens")
     rows = made_up.rows(split)
     return _from_rows("specimens", split, rows, made_up.labels(len(rows)).tolist())
 
@@ -291,12 +234,14 @@ def _from_rows(name: str, split: str, rows: UInt8[Array, "n h w c"], labels: lis
     return Dataset(name, split, values, torch.tensor(labels, dtype=torch.int64))
 
 
+@checked(per_class=0)
 def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200", per_class: int = 0) -> Dataset:
     """Images of `folder` (a path, or a name under `data_folder()`) as [n, 3, 64, 64], cropped and filtered.
 
     Layouts, the split "all" and `per_class`: see `diffnotes.data.folders.list_split`. The first use decodes
     all images into one file: in `.diffnotes-cache` of the data folder, or the user's where that is read-only.
     """
+    split = _known(split, "imagenet64")
     path = data_folder() / files.folder_named(folder)  # an absolute one replaces the left side
     listing = images.list_split(path, split, per_class)
     read = _from_folder("imagenet64", split, listing, _cache_folder(), path.name)
@@ -304,11 +249,13 @@ def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200", per_clas
     return read
 
 
+@checked(per_class=0)
 def specimens64(split: str = "train", per_class: int = 0) -> Dataset:
     """Made-up image files as [n, 3, 64, 64], 40 for training, 520 held out: see `diffnotes.data.specimens`.
 
     They are written to a temporary folder and take the way of `imagenet64` from there.
     """
+    split = _known(split, "specimens64")
     with tempfile.TemporaryDirectory() as folder:
         for part in ("train", "validation") if split == "all" else (split,):
             made_up.write_folder(Path(folder), part)
@@ -337,6 +284,7 @@ def _cache_folder() -> Path:
     return beside / ".diffnotes-cache" if os.access(beside, os.W_OK) else _user_cache() / "images"
 
 
+@checked()
 def fetch(name: str) -> Path:
     """Download dataset `name` (so far "cifar10") into `data_folder()` unless it is there; returns its folder.
 

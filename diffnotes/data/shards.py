@@ -31,6 +31,10 @@ class Shards:
     device = torch.device("cpu")
 
     def __init__(self, paths: Sequence[Path | str]) -> None:
+        if isinstance(paths, str | Path):
+            paths = [paths]
+        if not isinstance(paths, list | tuple) or not all(isinstance(path, str | Path) for path in paths):
+            raise UserError(f"Shards are a list of paths of .npy files, not {type(paths).__name__}.")
         if not paths:
             raise UserError("There are no shards; give at least one .npy file of uint8 images [n, ...].")
         self.parts = [_mapped(Path(path)) for path in paths]

@@ -7,6 +7,8 @@ which come from Inception and SSCD: `load_torchscript` takes those where their f
 
 from __future__ import annotations
 
+import io
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,11 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from diffnotes.base import runtime
+from diffnotes.base import files, runtime
 from diffnotes.base.errors import UserError
-from diffnotes.base.shapes import Array, Float, Num, Tensor
+from diffnotes.base.shapes import Array, Float, Num, Tensor, checked
 from diffnotes.data import data_folder
 from diffnotes.networks.denoiser import seeded
+from diffnotes.networks.layers import fitting
 
 SIDE = 32  # pixels of a side that the network sees
 CLASSES = 10
@@ -50,6 +53,7 @@ class FeatureNet(nn.Module):
     141,066 weights and 9 million products per image at the default width.
     """
 
+    @checked(width=1)
     def __init__(self, width: int = 32) -> None:
         super().__init__()
         w = width
@@ -62,14 +66,17 @@ class FeatureNet(nn.Module):
         self.head = nn.Linear(2 * w, CLASSES)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    @checked()
     def features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k"]:
         """The last hidden layer for images in [-1, 1] of any size; all features are at least 0."""
+        fitting(x, x, self.head.weight)
         h = sized(x).contiguous(memory_format=torch.channels_last)
         for halve, add in zip(self.halve, self.add, strict=True):
             h = F.relu(halve(h))
             h = h + F.relu(add(h))
         return h.mean((2, 3))
 
+    @checked()
     def forward(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b classes"]:
         """Logits of the ten classes."""
         return self.head(self.features(x))
@@ -83,12 +90,16 @@ def sized(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c side side"]:
     return F.interpolate(x, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=larger)
 
 
+@checked()
 def coarse(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Images averaged over 2 x 2 pixels and brought back to size: what a half-sized image looks like here."""
+    if min(x.shape[2:]) < 2:
+        raise UserError(f"Images must have 2 x 2 pixels or more to be averaged, not {list(x.shape[2:])}.")
     small = F.avg_pool2d(x, 2)
     return F.interpolate(small, x.shape[2:], mode="bilinear", align_corners=False)
 
 
+@checked(batch=1)
 def extract(
     features: FeatureNet | Callable[[Tensor], Tensor], x: Num[Tensor, "n ..."], batch: int = 256
 ) -> Float[Tensor, "n k"]:
@@ -119,7 +130,7 @@ def _checked(found: object, count: int) -> Tensor:
     if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != count:
         shape = [*found.shape] if isinstance(found, Tensor) else type(found).__name__
         raise UserError(f"A module of features must map [b, 3, h, w] to [b, k]; {count} images gave {shape}.")
-    if not torch.isfinite(found).all():
+    if not found.is_floating_point() or not torch.isfinite(found).all():
         raise UserError("The features contain NaN or infinite values; the module or its file is damaged.")
     return found.float()
 
@@ -147,31 +158,44 @@ def from_arrays(arrays: Mapping[str, Array]) -> FeatureNet:
     return net.requires_grad_(False)
 
 
-def load_torchscript(name: str) -> nn.Module:
+@checked()
+def load_torchscript(name: str, sha256: str) -> nn.Module:
     """The module in `DIFFNOTES_DATA/features/<name>.pt`, for example Inception's or SSCD's, for `extract`.
+
+    Such a file is a program: whoever made it decides what your machine does when it is loaded. So nothing is
+    loaded unless `sha256`, which you have from a source that you trust, is that of the file.
 
     It must map images [b, 3, h, w] in [-1, 1], of whatever size they have, to features [b, k]; resizing and
     normalizing are its own. A module that wants [0, 1], or 299 x 299 pixels, is to be wrapped before it is
     saved.
 
-    Raises UserError for a missing file, or one that is not TorchScript.
+    Raises UserError for a missing file, another file than `sha256` says, or one that is not TorchScript.
     """
-    return _read(torchscript_file(name))
+    path, content = torchscript_file(name, sha256)
+    try:
+        with warnings.catch_warnings():
+            # torch would rather have its newer format, but these files are handed out as TorchScript
+            warnings.filterwarnings("ignore", ".*torch.jit.load", DeprecationWarning)
+            return torch.jit.load(io.BytesIO(content), map_location="cpu").eval()
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"{path} is no TorchScript file; get it again.") from error
 
 
-def torchscript_file(name: str) -> Path:
-    """`DIFFNOTES_DATA/features/<name>.pt`; UserError where there is none."""
+def torchscript_file(name: str, sha256: str) -> tuple[Path, bytes]:
+    """`DIFFNOTES_DATA/features/<name>.pt` and its bytes; UserError unless they have that SHA-256."""
     path = data_folder() / "features" / f"{name}.pt"
     if not path.is_file():
         raise UserError(f"There are no features {name!r}: {path} is missing; put the TorchScript file there.")
-    return path
-
-
-def _read(path: Path) -> nn.Module:
-    """torch would rather have its newer format, but it is as TorchScript that these files are handed out."""
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", ".*torch.jit.load", DeprecationWarning)
-            return torch.jit.load(str(path), map_location="cpu").eval()
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"{path} is damaged, or no TorchScript file; get it again.") from error
+    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise UserError(
+            f"{path} is a program, which is run when it is loaded: give the SHA-256 of the file that you "
+            f"trust, 64 hexadecimal digits, not {sha256!r}."
+        )
+    content = path.read_bytes()
+    found = files.sha256_bytes(content)
+    if found != sha256.lower():
+        raise UserError(
+            f"{path} is not the program that you trust: its SHA-256 is {found}, not {sha256.lower()}; it was "
+            "not loaded. Get it again."
+        )
+    return path, content

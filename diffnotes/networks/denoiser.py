@@ -16,7 +16,7 @@ from torch import nn
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import words
-from diffnotes.base.shapes import Float, Int, Tensor
+from diffnotes.base.shapes import Float, Int, Tensor, checked
 from diffnotes.networks.layers import (
     Attention,
     Built,
@@ -24,14 +24,16 @@ from diffnotes.networks.layers import (
     Norm,
     ResidualBlock,
     TransformerBlock,
+    fitting,
     layout,
     zero,
 )
-from diffnotes.process import SIGMA_DATA, VE, Process
+from diffnotes.process import SIGMA_DATA, VE, Process, edm_scalings, row_levels
 
 SMALLEST = 1e-12  # of s: what a network is told when there is no noise
 
 
+@checked()
 def seeded(seed: int, build: Callable[[], Built]) -> Built:
     """What `build` makes, with initial weights that depend on `seed` alone; torch's own generator is left as
     it was."""
@@ -40,6 +42,7 @@ def seeded(seed: int, build: Callable[[], Built]) -> Built:
         return build()
 
 
+@checked()
 def parameter_count(module: nn.Module) -> int:
     """How many numbers are trained."""
     return sum(w.numel() for w in module.parameters() if w.requires_grad)
@@ -54,6 +57,7 @@ class NetworkDenoiser(nn.Module):
     and c_out; for the velocity of flow matching, k_x = 1 / (1 + s) and k_y = -s / (1 + s).
     """
 
+    @checked()
     def __init__(
         self,
         network: nn.Module,
@@ -64,15 +68,19 @@ class NetworkDenoiser(nn.Module):
         super().__init__()
         self.network, self.process, self.target = network, process or VE(), target
         self.sigma_data = sigma_data
-        self.process.coefficients(target, torch.ones(1))  # an unknown target is told here
+        edm_scalings(torch.ones(1), sigma_data)  # a wrong one is told here
+        self.process.coefficients(target, torch.full((1,), 0.5))  # an unknown target is told here
 
+    @checked()
     def forward(
         self, x: Float[Tensor, "b ..."], sigma: float | Tensor, labels: Int[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b ..."]:
-        s = torch.as_tensor(sigma, dtype=torch.float64, device=x.device).expand(len(x))
+        s = row_levels(sigma, x, wait=False)
         kx, ky, scale, noise = (k.to(x.dtype) for k in self.scalars(s))
         row = (len(x), *[1] * (x.ndim - 1))
         y = self.network(x * scale.view(row), noise, labels)
+        if y.shape != x.shape:
+            raise UserError(f"The network returned {list(y.shape)} for {list(x.shape)}; build it for those.")
         return torch.addcmul(x * kx.view(row), y, ky.view(row))
 
     def scalars(self, s: Float[Tensor, "b"]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -104,6 +112,7 @@ def _check(width: int, depth: int, classes: int) -> None:
 class MLP(nn.Module):
     """A residual network on flat samples of `shape`: `depth` blocks h += W2 silu(W1 norm(h) + e)."""
 
+    @checked(shape=1)
     def __init__(self, shape: tuple[int, ...], width: int, depth: int = 3, classes: int = 0) -> None:
         super().__init__()
         _check(width, depth, classes)
@@ -116,9 +125,14 @@ class MLP(nn.Module):
         self.fall = nn.ModuleList(zero(nn.Linear(width, width)) for _ in range(depth))
         self.leave = zero(nn.Linear(width, size))
 
+    @checked()
     def forward(
         self, x: Float[Tensor, "b ..."], noise: Float[Tensor, "b"], labels: Int[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b ..."]:
+        if math.prod(x.shape[1:]) != self.enter.in_features:
+            size = self.enter.in_features
+            raise UserError(f"This MLP takes {size} values, not images {list(x.shape[1:])}.")
+        fitting(x, noise, self.enter.weight)
         shifts = self.modulate(self.embedding(noise, labels)).chunk(len(self.norms), 1)
         h = self.enter(x.flatten(1))
         for norm, rise, fall, shift in zip(self.norms, self.rise, self.fall, shifts, strict=True):
@@ -143,6 +157,7 @@ class UNet(nn.Module):
     attention, which we take for a gain. `embedding` is 512 there; small networks may want less.
     """
 
+    @checked(shape=1, multipliers=1, attention=0)
     def __init__(
         self,
         shape: tuple[int, ...],
@@ -157,6 +172,8 @@ class UNet(nn.Module):
         super().__init__()
         _check(width, blocks, classes)
         halvings = len(multipliers) - 1
+        if halvings < 0:
+            raise UserError("A U-Net needs at least one level; give multipliers, such as (1, 2).")
         if embedding < 2 or embedding % 2 or head < 1:
             raise UserError(f"A U-Net needs an even embedding and head >= 1, not {embedding} and {head}.")
         if len(shape) != 3 or any(side % 2**halvings for side in shape[1:]):
@@ -209,9 +226,13 @@ class UNet(nn.Module):
                 channels = width * times
         self.per_level = blocks + 1
 
+    @checked()
     def forward(
         self, x: Float[Tensor, "b c h w"], noise: Float[Tensor, "b"], labels: Int[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b c h w"]:
+        if x.shape[1] != self.enter.in_channels or any(side % 2 ** len(self.doubles) for side in x.shape[2:]):
+            raise UserError(f"This U-Net cannot take images of shape {list(x.shape[1:])}.")
+        fitting(x, noise, self.enter.weight)
         e = self.embedding(noise, labels)
         h = self.enter(x.contiguous(memory_format=layout(x)))
         skips = [h]
@@ -235,6 +256,7 @@ def _through(step: nn.Module, h: Tensor, embedding: Tensor) -> Tensor:
 ATTENDED = 16  # pixels of a side: attention among more costs more than all convolutions
 
 
+@checked(shape=1, multipliers=1)
 def small_network(
     kind: str,
     shape: tuple[int, ...],
@@ -246,10 +268,12 @@ def small_network(
 ) -> nn.Module:
     """The networks of the book's smaller experiments: a residual network ("mlp"), or a U-Net ("unet") with
     `blocks` per level and attention at the first level below the finest that has at most 16 x 16 pixels."""
+    if kind not in ("mlp", "unet"):
+        raise UserError(f'Unknown network "{kind}"; choose mlp or unet.')
     if kind == "mlp":
         return MLP(shape, width, blocks, classes)
     level = 1
-    while shape[-1] >> level > ATTENDED and level + 1 < len(multipliers):
+    while shape and shape[-1] >> level > ATTENDED and level + 1 < len(multipliers):
         level += 1
     return UNet(shape, width, multipliers, blocks, (level,), classes, embedding)
 
@@ -260,6 +284,7 @@ def small_network(
 class DiT(nn.Module):
     """A diffusion transformer with adaLN-Zero (Peebles and Xie 2023) on patches of images [b, c, h, w]."""
 
+    @checked(shape=1)
     def __init__(
         self,
         shape: tuple[int, ...],
@@ -286,9 +311,13 @@ class DiT(nn.Module):
         self.leave = zero(nn.Linear(width, shape[0] * patch**2))
         self.register_buffer("places", _places(shape[1] // patch, shape[2] // patch, width), persistent=False)
 
+    @checked()
     def forward(
         self, x: Float[Tensor, "b c h w"], noise: Float[Tensor, "b"], labels: Int[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b c h w"]:
+        if tuple(x.shape[1:]) != self.shape:
+            raise UserError(f"This DiT takes images of shape {list(self.shape)}, not {list(x.shape[1:])}.")
+        fitting(x, noise, self.enter.weight)
         e = self.embedding(noise, labels)
         h = self.enter(F.unfold(x, self.patch, stride=self.patch).transpose(1, 2)) + self.places
         for block in self.blocks:

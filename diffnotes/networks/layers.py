@@ -51,6 +51,21 @@ class Embedding(nn.Module):
         return F.embedding(labels.clamp(min=0), self.table) * (labels >= 0)[:, None]
 
 
+def fitting(x: Tensor, noise: Tensor, weight: Tensor) -> None:
+    """x and noise are what a network with this weight can take; UserError for another type, or huge values.
+
+    Values on a GPU are not looked at: that would wait for it.
+    """
+    if torch.compiler.is_compiling():
+        return
+    for name, given in {"x": x, "noise": noise}.items():
+        if given.dtype != weight.dtype and not torch.is_autocast_enabled(given.device.type):
+            kind, wanted = (str(one.dtype).removeprefix("torch.") for one in (given, weight))
+            raise UserError(f"{name} must be {wanted} like the weights, not {kind}; convert it.")
+        if given.is_cpu and not bool((given.detach().abs() < 1e15).all()):
+            raise UserError(f"{name} has values beyond 1e15; a network takes images of about unit variance.")
+
+
 def zero(layer: Built) -> Built:
     """The layer with all its weights at zero."""
     for w in layer.parameters():

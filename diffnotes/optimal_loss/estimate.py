@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, memory_budget, normals, permutation
-from diffnotes.base.shapes import Array, Float, Int, Tensor
+from diffnotes.base.shapes import Array, Int, Num, Tensor, checked, whole
 from diffnotes.optimal_loss.all_levels import Prepared, pairwise_losses, prepare, sources_per_batch
 from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, sums_of
 from diffnotes.optimal_loss.subsets import Scan, random_others, rows_at_once, scan_subsets
@@ -30,6 +30,7 @@ from diffnotes.posterior import Data, Support, posterior
 
 EXACT = ("pairwise", "full")
 ESTIMATORS = (*EXACT, "snis", "dol", "cdol", "neighbours")
+_FARTHEST = 1e30  # the largest noise level, and one over the smallest: beyond, float32 has no log-weights
 DRAWS = 4096  # sources drawn unless told otherwise; rounded up to whole passes over smaller data
 
 
@@ -37,9 +38,10 @@ _Estimator = Callable[[Prepared, range, Tensor, Tensor, Tensor], Tensor]
 """(prepared, draws, source [m], noise [m, r, d], sigmas [l]) -> losses [m, r, l]."""
 
 
+@checked(sources=1, subset=1)
 def optimal_loss(
     data: Data,
-    sigmas: Float[Tensor, "l"],
+    sigmas: Num[Tensor, "..."],
     *,
     estimator: str = "pairwise",
     sources: int | None = None,
@@ -74,10 +76,10 @@ def optimal_loss(
     if labels is not None and labels.shape != (count,):
         raise UserError(f"labels must be one per point, [{count}], not {list(labels.shape)}.")
     if estimator in EXACT and subset is not None:
-        count = _whole(subset, "subset", most=count)
+        count = _of_points(subset, count)
         data, labels = _part(data, labels, count, seed)
         subset = None
-    total = _whole(sources, "sources") if sources is not None else _default_draws(count)
+    total = sources if sources is not None else _default_draws(count)
 
     def curve(part: Data, draws: int, seed: int) -> LossCurve:
         sums = options(part, sigmas, range(draws), subset=subset, seed=seed)
@@ -86,9 +88,10 @@ def optimal_loss(
     return curve(data, total, seed) if labels is None else _by_class(data, labels, total, seed, curve)
 
 
+@checked(subset=1)
 def accumulate(
     data: Data,
-    sigmas: Float[Tensor, "l"],
+    sigmas: Num[Tensor, "..."],
     draws: range,
     *,
     estimator: str = "pairwise",
@@ -104,7 +107,7 @@ def accumulate(
     """
     support = Support.of(data)
     if estimator in EXACT and subset is not None:
-        data, _ = _part(data, None, _whole(subset, "subset", most=support.count), seed)
+        data, _ = _part(data, None, _of_points(subset, support.count), seed)
         support, subset = Support.of(data), None
     losses = _estimator(estimator, subset, correction, support.count, seed)
     origin = f"{estimator}, subset {subset}, correction {correction}, seed {seed}"
@@ -204,7 +207,7 @@ def _estimator(name: str, subset: int | None, correction: float | None, count: i
 
 
 def _size(subset: int, count: int) -> int:
-    if _whole(subset, "subset", most=count) < 2:
+    if _of_points(subset, count) < 2:
         raise UserError("subset must be at least 2 here: the source and one other point.")
     return subset
 
@@ -247,20 +250,19 @@ def _part(data: Data, labels: Tensor | None, size: int, seed: int) -> tuple[Tens
     return data[chosen.to(data.device)], None if labels is None else labels[chosen.to(labels.device)]
 
 
-def _whole(value: int, name: str, most: int | None = None) -> int:
-    if not isinstance(value, int) or value < 1 or (most is not None and value > most):
-        limits = "at least 1" if most is None else f"at least 1 and at most {most}, the number of points"
-        raise UserError(f"{name} must be a whole number of {limits}, not {value!r}.")
-    return value
+def _of_points(subset: int, count: int) -> int:
+    return whole(subset, "subset", most=count, unit=", the number of points")
 
 
 def _check_levels(sigmas: Tensor) -> Tensor:
     levels = torch.as_tensor(sigmas, dtype=torch.float64)
     if levels.ndim != 1 or len(levels) == 0:
         raise UserError(f"sigmas must be a list of at least one noise level, [l], not {list(levels.shape)}.")
-    bad = levels[~(torch.isfinite(levels) & (levels > 0))]
+    bad = levels[~((levels >= 1 / _FARTHEST) & (levels <= _FARTHEST))]
     if len(bad):
-        raise UserError(f"Every noise level must be positive and finite, not {float(bad[0])}.")
+        limits = f"{1 / _FARTHEST:g} to {_FARTHEST:g}"
+        value = float(bad[0])
+        raise UserError(f"Every noise level must be positive and finite, not {value}; they go from {limits}.")
     return levels
 
 

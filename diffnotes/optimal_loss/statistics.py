@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from diffnotes.base.errors import UserError
-from diffnotes.base.shapes import Array, Float, Tensor
+from diffnotes.base.shapes import Array, Float, Tensor, checked
 
 NOISES = 2  # per source: the least that tells the error from the noise from the error from the sources
 
@@ -91,6 +91,12 @@ class LossSums:
             raise UserError(f"No loss sums: {', '.join(missing)} missing; save them with to_arrays().")
         sigma, drawn, total, cross, noise = (np.asarray(arrays[name]) for name in names)
         origin = str(arrays.get("origin", ""))
+        parts = [sigma, drawn, total, cross, noise, *(np.asarray(arrays[n]) for n in ("points", "variance"))]
+        levels, more = (sigma.size,), (sigma.size + 1,)
+        shapes = [levels, (len(np.atleast_1d(drawn)), 2), more, more * 2, levels * 2, (), ()]
+        good = [one.shape for one in parts] == shapes and all(map(_finite, parts)) and _are_levels(sigma)
+        if not good or min(arrays["points"], len(drawn), np.diff(drawn).min(initial=1)) < 1:
+            raise UserError("No loss sums: an array has a wrong shape or values; save them with to_arrays().")
         points, variance = int(arrays["points"]), float(arrays["variance"])
         return LossSums(sigma, points, variance, drawn, total, cross, noise, origin)
 
@@ -121,6 +127,18 @@ def sums_of(
     return LossSums(
         sigma.double().cpu().numpy(), points, variance, drawn, z.sum(0), z.T @ z, change.T @ change
     )
+
+
+def _are_levels(sigma: Array) -> bool:
+    """Whether these are noise levels [l] whose squares are numbers."""
+    known = sigma.astype(np.float64) if _finite(sigma) else np.zeros(1)
+    within = bool(((known >= 1e-30) & (known <= 1e30)).all())
+    return within and sigma.ndim == 1 and sigma.size > 0 and sigma.dtype.itemsize > 2
+
+
+def _finite(value: Array) -> bool:
+    """Whether an array holds real numbers whose squares are finite."""
+    return value.dtype.kind in "fiu" and bool((np.abs(value.astype(np.float64)) < 1e150).all())
 
 
 def _join(first: Array, second: Array) -> Array:
@@ -164,11 +182,21 @@ def _estimate(sums: LossSums) -> tuple[Array, Array]:
     return mean[:levels] - slope * mean[levels], covariance
 
 
+@checked()
 def area(sigma: Array, loss: Array, limit: Array | np.floating | float) -> Array | np.floating:
     """Integral of loss/sigma^2 over ln sigma along the last axis of loss [..., l], in nats: the trapezoid
-    over the levels, and the tail above them, where the loss is taken to be `limit`.
+    over the levels, and the tail above them, where the loss is taken to be `limit`. Raises UserError for
+    levels that are not positive.
     """
-    return loss @ _area_weights(sigma) + limit / (2 * sigma.max() ** 2)
+    if not _are_levels(sigma):
+        raise UserError("An area needs noise levels [l], each from 1e-30 to 1e30.")
+    if loss.shape[-1:] != sigma.shape or not _finite(loss) or not _finite(np.asarray(limit)):
+        raise UserError(f"An area needs a finite loss for each of {len(sigma)} levels, and a finite limit.")
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = loss @ _area_weights(sigma) + limit / (2 * sigma.max() ** 2)
+    if not _finite(np.asarray(found)):
+        raise UserError("The area is beyond the numbers of its type; rescale losses and levels.")
+    return found
 
 
 def _area_weights(sigma: Array) -> Array:

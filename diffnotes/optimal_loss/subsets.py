@@ -19,13 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import MEBIBYTE, permutation, rows_within, words
 from diffnotes.base.shapes import Array, Float, Int, Tensor
 from diffnotes.optimal_loss.all_levels import Prepared, products
 from diffnotes.posterior import Support
 
 READOUTS = ("AB", "PV", "IP", "RES")
-_SMALL = 4096  # points that are scanned whole for every draw
 _SMALL = 4096  # points that are scanned whole for every draw
 _GROUP = 8  # draws whose small subsets are scanned together, as many as a product needs to pay
 
@@ -122,6 +122,8 @@ def _scan_level(drawn: Draws, sigma: float, counts: Float[Tensor, "m e n"]) -> S
     rate = support.scale / sigma
     weight = counts - rate * torch.add(drawn.h, drawn.a, alpha=rate)[:, None]
     top = weight.amax(2, keepdim=True)
+    if not bool(top.isfinite().all()):
+        raise UserError(f"At sigma {sigma:g} log-weights are beyond float32; leave out so small a level.")
     total = weight.sub_(top).exp_().sum(2, keepdim=True, dtype=torch.float64)
     weight /= total.float()
     mean = _weighted_mean(support, weight.flatten(0, 1)).unflatten(0, weight.shape[:2])

@@ -37,10 +37,11 @@ import torch
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import MEBIBYTE, blocks, full_precision, memory_budget, rows_within
-from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.base.shapes import Float, Int, Num, Tensor, checked
 from diffnotes.posterior import int8 as integer_products
-from diffnotes.posterior.exact import Posterior, check_queries, posterior, row_levels
+from diffnotes.posterior.exact import Posterior, check_queries, posterior
 from diffnotes.posterior.support import Support, half_squares, squared_distances
+from diffnotes.process import row_levels
 
 _TIE = 1e-14  # squared distances this close (relatively) are one distance, as in `posterior`
 _FORGET = 50.0  # nats: candidates further behind the nearest one are dropped
@@ -117,11 +118,10 @@ class PrunedDenoiser:
     candidate.
     """
 
+    @checked(candidates=1)
     def __init__(self, data: Num[Tensor, "n ..."], tolerance: float = 1e-6, candidates: int = 32):
         if not 0 < tolerance < math.inf:
             raise UserError(f"tolerance must be a positive number, in units of the data, not {tolerance}.")
-        if isinstance(candidates, bool) or not isinstance(candidates, int) or candidates < 1:
-            raise UserError(f"candidates must be a whole number of at least 1, not {candidates!r}.")
         self.data, self.tolerance, self.candidates = data, tolerance, candidates
         self.history: list[Call] = []
         self._support = Support.of(data)
@@ -131,13 +131,15 @@ class PrunedDenoiser:
         if self._pixels is not None:
             self._support = Support(self._pixels, None, 1 / 127.5, 128 / 127.5 - 1)
         self._half, self._reach, spread = _measure(self._support)
-        self._share = min(1.0, tolerance / spread) if spread > 0 else 1.0
+        self._share = min(1.0, max(1e-300, tolerance / spread)) if spread > 0 else 1.0
         self._nats = math.log(self._support.count / self._share)
         self._state: _State | None = None
 
+    @checked()
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
         check_queries(x, self.data)
         levels = row_levels(sigma, x)
+        self._support.centred(x.detach().reshape(len(x), -1))  # says so where x is huge
         flat = x.detach().reshape(len(x), -1).to(torch.float64, copy=True)  # kept; the caller may change x
         with full_precision(), torch.no_grad():
             mean = self._answer(flat, levels)

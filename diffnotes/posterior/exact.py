@@ -15,11 +15,13 @@ import torch
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, memory_budget, rows_within
-from diffnotes.base.shapes import Float, Num, Tensor
+from diffnotes.base.shapes import Float, Num, Tensor, checked, finite
 from diffnotes.posterior.support import Data, Support, squared_distances, true_pairs
+from diffnotes.process import row_levels
 
 _TOLERANCE = 1e-6  # a float32 log-weight may be off by this much, weighted by its share of the posterior
 _DEAD = -87.0  # below it float32 exponentials are subnormal: slow, and nothing (e^-87) beside the winner's 1
+_UNEVEN = 1e-4  # of a covariance: what float32 rounding may do to it, relatively
 _TIE = 1e-14  # squared distances this close (relatively) are one distance, to float64 rounding
 
 
@@ -50,6 +52,7 @@ class ExactDenoiser:
 
     data: Data
 
+    @checked()
     def __call__(self, x: Num[Tensor, "b ..."], sigma: float | Tensor) -> Float[Tensor, "b ..."]:
         return _posterior(x, sigma, self.data, self._support).mean
 
@@ -58,6 +61,7 @@ class ExactDenoiser:
         return replace(Support.of(self.data), halves={})
 
 
+@checked()
 def posterior(x: Num[Tensor, "b ..."], sigma: float | Tensor, data: Data) -> Posterior:
     """Posterior over `data` given x = x0 + sigma eps, in memory bounded by a budget.
 
@@ -94,16 +98,6 @@ def check_queries(x: Tensor, data: Data) -> None:
         )
     if not torch.isfinite(x).all():
         raise UserError("x contains NaN or infinite values; give finite observations.")
-
-
-def row_levels(sigma: float | Tensor, x: Tensor) -> Tensor:
-    """sigma as float64 [b] on the device of x."""
-    levels = torch.as_tensor(sigma, dtype=torch.float64, device=x.device)
-    if levels.ndim > 1 or (levels.ndim == 1 and len(levels) != len(x)):
-        raise UserError(f"sigma must be a number or one per row of x, [{len(x)}], not {list(levels.shape)}.")
-    if not bool((levels >= 0).all()):  # NaN is not >= 0 either
-        raise UserError(f"sigma must be at least 0, not {float(levels[~(levels >= 0)].flatten()[0])}.")
-    return levels.expand(len(x))
 
 
 @dataclass(frozen=True)
@@ -216,27 +210,56 @@ def _weighted_sum(weights: Tensor, support: Support) -> Tensor:
 # -------------------------------------------------------------------------------------------- Gaussian data
 
 
+@checked()
 def gaussian_posterior_mean(
     x: Float[Tensor, "b d"],
     sigma: float | Tensor,
     mean: Float[Tensor, "d"],
     covariance: Float[Tensor, "d d"],
 ) -> Float[Tensor, "b d"]:
-    """E[x0|x] = m + S (S + sigma^2 I)^-1 (x - m) for x0 ~ N(m, S): the Wiener filter; sigma scalar or [b]."""
-    values, vectors = torch.linalg.eigh(covariance.double())
+    """E[x0|x] = m + S (S + sigma^2 I)^-1 (x - m) for x0 ~ N(m, S): the Wiener filter; sigma scalar or [b].
+
+    Raises UserError for wrong shapes or values, and for what is no covariance.
+    """
+    values, vectors = eigen(covariance, "covariance")
     variance = row_levels(sigma, x)[:, None] ** 2
     values = values.clamp(min=0.0)
     gain = torch.where(values > 0, values / (values + variance), values)
     inner = (x.double() - mean.double()) @ vectors
-    return (mean.double() + (inner * gain) @ vectors.T).to(x.dtype)
+    return finite((mean.double() + (inner * gain) @ vectors.T).to(x.dtype), "The posterior mean")
 
 
+@checked()
 def gaussian_optimal_loss(sigmas: Float[Tensor, "l"], covariance: Float[Tensor, "..."]) -> Float[Tensor, "l"]:
     """J*(sigma) = sum_k lambda_k sigma^2 / (lambda_k + sigma^2), lambda the eigenvalues; float64 [l].
 
-    `covariance` is a matrix [d, d], or its eigenvalues [d] where these are known.
+    `covariance` is a matrix [d, d], or its eigenvalues [d] where these are known. Raises UserError for wrong
+    shapes or values, and for what is no covariance.
+    """
+    if not bool((sigmas >= 0).all()):
+        raise UserError(f"sigmas must be at least 0, not {float(sigmas.min())}.")
+    found = covariance.double()
+    if found.ndim == 1 and float(found.min()) < 0:
+        raise UserError(f"Eigenvalues of a covariance are at least 0, not {float(found.min())}.")
+    values = (found if found.ndim == 1 else eigen(found, "covariance", vectors=False)[0]).clamp(min=0.0)
+    variance = sigmas.double()[:, None] ** 2
+    loss = (values * (variance / (values + variance).clamp(min=1e-300))).sum(1)
+    return finite(loss, "The optimal loss")
+
+
+def eigen(covariance: Tensor, name: str, vectors: bool = True) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, rising, and eigenvectors of a covariance, in float64; UserError for what is none.
+
+    Rounding may leave it a little asymmetric, and the least eigenvalues a little below 0.
     """
     found = covariance.double()
-    values = (found if found.ndim == 1 else torch.linalg.eigvalsh(found)).clamp(min=0.0)
-    variance = sigmas.double()[:, None] ** 2
-    return (values * (variance / (values + variance).clamp(min=1e-300))).sum(1)
+    if found.ndim != 2 or found.shape[0] != found.shape[1]:
+        raise UserError(f"{name} must be a square matrix, [d, d], but its shape is {[*found.shape]}.")
+    known = finite(found, name).detach()
+    if not torch.allclose(known, known.T, rtol=0, atol=_UNEVEN * float(known.abs().max())):
+        raise UserError(f"{name} must be symmetric; give a covariance.")
+    values, base = torch.linalg.eigh(found) if vectors else (torch.linalg.eigvalsh(found), found)
+    least, most = values.detach()[0], values.detach().abs().max()
+    if bool(least < -_UNEVEN * most):
+        raise UserError(f"{name} has the negative eigenvalue {float(least):g}; give a covariance.")
+    return values, base

@@ -15,6 +15,8 @@ from diffnotes.base.runtime import MEBIBYTE, blocks, rows_within
 from diffnotes.base.shapes import Float, Int, Num, Tensor
 from diffnotes.data import Shards
 
+LARGEST = 1e17  # of |x|: float32 cannot hold squares far beyond
+SMALLEST = 1e-15  # of the values of a data set: far below, their squares are nothing in float32
 UNIT = 2.0**-24  # half the spacing of float32 numbers around 1
 _SAMPLE = 512  # rows that tell where the data lie
 
@@ -46,6 +48,10 @@ class Support:
         raw = _flat(data)
         sample = raw[:: -(-len(raw) // _SAMPLE)].double()
         centre = sample.mean(0)
+        largest = float(sample.abs().max())
+        if 0 < largest < SMALLEST or LARGEST < largest < math.inf:
+            kind, limit = ("huge", LARGEST) if largest > 1 else ("too small", SMALLEST)
+            raise UserError(f"The data are {kind} for float32, whose limit is {limit:g} here; rescale them.")
         if raw.dtype == torch.uint8:
             return Support(raw, centre.round().float(), 1 / 127.5, -1.0)
         far = centre.square().sum() > (sample - centre).square().sum(1).mean() / 2
@@ -60,10 +66,13 @@ class Support:
         """Rows of a tile: 24 MiB in float32, which stays in a level-3 cache between its uses."""
         return rows_within(24 * MEBIBYTE, 4 * self.raw.shape[1], self.count)
 
-    def centred(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """Points x (in data units) in the float32 frame of the tiles."""
+    def centred(self, x: Float[Tensor, "b d"], who: str = "x contains") -> Float[Tensor, "b d"]:
+        """Points x (in data units) in the float32 frame of the tiles; UserError where it cannot hold them."""
         stored = (x.double() - self.offset) / self.scale
-        return (stored if self.shift is None else stored - self.shift.to(x.device)).float()
+        y = (stored if self.shift is None else stored - self.shift.to(x.device)).float()
+        if not bool((torch.linalg.vector_norm(y, dim=1) < LARGEST).all()):
+            raise UserError(f"{who} huge values (beyond {LARGEST:g}); rescale them or make them again.")
+        return y
 
     def uncentred(self, y: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
         """Tile coordinates (any float type) to data units, in float64."""
@@ -107,6 +116,8 @@ def _flat(data: Data) -> Num[Tensor, "n d"] | Shards:
     """The data as rows; UserError for what is none."""
     if not isinstance(data, Tensor | Shards):
         raise UserError(f"The data must be a tensor, not {type(data).__name__}; use torch.as_tensor(data).")
+    if isinstance(data, Tensor) and (data.layout != torch.strided or data.is_meta):
+        raise UserError("The data must be a dense tensor with values, not sparse; use data.to_dense().")
     if data.dtype not in (torch.float32, torch.uint8):
         kind = str(data.dtype).removeprefix("torch.")
         raise UserError(f"The data must be float32, or uint8 pixels, not {kind}; convert with data.float().")
@@ -119,8 +130,10 @@ def half_squares(tile: Float[Tensor, "m d"]) -> Float[Tensor, "m"]:
     """|y_i|^2 / 2 of a tile; NaN or infinite values in the data end the computation here."""
     step = rows_within(MEBIBYTE, 4 * tile.shape[1], len(tile)) if tile.device.type == "cpu" else len(tile)
     half = torch.cat([part.square().sum(1) for part in tile.split(step)]).mul_(0.5)
-    if not torch.isfinite(half).all():
-        raise UserError("The data contain NaN, infinite or huge (beyond 1e18) values; clean or rescale them.")
+    if not bool((half < LARGEST**2 / 2).all()):
+        raise UserError(
+            f"The data contain NaN, infinite or huge (beyond {LARGEST:g}) values; clean or rescale them."
+        )
     return half
 
 

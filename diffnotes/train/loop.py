@@ -23,7 +23,7 @@ from torch import nn
 
 from diffnotes.base import runtime
 from diffnotes.base.errors import UserError
-from diffnotes.base.shapes import Int, Tensor
+from diffnotes.base.shapes import Int, Tensor, checked, whole
 from diffnotes.train.checkpoints import Checkpoints
 from diffnotes.train.identity import Parts, run_parts
 from diffnotes.train.memory import Memory, Remembering
@@ -67,6 +67,7 @@ Objective = Callable[[Callable[..., Tensor], Batch], Tensor] | Remembering
 """(model, batch) -> losses [m] of its rows: nothing else may enter, but for a memory (see `memory`)."""
 
 
+@checked(steps=1, batch=1)
 @dataclass(frozen=True)
 class Plan:
     """What a run does, whatever the machine. Batch size and seed are said here and nowhere else.
@@ -92,10 +93,8 @@ class Plan:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        whole = {"steps": self.steps, "batch": self.batch, **{f"horizon {h}": h for h in self.horizons}}
-        for name, value in whole.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        for horizon in self.horizons:
+            whole(horizon, f"horizon {horizon}")
         for name in ("rate", "warmup", "clip", "decay"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -146,6 +145,7 @@ class Snapshot:
             _overwrite(weights, before)
 
 
+@checked()
 def train(
     model: nn.Module,
     objective: Objective,
@@ -172,6 +172,8 @@ def train(
     """
     if sorted(set(stops)) != list(stops) or not stops or not 0 <= stops[0] <= stops[-1] <= plan.steps:
         raise UserError(f"stops must rise within 0 to {plan.steps} (the plan's steps), not {list(stops)}.")
+    if not _trained(model):
+        raise UserError("The model has no weights that require gradients: nothing to train.")
     return _snapshots(_Run(model, objective, plan, folder, save_seconds), list(stops), report)
 
 
@@ -373,6 +375,7 @@ def _overwrite(old: Sequence[Tensor], new: Sequence[Tensor]) -> None:
 # ----------------------------------------------------------------------------------------------- schedules
 
 
+@checked(n=1, batch=1, step=0)
 def batch_indices(seed: int, n: int, batch: int, step: int) -> Int[Tensor, "b"]:
     """Which of n samples are in the batch of `step`: position p of the endless sequence of shuffled epochs
     is sample number p mod n of epoch p // n, and the batch is positions step * batch and following."""
@@ -395,6 +398,7 @@ def _epoch(seed: int, n: int, epoch: int) -> Tensor:
 _orders: dict[tuple[int, int, int], Tensor] = {}
 
 
+@checked()
 def log_spaced(first: int, last: int, count: int) -> list[int]:
     """At most `count` distinct whole numbers from first to last, evenly spaced in their logarithm."""
     if not 1 <= first <= last or count < 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,9 +11,9 @@ import torch.nn.functional as F
 
 from diffnotes.base import runtime
 from diffnotes.base.errors import UserError
-from diffnotes.base.shapes import Float, Int, Num, Tensor
+from diffnotes.base.shapes import Float, Int, Num, Tensor, checked, finite
 from diffnotes.data import as_floats
-from diffnotes.networks.classifier import coarse
+from diffnotes.networks.classifier import CLASSES, coarse
 from diffnotes.process import VE, FlowMatching, Process
 from diffnotes.train.loop import Batch
 
@@ -20,6 +21,7 @@ NoiseLaw = Callable[[Tensor], Tensor]
 """From uniform numbers in (0, 1) [b] to noise ratios s > 0 [b], float64."""
 
 
+@checked()
 @dataclass(frozen=True)
 class LogNormal:
     """ln s is normal (Karras et al. 2022, Table 1)."""
@@ -27,10 +29,15 @@ class LogNormal:
     mean: float = -1.2
     std: float = 1.2
 
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.mean) and 0 <= self.std < math.inf):
+            raise UserError(f"LogNormal needs a finite mean and std >= 0, not {self.mean} and {self.std}.")
+
     def __call__(self, u: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
-        return torch.exp(self.mean + self.std * torch.special.ndtri(u))
+        return finite(torch.exp(self.mean + self.std * torch.special.ndtri(u)), "A noise level")
 
 
+@checked()
 @dataclass(frozen=True)
 class LogUniform:
     """ln s is uniform between two ends (VE as in Karras et al. 2022, Table 1)."""
@@ -38,10 +45,15 @@ class LogUniform:
     low: float = 0.02
     high: float = 100.0
 
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high < math.inf:
+            raise UserError(f"A log-uniform law needs 0 < low <= high, not {self.low} and {self.high}.")
+
     def __call__(self, u: Float[Tensor, "b"]) -> Float[Tensor, "b"]:
-        return self.low * (self.high / self.low) ** u
+        return finite(self.low * (self.high / self.low) ** u, "A noise level")
 
 
+@checked()
 @dataclass(frozen=True)
 class UniformTime:
     """t is uniform between 0 and t_max of a process.
@@ -56,6 +68,7 @@ class UniformTime:
         return self.process.noise_ratio(margin + u * (self.process.t_max - 2 * margin))
 
 
+@checked()
 @dataclass(frozen=True)
 class DenoisingLoss:
     """The loss of row j in the batch of a step: weight(s) |D(x0 + s eps; s) - x0|^2 / d.
@@ -77,8 +90,12 @@ class DenoisingLoss:
     def __post_init__(self) -> None:
         if self.x.dtype != torch.float32 or len(self.x) == 0:
             raise UserError("The training set must be a float32 tensor [n, ...] with at least one sample.")
-        if self.labels is not None and len(self.labels) != len(self.x):
-            raise UserError(f"There are {len(self.labels)} labels for {len(self.x)} samples; give one each.")
+        if not bool((self.x.abs() < 1e15).all()):
+            raise UserError("The training set contains NaN, infinite or huge (beyond 1e15) values; clean it.")
+        if self.labels is not None and self.labels.shape != self.x.shape[:1]:
+            count = self.labels.numel()
+            raise UserError(f"There are {count} labels for {len(self.x)} samples; give one each.")
+        self.process.coefficients(self.target, torch.full((1,), 0.5))  # an unknown target is told here
         if not 0 <= self.drop <= 1:
             raise UserError(f"drop must be a probability, not {self.drop}.")
 
@@ -114,6 +131,7 @@ class DenoisingLoss:
 SHIFT = 4  # pixels by which a training image is moved at most
 
 
+@checked()
 @dataclass(frozen=True)
 class ClassifierLoss:
     """Cross entropy of row j in the batch of a step, for a randomly changed image. An `Objective` of `train`.
@@ -126,6 +144,15 @@ class ClassifierLoss:
     x: Num[Tensor, "n 3 h w"] = field(repr=False)  # float32, or uint8 pixels p standing for p/127.5 - 1
     labels: Int[Tensor, "n"] = field(repr=False)
     smooth: float = 0.05
+
+    def __post_init__(self) -> None:
+        typed = self.x.dtype in (torch.float32, torch.uint8) and self.x.numel() > 0
+        if not typed or self.labels.shape != self.x.shape[:1]:
+            raise UserError("Images must be float32 or uint8, [n, 3, h, w], with a label for each.")
+        if not bool(((self.labels >= 0) & (self.labels < CLASSES)).all()):
+            raise UserError(f"Labels must be from 0 to {CLASSES - 1}.")
+        if not 0 <= self.smooth <= 1:
+            raise UserError(f"smooth must be a share from 0 to 1, not {self.smooth}.")
 
     def __call__(self, model: Callable[..., Tensor], batch: Batch) -> Float[Tensor, "m"]:
         where = self.x.device

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diffnotes import store
 from diffnotes.base.errors import UserError
+from diffnotes.base.files import sha256_bytes, sha256_file
 from diffnotes.base.runtime import normals, uniforms
 from diffnotes.chapters.memorization import calibration as experiment
 from diffnotes.chapters.memorization import tables as figures
@@ -128,23 +129,48 @@ class Means(nn.Module):
         return x.mean((2, 3))
 
 
-def saved(module: nn.Module, folder: Path, name: str) -> None:
-    (folder / "features").mkdir(exist_ok=True)
+def saved(module: nn.Module, folder: Path, name: str) -> str:
+    """The SHA-256 of the module's file."""
+    path = folder / "features" / f"{name}.pt"
+    path.parent.mkdir(exist_ok=True)
     with warnings.catch_warnings():  # that tracing is deprecated; loading must not warn
         warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.trace(module, torch.zeros(2, 3, 8, 8)).save(str(folder / "features" / f"{name}.pt"))
+        torch.jit.trace(module, torch.zeros(2, 3, 8, 8)).save(str(path))
+    return sha256_file(path)
 
 
 def test_features_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path))
-    saved(Means(), tmp_path, "means")
+    digest = saved(Means(), tmp_path, "means")
     x = images(3, 3, 8, 8)
-    torch.testing.assert_close(extract(load_torchscript("means"), x), x.mean((2, 3)))
+    torch.testing.assert_close(extract(load_torchscript("means", digest.upper()), x), x.mean((2, 3)))
     (tmp_path / "features" / "broken.pt").write_bytes(b"no TorchScript")
-    with pytest.raises(UserError, match="damaged"):
-        load_torchscript("broken")
+    with pytest.raises(UserError, match="is no TorchScript file"):
+        load_torchscript("broken", sha256_bytes(b"no TorchScript"))
     with pytest.raises(UserError, match=r"sscd\.pt is missing"):
-        load_torchscript("sscd")
+        load_torchscript("sscd", digest)
+
+
+def test_a_program_is_loaded_only_with_the_digest_that_its_user_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path))
+    monkeypatch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("it was loaded"))
+    digest, path = saved(Means(), tmp_path, "means"), tmp_path / "features" / "means.pt"
+    for none in ("", "0" * 63, digest[:8], "x" * 64):
+        with pytest.raises(UserError, match=r"means\.pt is a program, which is run when .* give the SHA-256"):
+            load_torchscript("means", none)
+    content = bytearray(path.read_bytes())
+    for place in range(0, len(content), len(content) // 20):
+        content[place] ^= 1
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=f"not the program that you trust: .* {digest}; it was not"):
+            load_torchscript("means", digest)
+        content[place] ^= 1
+    monkeypatch.setenv("DIFFNOTES_FEATURES", "means")  # its digest is missing
+    for ask in (experiment.extractor, experiment.weights_digest):
+        with pytest.raises(UserError, match="give the SHA-256"):
+            ask()
 
 
 @pytest.mark.parametrize(
@@ -309,12 +335,14 @@ def test_a_file_takes_the_place_of_the_pinned_features(
     monkeypatch.setenv("DIFFNOTES_FEATURES", "means")
     with pytest.raises(UserError, match=r"means\.pt is missing"):
         experiment.weights_digest()
-    saved(Means(), tmp_path, "means")
+    digest = saved(Means(), tmp_path, "means")
+    monkeypatch.setenv("DIFFNOTES_FEATURES", f"means:{digest}")
     x = images(3, 1, 8, 8)
     torch.testing.assert_close(experiment.extractor()(x), x.mean((2, 3)).expand(-1, 3))
-    before = experiment.weights_digest()
+    assert experiment.weights_digest() == digest
     (tmp_path / "features" / "means.pt").write_bytes(b"another file")
-    assert experiment.weights_digest() != before
+    with pytest.raises(UserError, match="not the program that you trust"):
+        experiment.weights_digest()
 
 
 # -------------------------------------------------------------------------------------------------- figures

@@ -47,7 +47,7 @@ KINDS = ("train", "test", "copies", "noisy", "blurred", "flipped", "noise", "ten
 SIDES = (32, 16)
 QUANTILES = np.linspace(0, 1, 21)
 PREFIX = "weights "
-CHOICE = "DIFFNOTES_FEATURES"  # a file of features to take in place of the pinned network
+CHOICE = "DIFFNOTES_FEATURES"  # NAME:SHA256 of a file of features to take in place of the pinned network
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,12 @@ def pinned_features() -> FeatureNet:
 def extractor() -> Callable[[Tensor], Tensor]:
     """The features of images [n, c, h, w] in [-1, 1] on any device, [n, k]; see `networks.extract`.
 
-    By the pinned network; where the environment variable DIFFNOTES_FEATURES holds a name, by the module in
-    DIFFNOTES_DATA/features/<name>.pt. `weights_digest` must be part of the identity of what is measured.
+    By the pinned network; where the environment variable DIFFNOTES_FEATURES is NAME:SHA256, by the module in
+    DIFFNOTES_DATA/features/NAME.pt, which is a program and must have that digest. `weights_digest` must be
+    part of the identity of what is measured.
     """
-    name = os.environ.get(CHOICE)
-    net = load_torchscript(name) if name else pinned_features()
+    chosen = _chosen()
+    net = load_torchscript(*chosen) if chosen else pinned_features()
 
     def features(x: Tensor) -> Tensor:
         return extract(net.to(x.device), x)
@@ -207,14 +208,20 @@ def extractor() -> Callable[[Tensor], Tensor]:
 
 def weights_digest() -> str:
     """SHA-256 of what `extractor` uses: the pinned weights, or the file that DIFFNOTES_FEATURES names."""
-    name = os.environ.get(CHOICE)
-    if name:
-        return files.sha256_file(torchscript_file(name))
+    chosen = _chosen()
+    if chosen:
+        return files.sha256_bytes(torchscript_file(*chosen)[1])
     digest = hashlib.sha256()
     for array, w in sorted(_weights().items()):
         digest.update(f"{array} {w.dtype.str} {w.shape} ".encode())
         digest.update(np.ascontiguousarray(w).data)
     return digest.hexdigest()
+
+
+def _chosen() -> tuple[str, str] | None:
+    """Name and SHA-256 of the features that the environment asks for, if it does."""
+    name, _, digest = os.environ.get(CHOICE, "").partition(":")
+    return (name, digest) if name else None
 
 
 def _weights() -> Arrays:
