@@ -88,6 +88,17 @@ class _Within(threading.local):
 _within = _Within()
 
 
+def unlooked(function: Callable[..., Any], *args: Any, **given: Any) -> Any:
+    """function(*args, **given), whose calls of a process's methods are not looked at."""
+    if torch.compiler.is_compiling() or _within.now:
+        return function(*args, **given)
+    _within.now = True
+    try:
+        return function(*args, **given)
+    finally:
+        _within.now = False
+
+
 def _of_time(method: Method) -> Method:
     """A method of a process, for times that the process has and answers that are numbers; see `Process`."""
     names = [*inspect.signature(method).parameters]
@@ -121,11 +132,7 @@ def _of_time(method: Method) -> Method:
     def told(self: Process, *args: Any, **given: Any) -> Any:
         if torch.compiler.is_compiling() or _within.now:
             return method(self, *args, **given)
-        _within.now = True
-        try:
-            return looked(self, *args, **given)
-        finally:
-            _within.now = False
+        return unlooked(looked, self, *args, **given)
 
     return cast(Method, told)
 

@@ -28,7 +28,7 @@ from diffnotes.networks.layers import (
     layout,
     zero,
 )
-from diffnotes.process import SIGMA_DATA, VE, Process, edm_scalings, row_levels
+from diffnotes.process import SIGMA_DATA, VE, Process, edm_scalings, row_levels, unlooked
 
 SMALLEST = 1e-12  # of s: what a network is told when there is no noise
 
@@ -76,7 +76,7 @@ class NetworkDenoiser(nn.Module):
         self, x: Float[Tensor, "b ..."], sigma: float | Tensor, labels: Int[Tensor, "b"] | None = None
     ) -> Float[Tensor, "b ..."]:
         s = row_levels(sigma, x, wait=False)
-        kx, ky, scale, noise = (k.to(x.dtype) for k in self.scalars(s))
+        kx, ky, scale, noise = (k.to(x.dtype) for k in unlooked(self.scalars, s))
         row = (len(x), *[1] * (x.ndim - 1))
         y = self.network(x * scale.view(row), noise, labels)
         if y.shape != x.shape:
