@@ -26,7 +26,10 @@ NAME = sources.PACKAGE.name
 DIGITS = 16
 # Calls that import by name: with a literal one the string tells, with any other the whole package counts.
 LITERAL = {"import_module", "__import__", "run_module"}
-DYNAMIC = LITERAL | {"run_path", "spec_from_file_location", "SourceFileLoader", "iter_modules", "get_data"}
+DYNAMIC = LITERAL | {
+    "run_path", "spec_from_file_location", "module_from_spec", "SourceFileLoader", "iter_modules",
+    "walk_packages", "resolve_name", "locate", "entry_points", "get_data",
+}  # fmt: skip
 BUILT_IN = {"exec", "eval"}  # as names, not as methods of something
 NOT_READ = ".".join(("claims", "toml"))  # data files that computations do not read, unless they name them
 REGISTRY = ("chapters/__init__.py", "ROOMS")  # a list of names, which says nothing of what they do
@@ -242,6 +245,8 @@ def _imports(node: ast.AST, here: str) -> Iterator[str]:
             yield from (name for name in below if name in _modules())
             if any(name not in _modules() for name in below):
                 yield base
+            if f"{base}.*" in below:  # what `__all__` names is loaded as well
+                yield from (name for name in _modules() if name.rpartition(".")[0] == base)
 
 
 def _resolved(module: str, level: int, here: str) -> str:
