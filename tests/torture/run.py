@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import builds
+import calls
 import checkpoints
 import commands
 import crowds
@@ -24,6 +25,7 @@ import faults
 import forgeries
 import images
 import modules
+import words
 
 Part = Callable[[int, random.Random, Path], "Counter[str]"]
 FAILED = "FAILED"
@@ -46,6 +48,8 @@ PARTS: dict[str, tuple[Part, int]] = {
     "checkpoints": (checkpoints.damage, 500),
     "TorchScript": (modules.damage, 500),
     "images and data sets": (images.damage, 5500),
+    "argument lists and settings": (words.misuse, 6000),
+    "calls of functions": (calls.misuse, 12000),
 }
 
 
