@@ -26,8 +26,8 @@ if sys.platform != "win32":
 
 LARGEST = 4 << 30  # bytes of the arrays of one file
 _SEAL = 32  # bytes of SHA-256
-_LOCK = ".lock"
-_UNDONE = ".undone"  # ends the names of files that are being written
+LOCK = ".lock"  # the file by which a process holds its folder
+UNDONE = ".undone"  # ends the names of files that are being written
 
 
 def write_atomic(path: Path | str, data: bytes) -> None:
@@ -35,7 +35,7 @@ def write_atomic(path: Path | str, data: bytes) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_UNDONE, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNDONE, dir=path.parent)
     except OSError as error:
         raise UserError(
             f"Cannot write {path}: {error.strerror}; choose a folder you may write to."
@@ -205,7 +205,7 @@ def alone(folder: Path, waits: Callable[[], None] = lambda: None, below: bool = 
     `waits` is called again and again while another process is in there; what it raises ends the waiting.
     UserError for a folder that cannot be written.
     """
-    path = folder / _LOCK
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while (handle := _taken(path)) is None:
@@ -216,7 +216,7 @@ def alone(folder: Path, waits: Callable[[], None] = lambda: None, below: bool = 
             f"Cannot write in {folder}: {error.strerror}; choose a folder you may write to."
         ) from error
     try:
-        for left in folder.glob(f"{'**/' if below else ''}.*{_UNDONE}"):
+        for left in folder.glob(f"{'**/' if below else ''}.*{UNDONE}"):
             _unlink(left)
         yield
     finally:
