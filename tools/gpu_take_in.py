@@ -100,8 +100,8 @@ def _place_record(staged: Path, taken: Taken) -> None:
     if here is not None and here.meta["code"] == record.meta["code"] and _intact(here):
         taken.say(f"{name} ({record.profile}) is here already, by the same code; kept.")
         return
-    for file in ("arrays.npz", "record.json"):  # arrays first, as in records.write
-        files.write_atomic(target / file, (staged / file).read_bytes())
+    with files.alone(records.own(target)):
+        records.put(target, record.meta, record.check_bytes())
     taken.say(f"{name} ({record.profile}) is in runs/{'' if here is None else ', in place of the one here'}.")
 
 

@@ -29,9 +29,9 @@ _Bytes = TypeVar("_Bytes", bytes, memoryview)
 
 LARGEST = 4 << 30  # bytes of the arrays of one file
 SEAL = 32  # bytes of SHA-256
-_LOCK = ".lock"
-_UNDONE = ".undone"  # ends the names of files that are being written
-HERE, EVERYWHERE = f".*{_UNDONE}", f"**/.*{_UNDONE}"
+LOCK = ".lock"  # the file by which a process holds its folder
+UNDONE = ".undone"  # ends the names of files that are being written
+HERE, EVERYWHERE = f".*{UNDONE}", f"**/.*{UNDONE}"
 
 
 def folder_named(text: str | Path, variable: str = "DIFFNOTES_DATA") -> Path:
@@ -72,7 +72,7 @@ def write_atomic(path: Path | str, data: bytes) -> None:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_UNDONE, dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=UNDONE, dir=path.parent)
     except OSError as error:
         raise UserError(
             f"Cannot write {path}: {error.strerror}; choose a folder you may write to."
@@ -258,7 +258,7 @@ def alone(folder: Path, waits: Callable[[], None] = lambda: None, left: str = EV
     `waits` is called again and again while another process is in there; what it raises ends the waiting.
     UserError for a folder that cannot be written.
     """
-    path = folder / _LOCK
+    path = folder / LOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
         while (handle := _taken(path)) is None:

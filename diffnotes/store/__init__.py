@@ -223,6 +223,7 @@ def run(experiment: Experiment, profile: str, max_seconds: float | None = None, 
         return done
     work = Work(folder / partial_name(experiment), max_seconds, f"{experiment.name} ({profile})")
     with files.alone(records.own(folder), work.waits):
+        work.close()  # the waiting is over
         made_by = {"data": data, "inputs": inputs}
         done = _finished(folder, experiment) or _made_now(experiment, spec, profile, work, **made_by)
         for partial in folder.glob("partial-*"):
@@ -232,7 +233,8 @@ def run(experiment: Experiment, profile: str, max_seconds: float | None = None, 
 
 def _leftovers(folder: Path) -> Iterator[Path]:
     """What a process that was killed may have left beside a finished record."""
-    return (path for path in folder.iterdir() if path.name.startswith((".", "partial-")))
+    patterns = ("partial-*", files.LOCK, f".*{files.UNDONE}")
+    return (path for pattern in patterns for path in folder.glob(pattern))
 
 
 def _finished(folder: Path, experiment: Experiment) -> Record | None:
@@ -312,9 +314,7 @@ def _all(name: str) -> Iterator[Record]:
     for entry in index():
         if entry.experiment == name and entry.readable():
             yield entry.read()
-    for folder in sorted((runs() / name).glob("*/")):
-        if (record := records.read_own(folder)) is not None:
-            yield record
+    yield from records.in_runs(name)
 
 
 def _agree(known: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

@@ -179,7 +179,7 @@ class Work:
                 f"{self.title}: another process computes it; the same command continues when it is done."
             )
         if not self._waits:
-            print(f"{self.title}: another process computes it; waiting for that.", file=sys.stderr)
+            self._bar.say(f"{self.title}: another process computes it; waiting for that.")
         self._waits = True
 
     def part(self, place: int, count: int, name: str) -> Callable[[float, float, str], None]:
@@ -255,6 +255,13 @@ class _Bar:
         with contextlib.suppress(OSError):  # a terminal that was closed while the run goes on
             print(f"\r{line:{self._width}}", end="", file=sys.stderr, flush=True)
         self._width = len(line)
+
+    def say(self, text: str) -> None:
+        """A line that logs show, too; in a notebook it goes with the bar."""
+        if self._notebook:
+            self._display(text)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
     def _display(self, line: str) -> None:
         from IPython.display import HTML, display

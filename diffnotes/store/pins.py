@@ -82,10 +82,9 @@ def _evidence(experiment: Experiment, record: Record, make_twin: Callable[[str],
 
 def _holds(experiment: Experiment, twin: Record) -> bool:
     """Whether a twin of today's settings is what today's code computes."""
-    return (
-        experiment.twins.get(twin.profile) == experiment.spec.restored(twin.spec)
-        and staleness.state(twin, experiment).name == "valid"
-    )
+    today = experiment.twins.get(twin.profile)
+    same = today is not None and experiment.spec.completed(twin.spec) == today.as_dict()
+    return same and staleness.state(twin, experiment).name == "valid"
 
 
 # -------------------------------------------------------------------------------------------- what is refused
@@ -108,7 +107,7 @@ def _spec(experiment: Experiment, record: Record) -> Any:
     try:
         spec = experiment.spec.restored(record.spec)
         stated = experiment.profiles[record.profile].replace(**record.changed())
-    except (TypeError, KeyError, SpecError) as error:
+    except (KeyError, SpecError) as error:
         raise Refused(f"{record.key} has settings that {experiment.name} does not take ({error}).") from error
     if stated != spec:
         raise Refused(f"{record.key} is not the profile {record.profile} as it stands; run it again.")
@@ -140,7 +139,11 @@ def _check_commit(experiment: Experiment, record: Record) -> None:
 
 def _is_pinned(twin: Record) -> bool:
     found = (e for e in index() if (e.experiment, e.profile) == (twin.experiment, twin.profile))
-    return any(e.readable() and e.read().meta["digest"] == twin.meta["digest"] for e in found)
+    return any(_question_and_answer(e.read()) == _question_and_answer(twin) for e in found if e.readable())
+
+
+def _question_and_answer(record: Record) -> tuple[Any, ...]:
+    return record.key, record.spec, record.meta["digest"]
 
 
 def _pin_twin(experiment: Experiment, twin: Record) -> Record:

@@ -8,16 +8,18 @@ and ``arrays.npz`` (the numbers). Pinned records live in ``results/`` and are co
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +105,8 @@ def own(folder: Path) -> Path:
     """
     base, below = folder.parents[1], folder.parts[-2:]
     apart = os.path.realpath(folder) != os.path.join(os.path.realpath(base), *below)
-    links = [folder] if apart else [path for path in folder.rglob("*") if path.is_symlink()]
+    below_it = (Path(at, name) for at, *names in os.walk(folder) for name in chain(*names))
+    links = [folder] if apart else [path for path in below_it if path.is_symlink()]
     if links:
         raise UserError(
             f"{_short(links[0])} is, or lies behind, a link, through which nothing is written; put a folder "
@@ -229,7 +232,7 @@ def write(
         "python": platform.python_version(),
         "packages": packages(),
         "precision": spec.as_dict().get("precision", experiment.precision),
-        **made,
+        **{name: _plain(value) for name, value in made.items()},
     }
     meta["seal"] = _seal(meta)
     put(folder, meta, data)
@@ -238,6 +241,11 @@ def write(
 
 def _described(arrays: Arrays) -> dict[str, Any]:
     return {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A text without what `files.read_json` refuses; it may come from a variable or a driver."""
+    return "".join(c if c.isprintable() else "?" for c in value) if isinstance(value, str) else value
 
 
 def put(folder: Path, meta: Mapping[str, Any], arrays: bytes) -> None:
@@ -296,6 +304,14 @@ def read_own(folder: Path) -> Record | None:
         return read(folder)
     except Tampered:
         return None
+
+
+def in_runs(experiment: str) -> Iterator[Record]:
+    """The records of an experiment in runs/, by their keys; those that cannot be read are passed over."""
+    folder = runs() / experiment
+    with contextlib.suppress(OSError):
+        found = map(read_own, (folder / name for name in sorted(os.listdir(folder))))
+        yield from (record for record in found if record is not None)
 
 
 @dataclass(frozen=True)

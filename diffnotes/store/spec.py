@@ -95,7 +95,9 @@ class Spec:
 
     @classmethod
     def restored(cls, stored: Mapping[str, Any]) -> Self:
-        """The spec of a record's settings. TypeError for a name that is none."""
+        """The spec of a record's settings. SpecError for a name that is none, and for wrong values."""
+        for name in stored:
+            known(name, cls.names())
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
 
     @classmethod

@@ -120,8 +120,8 @@ def of_the_same_code(record: Record, experiment: Experiment) -> tuple[list[Recor
 
 def _all_twins(experiment: Experiment) -> list[Record]:
     """In runs/ and pinned, the pinned ones last."""
-    made = (records.read_own(folder) for folder in sorted((records.runs() / experiment.name).glob("*/")))
-    return [*(t for t in made if t is not None and is_twin(t.profile)), *pinned_twins(experiment)]
+    made = records.in_runs(experiment.name)
+    return [*(record for record in made if is_twin(record.profile)), *pinned_twins(experiment)]
 
 
 # ------------------------------------------------------------------------------------------ what has changed
@@ -230,7 +230,7 @@ def _remembered(experiment: Experiment, twin: Record) -> State | None:
     try:
         twin.check_bytes()
         said = memory.recall(_line(experiment, twin))
-    except (UserError, TypeError):  # TypeError: its settings are no longer known
+    except UserError:  # or its settings are no longer known
         return None
     return State(*said) if said else None
 
@@ -262,7 +262,8 @@ def _scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=SCRATCH) as folder:
         for left in Path(folder).parent.glob(f"{SCRATCH}*"):
             with contextlib.suppress(OSError):
-                if time.time() - left.lstat().st_mtime > DAY and left.owner() == Path(folder).owner():
+                found = left.lstat()
+                if time.time() - found.st_mtime > DAY and found.st_uid == Path(folder).stat().st_uid:
                     shutil.rmtree(left)
         yield Path(folder)
 

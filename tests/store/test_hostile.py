@@ -77,7 +77,10 @@ NO_JSON = {
 
 
 @pytest.mark.parametrize("text", NO_JSON.values(), ids=NO_JSON)
-def test_what_no_json_file_of_ours_says(pinned: store.Record, text: str) -> None:
+def test_what_no_json_file_of_ours_says(pinned: store.Record, tmp_path: Path, text: str) -> None:
+    (tmp_path / "some.json").write_text(f'{{"a": [{text}]}}' if text else "")
+    with pytest.raises(ValueError, match=r"."):
+        files.read_json(tmp_path / "some.json")
     content = json.dumps(pinned.meta).replace(str(pinned.meta["seconds"]), text, 1)
     (pinned.folder / "record.json").write_text(content)
     assert state_of(pinned) == "tampered"
@@ -145,6 +148,15 @@ def test_what_is_no_file_of_arrays(pinned: store.Record, tmp_path: Path, content
     assert store.Work(tmp_path).load("part") is None
 
 
+def test_a_file_that_unpacks_to_more_than_it_may_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = files.npz_bytes({"values": np.zeros(1 << 18)})
+    assert len(packed) < 10_000
+    assert files.npz_arrays(packed)["values"].nbytes == 2 << 20
+    monkeypatch.setattr(files, "LARGEST", 1 << 20)
+    with pytest.raises(UserError, match="it holds more than"):
+        files.npz_arrays(packed)
+
+
 def test_an_array_twice_is_refused() -> None:
     buffer = io.BytesIO(files.npz_bytes(ARRAYS))
     with zipfile.ZipFile(buffer, "a") as target, pytest.warns(UserWarning, match="Duplicate"):
@@ -189,6 +201,16 @@ def test_a_record_that_lacks_a_field_is_not_valid(pinned: store.Record, name: st
     (pinned.folder / "record.json").write_bytes(records._json(sealed))
     assert state_of(pinned) == "tampered"
     assert records.read_own(pinned.folder) is None
+
+
+def test_a_twin_with_settings_that_nobody_knows(pinned: store.Record) -> None:
+    [twin] = [entry.read() for entry in store.index() if entry.profile == "smoke"]
+    forge(twin, spec=twin.spec | {"unknown": 1})
+    assert store.verify(EXPERIMENT).name == "stale"
+    with pytest.raises(store.SpecError, match="unknown parameter 'unknown'"):
+        store.ship([EXPERIMENT])
+    store.pin(EXPERIMENT, pinned.key)  # with a twin of today in its place
+    assert store.verify(EXPERIMENT).name == "valid"
 
 
 @pytest.mark.parametrize("seeds", [5, None, "x", {"a": 1}, []])
@@ -358,6 +380,51 @@ def test_git_is_asked_before_computing(monkeypatch: pytest.MonkeyPatch) -> None:
         return ARRAYS
 
     store.run(replace(EXPERIMENT, compute=compute), "laptop")
+
+
+def test_a_checkout_that_another_user_may_only_read(pinned: store.Record, elsewhere: Path) -> None:
+    """As the user nobody, where the tests run as root."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    store.run(EXPERIMENT, "laptop", kind="y")
+    closed = [store.runs(), pinned.folder, pinned.folder / "arrays.npz", store.results() / "index.json"]
+    for path in [*elsewhere.parents[:3], elsewhere]:
+        path.chmod(path.stat().st_mode | 0o555)
+    for place in (None, *closed):
+        before = place.stat().st_mode if place else 0
+        if place:
+            place.chmod(0)
+        if not (child := os.fork()):
+            os.setuid(65534)
+            os._exit(asks_in_vain(state_of(pinned), "valid" if place in closed[:1] + [None] else "tampered"))
+        assert os.waitpid(child, 0)[1] == 0, place
+        if place:
+            place.chmod(before)
+
+
+def asks_in_vain(found: str, expected: str) -> int:
+    """0 when the state is the expected one, and all that cannot be done is told in a sentence."""
+    actions = [
+        lambda: store.load(EXPERIMENT, "laptop", kind="y"),
+        lambda: store.run(EXPERIMENT, "laptop", n=30),
+        lambda: store.pin(EXPERIMENT, store.index()[0].key),
+        lambda: store.ship([EXPERIMENT]),
+    ]
+    for place, action in enumerate(actions):
+        try:
+            action()
+        except UserError:
+            continue
+        except BaseException:
+            return 10 + place
+        if place:
+            return 20 + place
+    return int(found != expected)
+
+
+def test_any_name_of_a_commit_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "commit", lambda: {"commit": "v1\n\udcff\x1b[2J", "dirty": None})
+    assert records.read(store.run(EXPERIMENT, "laptop").folder).meta["commit"] == "v1???[2J"
 
 
 def test_where_nothing_can_be_written_nothing_is_computed(elsewhere: Path) -> None:

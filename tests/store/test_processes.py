@@ -125,7 +125,7 @@ def test_runs_at_once_give_one_record() -> None:
 def left(folder: Path, name: str) -> Path:
     """What a process leaves that is killed while it writes a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, path = tempfile.mkstemp(prefix=f".{name}.", suffix=files._UNDONE, dir=folder)
+    handle, path = tempfile.mkstemp(prefix=f".{name}.", suffix=files.UNDONE, dir=folder)
     os.close(handle)
     return Path(path)
 
@@ -138,7 +138,7 @@ def test_half_written_files_are_removed() -> None:
     store.verify(EXPERIMENT)
     made.append(left(record.folder, "record.json"))
     (record.folder / "record.json").unlink()
-    (store.runs() / "small" / record.key / files._LOCK).write_text("")  # of a process that was killed
+    (store.runs() / "small" / record.key / files.LOCK).write_text("")  # of a process that was killed
     store.run(EXPERIMENT, "laptop", kind="x")
     assert not [path for path in made if path.exists()]
     assert not list(store.root().rglob(".*"))
@@ -170,9 +170,23 @@ def test_old_folders_of_killed_verifications_are_removed(
         assert other.exists()
 
 
+def test_a_lock_that_another_process_has_just_removed_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, hold = tmp_path / "lock", files.hold
+
+    def late(handle: int) -> bool | None:
+        path.unlink()
+        path.touch()
+        return hold(handle)
+
+    monkeypatch.setattr(files, "hold", late)
+    assert files._taken(path) is None
+
+
 def test_a_lock_is_never_made_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / files._LOCK).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "folder" / files.LOCK).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UserError, match="Cannot write in"), files.alone(tmp_path / "folder"):
         pass
     assert not (tmp_path / "elsewhere").exists()

@@ -21,6 +21,7 @@ import faults
 import server
 
 from diffnotes.__main__ import main
+from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.data import download, sets
 
@@ -116,9 +117,12 @@ def there() -> None:
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Digest of every file; of a record those of its arrays alone, since it says when it was made."""
+    """Digest of every file; of a record those of its arrays alone, since it says when it was made.
+
+    The file by which a killed process held a folder is left out: whoever writes there next removes it.
+    """
     found = {}
-    for path in sorted(root.rglob("*")):
+    for path in sorted(path for path in root.rglob("*") if path.name != files.LOCK):
         own = path.is_file() and path.name not in ("record.json", "index.json", "verified.json")
         found[str(path.relative_to(root))] = hashlib.sha256(path.read_bytes()).hexdigest() if own else ""
     return found

@@ -1,4 +1,4 @@
-"""Checkpoints that somebody else wrote: no code in them runs, nothing that is whole is thrown away, one sentence."""
+"""Checkpoints that somebody else wrote: no code in them runs, nothing whole is thrown away, one sentence."""
 
 from __future__ import annotations
 
@@ -96,7 +96,8 @@ def test_no_program_in_a_checkpoint_runs(half: Path, wrapped: Callable[[bytes], 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"step": None}, {"step": "2"}, {"step": -1}, {"identity": None}, {"identity": 5}, {"identity": {"plan": 5}},
+        {"step": None}, {"step": "2"}, {"step": -1},
+        {"identity": None}, {"identity": 5}, {"identity": {"plan": 5}},
         {"weights": None}, {"weights": [torch.zeros(1)]}, {"weights": "x"}, {"averages": {}}, {"averages": 5},
         {"optimizer": {}}, {"optimizer": {"state": {}, "param_groups": []}}, {"total": "x"}, {"memory": 5},
     ],
