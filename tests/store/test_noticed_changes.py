@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from diffnotes import chapters, metrics
+from diffnotes.data import dataset
 from diffnotes.data import folders as images
 from diffnotes.data import sets as data
 from diffnotes.posterior import support
@@ -76,7 +77,7 @@ def test_another_scale_of_pixels(name: str, twin: str, changed, monkeypatch: pyt
         return plain(raw, shift, 1 / 127 if raw.dtype == torch.uint8 else scale, offset)
 
     monkeypatch.setattr(support, "Support", scaled)
-    changed(data, "as_floats", "127.5", "127.0")
+    changed(dataset, "as_floats", "127.5", "127.0")
     assert noticed(name, twin)
 
 
@@ -95,7 +96,7 @@ def test_another_crop_or_filter(old: str, new: str, changed) -> None:
 
 
 def test_colours_in_another_order(changed) -> None:
-    right("loss_curve", "smoke_pixels")
+    right("noisy_image", "smoke_pixels")
     changed(data, "_from_rows", "(0, 3, 1, 2)", "(0, 3, 2, 1)")
     assert noticed("noisy_image", "smoke_pixels")
 
