@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import http.client
 import os
+import re
 import shutil
 import ssl
 import tarfile
@@ -106,7 +107,7 @@ def _open(url: str, have: int) -> Iterator[http.client.HTTPResponse | None]:
 
 def _append(reply: http.client.HTTPResponse, part: Path, start: int) -> None:
     length = reply.headers.get("Content-Length")
-    total = start + int(length) if length else None
+    total = start + int(length) if length and re.fullmatch("[0-9]{1,18}", length) else None  # else unknown
     with open(part, "r+b" if start else "wb") as file, _bar(total, start) as bar:
         file.seek(start)
         while block := reply.read(BLOCK):

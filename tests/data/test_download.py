@@ -20,11 +20,14 @@ from diffnotes.data.download import Archive
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves one file; `cut` shortens the next reply, `ranges` says whether Range is obeyed."""
+    """Serves one file; `cut` shortens the next reply, `ranges` says whether Range is obeyed, `length` what
+    it calls the length.
+    """
 
     content = b""
     cut: int | None = None
     ranges = True
+    length = ""
     daemon_threads = True
 
     def __init__(self) -> None:
@@ -48,7 +51,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         body = self.server.content[start:]
         self.send_response(206 if start else 200)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", self.server.length or str(len(body)))
         self.end_headers()
         self.wfile.write(body if self.server.cut is None else body[: self.server.cut])
         self.server.cut = None
@@ -88,6 +91,14 @@ def archive(server: Server) -> Archive:
 
 def names(root: Path) -> list[str]:
     return sorted(path.name for path in root.iterdir())
+
+
+@pytest.mark.parametrize("length", ["abc", "-1", "1.5", "9" * 400])
+def test_a_length_that_is_none_is_not_believed(
+    server: Server, archive: Archive, tmp_path: Path, length: str
+) -> None:
+    server.length = length
+    assert (download.fetch(archive, tmp_path) / "two").read_bytes() == NOISE
 
 
 def test_fetch_leaves_the_folder_and_nothing_else(archive: Archive, tmp_path: Path) -> None:
