@@ -19,6 +19,7 @@ from typing import Any
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.store import code, pins, records
+from diffnotes.store.entries import Entry, Lost, index
 from diffnotes.store.experiment import (
     Arrays,
     Experiment,
@@ -30,7 +31,7 @@ from diffnotes.store.experiment import (
 )
 from diffnotes.store.parameters import parameters
 from diffnotes.store.pins import Refused
-from diffnotes.store.records import Entry, Lost, Record, Tampered, index, key, results, root, runs
+from diffnotes.store.records import Record, Tampered, key, results, root, runs
 from diffnotes.store.spec import (
     PINNED,
     RANK,

@@ -15,8 +15,9 @@ from typing import Any
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.store import records, staleness
+from diffnotes.store.entries import Entry, index, write_index
 from diffnotes.store.experiment import Experiment, is_twin
-from diffnotes.store.records import Entry, Record, index, results
+from diffnotes.store.records import Record, results
 from diffnotes.store.spec import SpecError
 
 
@@ -153,7 +154,7 @@ def _pin_twin(experiment: Experiment, twin: Record) -> Record:
     pinned = [e for e in index() if e.experiment == experiment.name and not is_twin(e.profile)]
     holding = [e for e in pinned if e.readable() and _still_holds(experiment, e)]
     written = _write(twin, {}, {})
-    records.write_index([_with_twin(e, twin) if e in holding else e for e in index()])
+    write_index([_with_twin(e, twin) if e in holding else e for e in index()])
     return written
 
 
@@ -177,7 +178,7 @@ def _write(record: Record, shown: dict[str, Any], twins: dict[str, str]) -> Reco
         if (e.experiment, e.profile, e.shown) == (entry.experiment, entry.profile, entry.shown)
     ]
     kept = [e for e in index() if e not in same]
-    records.write_index([*kept, entry])
+    write_index([*kept, entry])
     for gone in {e.folder for e in same} - {e.folder for e in [*kept, entry]}:
         shutil.rmtree(gone, ignore_errors=True)
     return Record(target, record.meta, pinned=True)

@@ -1,4 +1,4 @@
-"""Records on disk: identity, writing, reading, the index of pinned ones.
+"""Records on disk: identity, writing, reading.
 
 A record is a folder ``<experiment>/<key>/`` with ``record.json`` (what was asked, and who computed it when,
 where and with what)
@@ -44,12 +44,6 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "pillow")
 
 class Tampered(UserError):
     """The bytes on disk are not those that were recorded."""
-
-    exit_code = 4
-
-
-class Lost(UserError):
-    """The index names a record that is not on disk."""
 
     exit_code = 4
 
@@ -109,7 +103,7 @@ def own(folder: Path) -> Path:
     links = [folder] if apart else [path for path in below_it if path.is_symlink()]
     if links:
         raise UserError(
-            f"{_short(links[0])} is, or lies behind, a link, through which nothing is written; put a folder "
+            f"{short(links[0])} is, or lies behind, a link, through which nothing is written; put a folder "
             "or file in its place, or remove it."
         )
     return folder
@@ -165,9 +159,9 @@ class Record:
         try:
             found = files.npz_arrays(content)
         except UserError as error:
-            raise Tampered(f"{_short(self.folder)}/arrays.npz: {error}") from error
+            raise Tampered(f"{short(self.folder)}/arrays.npz: {error}") from error
         if _described(found) != self.meta["arrays"]:
-            raise Tampered(f"{_short(self.folder)}/arrays.npz holds other arrays than record.json says.")
+            raise Tampered(f"{short(self.folder)}/arrays.npz holds other arrays than record.json says.")
         return found
 
     def check_bytes(self) -> bytes:
@@ -178,9 +172,9 @@ class Record:
         except FileNotFoundError:
             content = b""
         except OSError as error:
-            raise Tampered(f"{_short(path)} cannot be read ({error.strerror or error}).") from error
+            raise Tampered(f"{short(path)} cannot be read ({error.strerror or error}).") from error
         if files.sha256_bytes(content) != self.meta["digest"]:
-            raise Tampered(f"{_short(path)} is not what was recorded; restore it with git, or run it again.")
+            raise Tampered(f"{short(path)} is not what was recorded; restore it with git, or run it again.")
         return content
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -268,10 +262,10 @@ def read(folder: Path, **flags: Any) -> Record | None:
         return None
     except (OSError, ValueError) as error:
         raise Tampered(
-            f"{_short(folder)}/record.json cannot be read ({error}); restore it with git, or delete it."
+            f"{short(folder)}/record.json cannot be read ({error}); restore it with git, or delete it."
         ) from error
     if fault := _fault(meta, folder.name):
-        raise Tampered(f"{_short(folder)}/record.json {fault}; restore it with git, or delete it.")
+        raise Tampered(f"{short(folder)}/record.json {fault}; restore it with git, or delete it.")
     return Record(folder, meta, **flags)
 
 
@@ -284,7 +278,7 @@ def _fault(meta: Any, key: str) -> str:
         if not right or (isinstance(meta[name], bool) and name != "dirty"):
             return f"has no valid {name!r}"
     for name in OF_TEXTS:
-        if not _is_texts(meta.get(name, {})):
+        if not is_texts(meta.get(name, {})):
             return f"has no valid {name!r}"
     if meta.get("seal", _seal(meta)) != _seal(meta):
         return "is not what was recorded"
@@ -293,7 +287,7 @@ def _fault(meta: Any, key: str) -> str:
     return "" if meta["key"] == key else f"is that of record {meta['key']}"
 
 
-def _is_texts(value: object) -> bool:
+def is_texts(value: object) -> bool:
     """Whether it is a dictionary of texts."""
     return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
@@ -314,81 +308,12 @@ def in_runs(experiment: str) -> Iterator[Record]:
         yield from (record for record in found if record is not None)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A line of the index: which record is pinned for a profile of an experiment under the settings that
-    pages show.
-
-    `digest` is that of record.json, which in turn holds the digest of arrays.npz. `twins` are the digests of
-    the arrays of the twins that speak for it: of the code that made it, or of code that was proved equal.
-    """
-
-    experiment: str
-    profile: str
-    shown: dict[str, Any]
-    key: str
-    digest: str
-    twins: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def folder(self) -> Path:
-        """Where the record should be."""
-        return results() / self.experiment / self.key
-
-    def readable(self) -> bool:
-        """Whether the record is there as it was pinned."""
-        try:
-            return self.read().pinned
-        except UserError:
-            return False
-
-    def read(self) -> Record:
-        """The pinned record; Lost when its folder is gone, Tampered when record.json was edited."""
-        record = read(self.folder, pinned=True)
-        if record is None:
-            raise Lost(
-                f"{_short(self.folder)} is named in the index and not there; "
-                "restore it with git, or run it again."
-            )
-        same = (record.experiment, record.profile) == (self.experiment, self.profile)
-        if not same or files.sha256_file(self.folder / "record.json") != self.digest:
-            raise Tampered(f"{_short(self.folder)}/record.json is not what was pinned; restore it with git.")
-        return record
-
-
-def index() -> list[Entry]:
-    """The pinned records, by experiment, profile and key."""
-    path = results() / "index.json"
-    try:
-        return [_entry(line) for line in files.read_json(path)["records"]]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Tampered(f"{_short(path)} cannot be read ({error}); restore it with git.") from error
-
-
-def _entry(line: Any) -> Entry:
-    """A line of the index; TypeError, or ValueError, for one that is none."""
-    entry = Entry(**line)
-    texts = (entry.experiment, entry.profile, entry.digest)
-    good = all(isinstance(text, str) for text in texts) and re.fullmatch(r"\w+", entry.experiment)
-    if not (good and is_key(entry.key) and isinstance(entry.shown, dict) and _is_texts(entry.twins)):
-        raise ValueError(f"the line of {entry.key!r} is none")
-    return entry
-
-
-def write_index(entries: list[Entry]) -> None:
-    """Write the index, sorted, one line per record, so that merges stay readable."""
-    ordered = sorted(entries, key=lambda e: (e.experiment, e.profile, str(e.shown)))
-    lines = ",\n  ".join(json.dumps(vars(entry)) for entry in ordered)
-    files.write_atomic(results() / "index.json", f'{{"records": [\n  {lines}\n]}}\n'.encode())
-
-
 def _json(content: Any) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _short(path: Path) -> str:
+def short(path: Path) -> str:
+    """A path as sentences say it: below the checkout."""
     return str(path.relative_to(root())) if path.is_relative_to(root()) else str(path)
 
 

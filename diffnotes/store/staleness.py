@@ -23,6 +23,7 @@ import numpy as np
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.store import code, memory, records
+from diffnotes.store.entries import index
 from diffnotes.store.experiment import Arrays, Experiment, Tolerance, is_twin
 from diffnotes.store.records import Record, Tampered
 from diffnotes.store.twin import recompute
@@ -89,7 +90,7 @@ def partial_name(experiment: Experiment) -> str:
 
 def pinned_twins(experiment: Experiment) -> list[Record]:
     """The pinned twins that can be read."""
-    entries = [e for e in records.index() if e.experiment == experiment.name and is_twin(e.profile)]
+    entries = [e for e in index() if e.experiment == experiment.name and is_twin(e.profile)]
     return [entry.read() for entry in entries if entry.readable()]
 
 
@@ -101,7 +102,7 @@ def speakers(record: Record, experiment: Experiment) -> tuple[list[Record], list
     """
     if is_twin(record.profile):
         return [record], []
-    entries = [e for e in records.index() if (e.experiment, e.key) == (record.experiment, record.key)]
+    entries = [e for e in index() if (e.experiment, e.key) == (record.experiment, record.key)]
     if record.pinned and entries:
         wanted = entries[0].twins
         found = [t for t in pinned_twins(experiment) if wanted.get(t.profile) == t.meta["digest"]]

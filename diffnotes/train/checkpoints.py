@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,17 @@ class Checkpoints:
         if state is not None and state["identity"] != self.identity:
             raise UserError(self._refusal(state["identity"]))
         return state
+
+    @contextlib.contextmanager
+    def trusted(self) -> Iterator[None]:
+        """Take over a loaded state in here; UserError where it has not what a run writes."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise UserError(
+                f"The checkpoint in {self.folder} is not what a run writes ({type(error).__name__}); delete "
+                "that folder to start over."
+            ) from error
 
     def _refusal(self, other: Parts | str) -> str:
         """Why a state of the run `other` is not taken."""

@@ -320,13 +320,8 @@ class _Run:
         state = self.checkpoints.load(self.where) if self.group.rank == 0 else None
         state = self.group.share(state)
         if state is not None:
-            try:
+            with self.checkpoints.trusted():
                 self._restore(state)
-            except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-                raise UserError(
-                    f"The checkpoint in {self.checkpoints.folder} is not what a run writes "
-                    f"({type(error).__name__}); delete that folder to start over."
-                ) from error
         self.last_save = self.last_glance = time.monotonic()
 
     def _restore(self, state: dict[str, Any]) -> None:

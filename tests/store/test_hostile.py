@@ -23,7 +23,7 @@ from diffnotes import store
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.show.tables import records_table
-from diffnotes.store import memory, records
+from diffnotes.store import entries, memory, records
 
 ARRAYS = {"values": np.arange(7.0)}
 pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
@@ -64,7 +64,7 @@ def forge(record: store.Record, content: bytes | None = None, **changes: Any) ->
     meta["seal"] = records._seal(meta)
     (record.folder / "record.json").write_bytes(records._json(meta))
     digest = files.sha256_file(record.folder / "record.json")
-    records.write_index([replace(e, digest=digest) if e.key == record.key else e for e in store.index()])
+    entries.write_index([replace(e, digest=digest) if e.key == record.key else e for e in store.index()])
 
 
 # ------------------------------------------------------------------------------------------------------ JSON
