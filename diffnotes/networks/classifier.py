@@ -177,7 +177,7 @@ def load_torchscript(name: str, sha256: str) -> nn.Module:
             # torch would rather have its newer format, but these files are handed out as TorchScript
             warnings.filterwarnings("ignore", ".*torch.jit.load", DeprecationWarning)
             return torch.jit.load(io.BytesIO(content), map_location="cpu").eval()
-    except (RuntimeError, ValueError) as error:
+    except Exception as error:  # whatever such bytes make of torch
         raise UserError(f"{path} is no TorchScript file; get it again.") from error
 
 

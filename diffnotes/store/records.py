@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from diffnotes.base import files
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import UserError, printable
 from diffnotes.store.experiment import Arrays, Experiment
 from diffnotes.store.spec import Spec
 
@@ -226,7 +226,7 @@ def write(
         "python": platform.python_version(),
         "packages": packages(),
         "precision": spec.as_dict().get("precision", experiment.precision),
-        **{name: _plain(value) for name, value in made.items()},
+        **{name: printable(value) if isinstance(value, str) else value for name, value in made.items()},
     }
     meta["seal"] = _seal(meta)
     put(folder, meta, data)
@@ -235,11 +235,6 @@ def write(
 
 def _described(arrays: Arrays) -> dict[str, Any]:
     return {name: {"shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()}
-
-
-def _plain(value: Any) -> Any:
-    """A text without what `files.read_json` refuses; it may come from a variable or a driver."""
-    return "".join(c if c.isprintable() else "?" for c in value) if isinstance(value, str) else value
 
 
 def put(folder: Path, meta: Mapping[str, Any], arrays: bytes) -> None:

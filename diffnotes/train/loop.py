@@ -220,8 +220,6 @@ class _Run:
         self.pending: list[Tensor] = []
         self.last_save = self.last_glance = time.monotonic()
 
-    # ------------------------------------------------------------------------------------------- one step
-
     def advance(self) -> None:
         """One step of the optimizer and of the averages."""
         for group in self.optimizer.param_groups:
@@ -247,8 +245,6 @@ class _Run:
         loss = share.detach()
         self.group.add([loss, *(w.grad for w in self.weights if w.grad is not None)])
         return loss
-
-    # ------------------------------------------------------------------------------------- between steps
 
     def glance(self, stop: int, last: int, report: Report | None) -> None:
         """Now and then: look at the losses, report, and save when it is time."""

@@ -47,5 +47,8 @@ class Memory:
         return losses
 
     def restore(self, value: Tensor | None) -> None:
-        """Go on from a saved one."""
+        """Go on from a saved one; TypeError for what is no memory of this objective."""
+        known = None if self.value is None else (self.value.shape, self.value.dtype)
+        if known != (None if value is None else (value.shape, value.dtype)):
+            raise TypeError("The memory is not that of the objective.")
         self.value = None if value is None else value.to(self.where)

@@ -157,7 +157,7 @@ def test_some_were_stale(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("name", "file", "old", "new"),
     [
-        ("loss_curve", "data/sets.py", "div_(127.5)", "div_(127.0)"),  # the scale of pixels
+        ("loss_curve", "data/dataset.py", "div_(127.5)", "div_(127.0)"),  # the scale of pixels
         ("loss_curve", "data/folders.py", "(image.width - side) // 2", "(image.width - side) // 3"),  # crop
         ("loss_curve", "data/folders.py", "Resampling.BOX", "Resampling.BILINEAR"),  # the filter
         ("digits", "metrics.py", "repeats: int = 1000", "repeats: int = 3"),  # a default

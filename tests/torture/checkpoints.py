@@ -23,6 +23,7 @@ from diffnotes.train import DenoisingLoss, LogNormal, Plan, loop
 
 NAMES = ("checkpoint.pt", "checkpoint-before.pt")
 STEPS = 6
+OTHER = "FAILED: other weights"
 
 
 class Stop(Exception):
@@ -55,7 +56,7 @@ def trained(folder: Path, steps: int = STEPS) -> torch.Tensor:
     return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
-def made_up(content: bytes, draw: random.Random, program: bytes) -> bytes:
+def made_up(content: bytes, program: bytes, draw: random.Random) -> bytes:
     """A checkpoint with a right digest and a wrong inside: no state, another state, or a program."""
     kind = draw.choice(("pickle", "program in a zip", "no state", "part of a state", "noise"))
     if kind == "pickle":
@@ -101,11 +102,15 @@ def damage(count: int, draw: random.Random, folder: Path) -> Counter[str]:
     for number in range(count):
         root = folder / f"case {number}"
         shutil.copytree(original, root)
+        forged = draw.random() < 0.5
         for name in draw.choice((NAMES, NAMES[:1], NAMES[1:])):
             content = (original / name).read_bytes()
-            harmed = faults.damaged(content, program, draw)
-            (root / name).write_bytes(harmed if draw.random() < 0.5 else made_up(content, draw, program))
-        counts[_outcome(root, expected)] += 1
+            change = made_up if forged else faults.damaged
+            (root / name).write_bytes(change(content, program, draw))
+        outcome = _outcome(root, expected)
+        if forged and outcome == OTHER:  # who can sign a state can choose its numbers
+            outcome = "the weights that a forger chose"
+        counts[outcome] += 1
         if proof.exists():
             counts["FAILED: a program ran"] += 1
             proof.rmdir()
@@ -115,7 +120,7 @@ def damage(count: int, draw: random.Random, folder: Path) -> Counter[str]:
 
 def _outcome(root: Path, expected: torch.Tensor) -> str:
     try:
-        return "same weights" if torch.equal(trained(root), expected) else "FAILED: other weights"
+        return "same weights" if torch.equal(trained(root), expected) else OTHER
     except UserError as error:
         return "one sentence" if len(str(error).splitlines()) == 1 else f"FAILED: {error}"
     except Exception:

@@ -89,7 +89,7 @@ def one_index(root: Path) -> Counter[str]:
     os.environ["DIFFNOTES_ROOT"] = str(root)
     keys = [store.run(EXPERIMENT, profile, kind=kind).key for kind, profile in MANY]
     status = together(root, [lambda key=key: store.pin(EXPERIMENT, key) for key in keys])
-    kept = [entry.key for entry in records.index() if entry.readable()]
+    kept = [entry.key for entry in store.index() if entry.readable()]
     return Counter(
         {
             "processes that pin": len(keys),
