@@ -32,7 +32,7 @@ DRAWS = 4096
 BATCH = 512  # noisy images that the denoiser sees at once
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LossGap:
     """Losses of a denoiser and of the optimal one at noise levels sigma [l]; squared norms, summed over
     dimensions, float64 [l]; the standard errors are those of means over the draws.

@@ -102,7 +102,7 @@ def _two_nearest(x: Tensor, support: Support, width: int) -> tuple[Tensor, Tenso
 
 def _candidates(y: Tensor, support: Support, width: int) -> tuple[Tensor, Tensor, float]:
     """The `width` best y.y_i - |y_i|^2/2 of each row, best first, with their i, and the largest |y_i|."""
-    best = torch.full((len(y), width), -math.inf, device=y.device)
+    best = torch.full((len(y), width), -math.inf, dtype=torch.float32, device=y.device)
     index = torch.zeros(len(y), width, dtype=torch.int64, device=y.device)
     longest = 0.0
     size = 16 * MEBIBYTE if y.device.type == "cpu" else memory_budget(y.device) // 4

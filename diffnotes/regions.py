@@ -112,7 +112,7 @@ class _Rows(NamedTuple):
 
 
 def _rows(x: Tensor, s: Tensor, support: Support) -> _Rows:
-    origin = support.uncentred(torch.zeros(1, x.shape[1], device=x.device))
+    origin = support.uncentred(torch.zeros(1, x.shape[1], dtype=torch.float32, device=x.device))
     square = (
         ((x - origin) / support.scale).square().sum(1)
     )  # of the rounded y it could be off by all of a gap

@@ -328,7 +328,7 @@ OF_CLASSES = {
     "UNet((1, 8, 8), 8, ())": "at least one level",
     "small_network('vit', (1, 8, 8), 8, 1)": "Unknown network",
     "next(train(net, loss, Plan(2, 2), [1], folder=3))": "folder must be a Path, not 3",
-    "next(train(net.requires_grad_(False), loss, Plan(2, 2), [1], 'runs/none'))": "nothing to train",
+    "next(train(net.requires_grad_(False), loss, Plan(2, 2), [1], 'runs/none'))": "Nothing to train",
     "data.load(['digits'])": "name must be a string",
     "data.load('digits', n='5')": "n must be a whole number or None",
     "data.load('gaussian', decay='x')": "decay must be a number",
@@ -351,3 +351,24 @@ def test_classes_and_data_sets_say_no_in_one_sentence(forks: Forks, tmp_path: Pa
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
     assert {line: said[line] for line, words in OF_CLASSES.items() if words not in said[line]} == {}
+
+
+WIDE = """
+import torch
+from diffnotes.optimal_loss import optimal_loss
+from diffnotes.posterior import posterior
+x = torch.randn(20, 4)
+named = {name: dict(estimator=name, sources=8, subset=4) for name in ("snis", "dol", "cdol", "neighbours")}
+def found():
+    curves = [optimal_loss(x, [0.1, 1.0], **more).mean for more in ({}, *named.values())]
+    return [posterior(x[:3], 0.5, x).mean, *curves]
+before = found()
+torch.set_default_dtype(torch.float64)
+assert all(map(torch.equal, before, found()))
+assert optimal_loss(x, [0.1]) != optimal_loss(x, [0.1])
+"""
+
+
+def test_the_default_type_of_torch_changes_nothing(forks: Forks, tmp_path: Path) -> None:
+    done = forks.run("-c", WIDE, cwd=tmp_path, environment={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr

@@ -25,7 +25,19 @@ from tqdm import tqdm
 from diffnotes.base import files
 from diffnotes.base.errors import UserError, printable
 from diffnotes.base.shapes import Array, UInt8
-from diffnotes.data.walk import EXTENSIONS, SPLITS, TEST, TRAINING, VALIDATION, Walk, only, table, unreadable
+from diffnotes.data.walk import (
+    EXTENSIONS,
+    SPLITS,
+    TABLE,
+    TEST,
+    TRAINING,
+    VALIDATION,
+    Walk,
+    called,
+    only,
+    table,
+    unreadable,
+)
 
 SIDE = 64
 RECIPE = "rgb, upright, centre crop, box filter, 64 x 64, version 2"  # part of the cache key
@@ -35,8 +47,8 @@ BYTES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbC
 
 @dataclass(frozen=True)
 class Listing:
-    """Image files of one split; a label is the position of the class name among the sorted class names, those
-    of the training folder and its own. `note` says what was read and what was left out."""
+    """Image files of one split; a label is the position of the class name among the sorted class names of
+    both splits. `note` says what was read and what was left out."""
 
     paths: tuple[Path, ...]
     labels: tuple[int, ...]
@@ -138,9 +150,15 @@ class _Layout:
         names = {name for _, name in found}
         places = Counter(name for _, name in {(path.parent, name) for path, name in found})
         self.merged |= {name for name, count in places.items() if count > 1}
-        if folder == self.unseen and names == {"images"} and "images" not in self.classes():
+        plain = len(folders) == 1 and called(folders, "images")
+        if plain and called(beside, TABLE):
             raise UserError(
-                f"The classes of {folder / 'images'} are not known, as {folder} has no val_annotations.txt; "
+                f"{folder} is the validation split of Tiny ImageNet; name the folder that holds it, and ask "
+                "for split='validation'."
+            )
+        if plain and folder == self.unseen and plain.name not in _names(self.train):
+            raise UserError(
+                f"The classes of {plain} are not known, as {folder} has no {TABLE}; "
                 "restore that file, or make class folders."
             )
         self.walk.leave(beside)
@@ -151,8 +169,8 @@ class _Layout:
     def by_table(self, folder: Path) -> Found:
         """The images of Tiny ImageNet's held-out folder; none where they lie in class folders."""
         folders, beside = self.walk.inside(folder)
-        rows_file, inner = folder / "val_annotations.txt", folder / "images"
-        if rows_file not in beside:
+        rows_file, inner = called(beside, TABLE), called(folders, "images") or folder / "images"
+        if rows_file is None:
             return []
         paths = self.walk.below(inner) if inner in folders else []
         there = {path.relative_to(inner).as_posix(): path for path in paths}
@@ -171,9 +189,15 @@ class _Layout:
         self.walk.leave([path for path in beside if path != rows_file])
         return [(there[file], name) for file, name in rows.items()]
 
-    def classes(self) -> list[str]:
-        """The names of the training classes, where there is a folder for them."""
-        return [path.name for path in Walk(self.train).inside(self.train)[0]] if self.train else []
+    def classes(self) -> set[str]:
+        """The classes of both splits, so that a class has one number: names of folders, or of the table."""
+        if not self.unseen:
+            return _names(self.train)
+        folders, beside = Walk(self.unseen).inside(self.unseen)
+        rows, inner = called(beside, TABLE), called(folders, "images")
+        if folders != [inner]:
+            return _names(self.train) | _names(self.unseen)
+        return _names(self.train) | (set(table(rows).values()) if rows else set())
 
     def numbered(self, found: Found, where: Path) -> Listing:
         names = {name for _, name in found}
@@ -183,6 +207,11 @@ class _Layout:
             many += f" ({len(self.merged):,} with several folders inside)"
         note = f"Read {len(found):,} images of {many} in {where}; {self.walk.told()}."
         return Listing(tuple(path for path, _ in found), tuple(place[name] for _, name in found), note)
+
+
+def _names(folder: Path | None) -> set[str]:
+    """The names of the folders in a folder, where there is one."""
+    return {path.name for path in Walk(folder).inside(folder)[0]} if folder else set()
 
 
 # ------------------------------------------------------------------------------------------ what is said
@@ -205,8 +234,8 @@ def tell(text: str) -> None:
     """One line on stderr, once in a process."""
     if not _silent.get() and text not in _said:
         _said.add(text)
-        with contextlib.suppress(OSError):  # nobody listens
-            print(printable(text), file=sys.stderr)
+        with contextlib.suppress(OSError, ValueError):  # nobody listens
+            print(printable(text), file=sys.stderr or io.StringIO())
 
 
 # -------------------------------------------------------------------------------------- pixels and cache

@@ -13,6 +13,7 @@ EXTENSIONS = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
 TRAINING = ("train", "training")
 VALIDATION = ("val", "valid", "validation")
 TEST = ("test", "testing")
+TABLE = "val_annotations.txt"
 SPLITS = (*TRAINING, *VALIDATION, *TEST)
 # What systems put beside people's files under plain names; names that begin with a dot are hidden anyway.
 SYSTEM = {
@@ -65,7 +66,7 @@ class Walk:
         return found
 
     def _once(self, path: Path, real: str) -> str:
-        if self._real_top.startswith(os.path.join(real, "")):
+        if real != self._real_top and self._real_top.startswith(os.path.join(real, "")):
             raise UserError(f"The link {path} leads to a folder that holds {self.top}; remove it.")
         if (other := self._reached.setdefault(real, path)) != path:
             raise UserError(f"{other} and {path} are the same by a link; keep one of them.")
@@ -117,6 +118,11 @@ def only(folders: list[Path], names: tuple[str, ...]) -> Path | None:
     return found[0] if found else None
 
 
+def called(paths: list[Path], name: str) -> Path | None:
+    """The first of the paths with that name, in capital letters or small ones."""
+    return next((path for path in paths if path.name.lower() == name), None)
+
+
 def unreadable(error: OSError, path: Path) -> UserError:
     """The sentence for a file or folder that the system does not give."""
     place = error.filename or path  # an entry of `path`, perhaps
@@ -130,8 +136,8 @@ def table(path: Path) -> dict[str, str]:
     """
     rows: dict[str, str] = {}
     for line in filter(str.strip, _text(path).replace("\r", "\n").split("\n")):
-        file, name, *_ = [*line.split("\t"), "", ""]
-        if not file or not name.strip() or "\0" in line:
+        file, name, *_ = map(str.strip, [*line.split("\t"), "", ""])
+        if not file or not name or "\0" in line:
             raise UserError(
                 f"{path} is damaged: each line must hold a file name, a tab and a class; restore that file."
             )

@@ -101,8 +101,8 @@ def products(
     where, count = noise.device, part.stop - part.start
     y, e = support.tile(source.to(support.raw.device), where), noise.flatten(0, 1)
     offset = (noise.double() * y.double()[:, None]).sum(2).flatten().float()
-    a = torch.empty(len(y), count, device=where)
-    h = torch.empty(len(e), count, device=where)
+    a = torch.empty(len(y), count, dtype=torch.float32, device=where)
+    h = torch.empty(len(e), count, dtype=torch.float32, device=where)
     for inner in blocks(count, support.tile_rows):
         outer = slice(part.start + inner.start, part.start + inner.stop)
         tile = support.tile(outer, where)
@@ -139,7 +139,7 @@ def _sum_levels(
     """
     alive = math.exp(-_MARGIN - log_count)
     h = torch.stack([h, -h], 2).flatten(1, 2)
-    scratch = torch.empty(h.numel(), device=h.device)
+    scratch = torch.empty(h.numel(), dtype=torch.float32, device=h.device)
     for level, rate in enumerate(rates):
         w = scratch[: h.numel()].view(h.shape)
         torch.add(h, a[:, None], alpha=rate, out=w)

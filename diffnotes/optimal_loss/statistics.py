@@ -15,7 +15,7 @@ from diffnotes.base.shapes import Array, Float, Tensor, checked
 NOISES = 2  # per source: the least that tells the error from the noise from the error from the sources
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LossCurve:
     """J*(sigma) = E|x0 - E[x0|x]|^2, summed over dimensions, at sigma [l], with its standard errors.
 

@@ -136,7 +136,7 @@ def _scan_level(drawn: Draws, sigma: float, counts: Float[Tensor, "m e n"]) -> S
 
 def _weighted_mean(support: Support, weight: Float[Tensor, "b n"]) -> Float[Tensor, "b d"]:
     """sum_i weight_i y_i without points that carry less than 1e-8 of the weight in all."""
-    mean = torch.zeros(len(weight), support.raw.shape[1], device=weight.device)
+    mean = torch.zeros(len(weight), support.raw.shape[1], dtype=torch.float32, device=weight.device)
     alive = (weight.amax(0) > 1e-8 / support.count).nonzero()[:, 0]
     for part in alive.split(support.tile_rows):
         mean.addmm_(weight[:, part], support.tile(part.to(support.raw.device), weight.device))
@@ -162,7 +162,7 @@ def _near(drawn: Draws, sigma: float, nearest: int, tail: Int[Tensor, "m t"]) ->
     top = torch.add(drawn.h, drawn.a, alpha=rate).topk(nearest, 1, largest=False, sorted=False).indices
     known = torch.zeros_like(drawn.a, dtype=torch.bool).scatter_(1, top, True)
     spare = ~known.gather(1, tail)
-    each = math.log(max(1, count - nearest)) - spare.sum(1, keepdim=True).clamp(min=1).log()
+    each = math.log(max(1, count - nearest)) - spare.sum(1, keepdim=True).clamp(min=1).float().log()
     counts = torch.full_like(drawn.a, -math.inf)
     return counts.scatter_(1, tail, each.expand(tail.shape)).masked_fill_(known, 0.0)
 

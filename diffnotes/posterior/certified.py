@@ -262,7 +262,7 @@ def _measure(support: Support) -> tuple[Tensor, float, float]:
     units.
     """
     half = torch.empty(support.count, dtype=torch.float64, device=support.raw.device)
-    low = torch.full(support.raw.shape[1:], math.inf, device=support.raw.device)
+    low = torch.full(support.raw.shape[1:], math.inf, dtype=torch.float32, device=support.raw.device)
     high = -low
     for part in blocks(support.count, support.tile_rows):
         tile = support.tile(part, support.raw.device)
@@ -275,7 +275,7 @@ def _measure(support: Support) -> tuple[Tensor, float, float]:
 def _float_scores(support: Support, x: Tensor, half: Tensor, reach: float) -> tuple[Tensor, Tensor]:
     """y.y_i - |y_i|^2/2 [m, n] in float32, and by how much a difference of two of them can be off [m]."""
     y = support.centred(x)
-    scores = torch.empty(len(y), support.count, device=y.device)
+    scores = torch.empty(len(y), support.count, dtype=torch.float32, device=y.device)
     for part in blocks(support.count, support.tile_rows):
         tile = support.tile(part, y.device)
         scores[:, part] = torch.addmm(half[part].to(y.device, y.dtype), y, tile.T, beta=-1)

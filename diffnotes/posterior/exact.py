@@ -25,7 +25,7 @@ _UNEVEN = 1e-4  # of a covariance: what float32 rounding may do to it, relativel
 _TIE = 1e-14  # squared distances this close (relatively) are one distance, to float64 rounding
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Posterior:
     """mean [b, ...] = E[x0|x], log_z [b] = ln sum_i exp(-|x - x_i|^2/(2 sigma^2)), ess [b] = 1/sum_i w_i^2.
 
@@ -125,8 +125,8 @@ def _chunk(x: Tensor, sigma: Tensor, support: Support) -> tuple[Tensor, Tensor, 
 
 def _scores(y: Tensor, support: Support) -> tuple[Tensor, Tensor]:
     """y.y_i - |y_i|^2/2 [b, n], which is -|y - y_i|^2/2 up to a constant per row; and |y_i| [n]."""
-    scores = torch.empty(len(y), support.count, device=y.device)
-    radii = torch.empty(support.count, device=y.device)
+    scores = torch.empty(len(y), support.count, dtype=torch.float32, device=y.device)
+    radii = torch.empty(support.count, dtype=torch.float32, device=y.device)
     for part in blocks(support.count, support.tile_rows):
         tile = support.tile(part, y.device)
         half = support.half(part, tile)
@@ -194,7 +194,7 @@ def _weighted_sum(weights: Tensor, support: Support) -> Tensor:
     alive = weights.amax(0) > 1e-8 / support.count
     if len(weights) < rows:  # `pad` by nothing would copy
         weights = torch.nn.functional.pad(weights, (0, 0, 0, rows - len(weights)))
-    some = torch.zeros(result.shape, device=weights.device)
+    some = torch.zeros(result.shape, dtype=torch.float32, device=weights.device)
     for number, part in enumerate(blocks(support.count, support.tile_rows), 1):
         index = alive[part].nonzero()[:, 0] + part.start
         if len(index) > 0.7 * (part.stop - part.start):

@@ -331,7 +331,8 @@ def commit() -> dict[str, Any]:
     try:
         _git("ls-files", "--error-unmatch", "diffnotes/__init__.py")  # else it is somebody else's repository
         head = _git("rev-parse", "HEAD")
-        return {"commit": head, "dirty": bool(_git("status", "--porcelain", "--", "diffnotes"))}
+        changes = _git("status", "--porcelain", "--untracked-files=all", "--", "diffnotes")
+        return {"commit": head, "dirty": bool(changes)}
     except (OSError, ValueError, subprocess.SubprocessError):
         return {"commit": os.environ.get("DIFFNOTES_COMMIT"), "dirty": None}
 

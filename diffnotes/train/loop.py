@@ -172,8 +172,8 @@ def train(
     """
     if sorted(set(stops)) != list(stops) or not stops or not 0 <= stops[0] <= stops[-1] <= plan.steps:
         raise UserError(f"stops must rise within 0 to {plan.steps} (the plan's steps), not {list(stops)}.")
-    if not _trained(model):
-        raise UserError("The model has no weights that require gradients: nothing to train.")
+    if torch.is_inference_mode_enabled() or not _trained(model):
+        raise UserError("Nothing to train: no weights require gradients, or this is torch.inference_mode().")
     return _snapshots(_Run(model, objective, plan, folder, save_seconds), list(stops), report)
 
 
@@ -239,7 +239,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         first, last = (self.plan.batch * r // self.group.size for r in (self.group.rank, self.group.rank + 1))
         batch = self.plan.batch_at(self.step, range(first, last))
-        with torch.autocast(self.where.type, torch.bfloat16, enabled=self.half):
+        with torch.enable_grad(), torch.autocast(self.where.type, torch.bfloat16, enabled=self.half):
             share = self.memory.losses(self.forward, batch).float().sum() / self.plan.batch
         share.backward()
         loss = share.detach()

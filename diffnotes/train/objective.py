@@ -69,7 +69,7 @@ class UniformTime:
 
 
 @checked()
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DenoisingLoss:
     """The loss of row j in the batch of a step: weight(s) |D(x0 + s eps; s) - x0|^2 / d.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -188,6 +189,20 @@ def test_a_disk_that_fails_is_told_with_the_file(root: Path, monkeypatch: pytest
     refused(str(root / "a" / "1.png"), "Input/output error")
 
 
+def test_the_root_of_the_system_is_no_link() -> None:
+    with pytest.raises(UserError) as error:
+        data.load("imagenet64", folder="/")
+    assert "link / leads" not in str(error.value)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_note_that_nobody_can_read_harms_nothing(monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr("sys.stderr", stream if closed else None)
+    images.tell(f"a note, closed: {closed}")
+
+
 def test_odd_names_stay_on_one_line(root: Path) -> None:
     (root / "a").mkdir()
     place = os.fsencode(root / "a") + b"/\xff two\nlines.png"
@@ -339,6 +354,23 @@ def test_class_folders_win_over_a_table_that_was_left(tiny: Path, root: Path) ->
     refused("'images' and in the class folder 'n1'", split="val")
     (root / "val" / "images").rename(root / "val" / "n2")
     assert load("val").labels.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("change", ["none", "blank", "Images"])
+def test_a_class_has_one_number_in_all_splits(tiny: Path, root: Path, change: str) -> None:
+    put(root / "train" / "n3" / "t.png")  # n2 is a class of the table alone
+    if change == "blank":
+        tiny.write_text(tiny.read_text().replace("n1", " n1 "))
+    if change == "Images":
+        (root / "val" / "images").rename(root / "val" / "Images")
+        tiny.rename(root / "val" / "Val_Annotations.txt")
+    assert load("train").labels.tolist() == [0, 2]
+    assert load("val").labels.tolist() == [1, 0, 1]
+
+
+def test_the_held_out_split_alone_is_told(tiny: Path, root: Path) -> None:
+    with pytest.raises(UserError, match="is the validation split of Tiny ImageNet; name the folder"):
+        data.load("imagenet64", folder=str(root / "val"))
 
 
 def test_an_edited_table_is_another_set(tiny: Path) -> None:

@@ -426,6 +426,14 @@ def test_the_commit_is_that_of_the_package_whatever_git_is_told(monkeypatch, els
     assert records.commit() == before
 
 
+def test_files_that_git_is_told_not_to_show_are_changes(monkeypatch, elsewhere):
+    monkeypatch.undo()
+    asked = []
+    monkeypatch.setattr(records, "_git", lambda *words: asked.append(words) or "x")
+    assert records.commit() == {"commit": "x", "dirty": True}
+    assert ("status", "--porcelain", "--untracked-files=all", "--", "diffnotes") in asked
+
+
 def test_a_slow_or_absent_git_costs_no_result(monkeypatch):
     import subprocess
 

@@ -174,6 +174,15 @@ def python(code: str, *arguments: str, **environment: str) -> subprocess.Popen[s
     return subprocess.Popen(command, env=known, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+def test_gradients_that_are_switched_off_around_a_run_change_nothing(tmp_path: Path) -> None:
+    whole, _ = run(tmp_path / "a", PLAN, [10])
+    with torch.no_grad():
+        again, _ = run(tmp_path / "b", PLAN, [10])
+    assert torch.equal(weights(whole), weights(again))
+    with torch.inference_mode(), pytest.raises(UserError, match="inference_mode"):
+        run(tmp_path / "c", PLAN, [10])
+
+
 def test_twenty_kills_change_no_bit(tmp_path: Path) -> None:
     child = python(KILLS, str(tmp_path), "1")
     out, err = child.communicate()
