@@ -58,14 +58,10 @@ def fetch(archive: Archive, root: Path) -> Path:
     Errors: UserError for no connection, a broken transfer, a wrong md5 (the file is removed), a full disk, an
     archive that holds more than files and folders, and while another process fetches into `root`.
     """
-    part = root / f"{archive.url.rsplit('/', 1)[-1]}.part"
-
-    def refuse() -> None:
-        raise UserError(f"Another process fetches into {root}; wait until it is done.")
-
+    part = _part(archive, root)
     with _disk_errors(root):
         root.mkdir(parents=True, exist_ok=True)
-    with _disk_errors(root), files.alone(root, refuse, left=".unpack-*"):
+    with _disk_errors(root), _alone(root):
         part.touch()
         try:
             _check(archive, part, _download(archive.url, part))
@@ -75,6 +71,26 @@ def fetch(archive: Archive, root: Path) -> Path:
         _unpack(archive, part, root)
         part.unlink()
     return root / archive.folder
+
+
+def tidy(archive: Archive, root: Path) -> None:
+    """Remove what a fetch that was killed at its very end left beside the folder, where that may be done."""
+    with contextlib.suppress(UserError, OSError), _alone(root):
+        _part(archive, root).unlink(missing_ok=True)
+
+
+def _part(archive: Archive, root: Path) -> Path:
+    """What has come so far."""
+    return root / f"{archive.url.rsplit('/', 1)[-1]}.part"
+
+
+def _alone(root: Path) -> contextlib.AbstractContextManager[None]:
+    """No other process fetches into `root` in this block, and nothing is left of one that was killed."""
+
+    def refuse() -> None:
+        raise UserError(f"Another process fetches into {root}; wait until it is done.")
+
+    return files.alone(root, refuse, left=".unpack-*")
 
 
 @contextlib.contextmanager

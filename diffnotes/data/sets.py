@@ -299,6 +299,8 @@ def fetch(name: str) -> Path:
     except UserError:
         download.fetch(download.CIFAR10, data_folder())
         cifar10()
+    else:
+        download.tidy(download.CIFAR10, data_folder())
     return data_folder() / download.CIFAR10.folder
 
 

@@ -132,6 +132,14 @@ def test_what_a_killed_fetch_left_is_removed(archive: Archive, tmp_path: Path) -
     assert names(tmp_path) == ["set"]
 
 
+def test_what_a_fetch_left_that_was_killed_at_its_end_is_removed(archive: Archive, tmp_path: Path) -> None:
+    download.fetch(archive, tmp_path)
+    (tmp_path / ".unpack-dead").mkdir()
+    (tmp_path / "set.tar.gz.part").touch()
+    download.tidy(archive, tmp_path)
+    assert names(tmp_path) == ["set"]
+
+
 def test_one_fetch_at_a_time(archive: Archive, tmp_path: Path) -> None:
     (tmp_path / ".unpack-living").mkdir()
     with files.alone(tmp_path):
