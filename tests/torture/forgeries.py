@@ -45,9 +45,10 @@ def everything() -> str:
         with contextlib.suppress(UserError):
             if (record := store.best(EXPERIMENT, {"kind": kind})) is not None:
                 record = staleness.checked(record, EXPERIMENT)
-                shown += [repr(record), Sentence(record, text="x")._repr_html_()]
+                repr(record)  # plain text
+                shown.append(Sentence(record, text="x")._repr_html_())
         with contextlib.suppress(UserError):
-            shown.append(store.load(EXPERIMENT, kind=kind).provenance())
+            store.load(EXPERIMENT, kind=kind).provenance()
     with contextlib.suppress(UserError):
         shown.append(records_table(status.pinned())._repr_html_())
     with contextlib.suppress(UserError):
