@@ -36,7 +36,7 @@ def test_every_kind_is_a_process_and_a_target():
     for kind in ALL:
         process, target = kind.split()
         assert process in LAWS
-        PROCESSES[process].coefficients(target, torch.ones(2))
+        PROCESSES[process].coefficients(target, torch.full((2,), 0.5))
     assert "VE v" not in ALL  # the velocity of VE is the noise
 
 

@@ -195,5 +195,5 @@ def test_one_network_beside_larger_images():
     boxes, frame = texts(figure), figure.bbox.padded(1)
     assert all(frame.contains(*box.p0) and frame.contains(*box.p1) for box in boxes.values())
     assert collisions(boxes) == []
-    assert tables.diagnosis_settings(large).rows[0][6] == "–"
+    assert tables.diagnosis_settings(large).rows[0][5] == "–"
     assert readings.readings_apart(large).size == large["gap"].size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -51,6 +52,7 @@ class Slow:
 def test_one_key_is_computed_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # as another test may have loaded it
     waits = Work.waits
     with Slow() as other:
 
