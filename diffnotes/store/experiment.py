@@ -174,7 +174,7 @@ class Work:
     def waits(self) -> None:
         """Say once that another process computes the same; raise Unfinished when the time budget is over."""
         over = self._deadline is not None and time.monotonic() > self._deadline
-        if over or os.environ.get("WORLD_SIZE", "1") != "1":  # the other processes would not wait
+        if over or (os.environ.get("WORLD_SIZE") or "1") != "1":  # the other processes would not wait
             raise Unfinished(
                 f"{self.title}: another process computes it; the same command continues when it is done."
             )

@@ -53,6 +53,7 @@ def test_one_key_is_computed_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # as another test may have loaded it
+    monkeypatch.setenv("WORLD_SIZE", "")  # as good as unset
     waits = Work.waits
     with Slow() as other:
 
