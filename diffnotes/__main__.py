@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
@@ -19,6 +18,7 @@ from typing import Any, TextIO
 from diffnotes import chapters, store
 from diffnotes.base.errors import UserError, quoted
 from diffnotes.chapters import status as overview
+from diffnotes.store.records import is_key
 
 NO_MEMORY = (  # how Python, torch, CUDA and the loader of libraries say it
     "not enough memory", "out of memory", "allocate", "failed to map segment", "can't start new thread",
@@ -121,8 +121,7 @@ def _helps() -> bool:
 
 def pin(options: argparse.Namespace) -> None:
     """Make a finished record what the pages show."""
-    whole = re.fullmatch("[0-9a-f]{16}", options.key)
-    places = (store.runs(), store.results()) if whole else ()
+    places = (store.runs(), store.results()) if is_key(options.key) else ()
     found = [path for place in places for path in place.glob(f"*/{options.key}/record.json")]
     if not found:
         raise store.MissingRecord(

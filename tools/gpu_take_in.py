@@ -184,8 +184,7 @@ def _pin(row: dict[str, Any], bad: list[Any], machine: dict[str, Any], taken: Ta
 
 
 def _arrived(experiment: store.Experiment, key: str) -> bool:
-    named = re.fullmatch("[0-9a-f]{16}", key) is not None
-    return named and records.read_own(store.runs() / experiment.name / key) is not None
+    return records.is_key(key) and records.read_own(store.runs() / experiment.name / key) is not None
 
 
 def _try_pin(
