@@ -124,7 +124,7 @@ def judge(call: Call, found: Any, base: Any) -> str:
     """What is wrong with an outcome, "" for nothing; `base` is the answer to the good arguments."""
     if isinstance(found, UserError):
         text = str(found)
-        if "\n" in text or len(text.split()) < 4 or len(text) > 400:
+        if len(text.split()) < 4 or len(text) > 400:
             return f"a poor sentence: {text!r}"
         # a list or an array may be refused with one sentence
         return f"the good call is refused: {text}" if call.same and call.what == "good" else ""

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import pickle
 import random
 import shutil
-import traceback
 import zipfile
 from collections import Counter
 from pathlib import Path
 
 import faults
 import torch
+from programs import Program
 
 from diffnotes.base import runtime
-from diffnotes.base.errors import UserError
 from diffnotes.networks import MLP
 from diffnotes.train import DenoisingLoss, LogNormal, Plan, loop
 
@@ -28,16 +26,6 @@ OTHER = "FAILED: other weights"
 
 class Stop(Exception):
     """What ends a run in the middle."""
-
-
-class Program:
-    """An object of which a pickle makes a folder when it is read."""
-
-    def __init__(self, proof: Path) -> None:
-        self.proof = proof
-
-    def __reduce__(self) -> tuple[object, tuple[str, ...]]:
-        return os.mkdir, (str(self.proof),)
 
 
 def trained(folder: Path, steps: int = STEPS) -> torch.Tensor:
@@ -87,6 +75,11 @@ def rezipped(content: bytes, program: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def compared(found: torch.Tensor, expected: torch.Tensor) -> str:
+    """Whether the weights are those of an undisturbed run."""
+    return "same weights" if torch.equal(found, expected) else OTHER
+
+
 def damage(count: int, draw: random.Random, folder: Path) -> Counter[str]:
     """Damage one checkpoint or both, and go on."""
     loop._GLANCE_SECONDS = 0.0  # look at the time after every step
@@ -107,7 +100,7 @@ def damage(count: int, draw: random.Random, folder: Path) -> Counter[str]:
             content = (original / name).read_bytes()
             change = made_up if forged else faults.damaged
             (root / name).write_bytes(change(content, program, draw))
-        outcome = _outcome(root, expected)
+        outcome = faults.judged(lambda root=root: compared(trained(root), expected))
         if forged and outcome == OTHER:  # who can sign a state can choose its numbers
             outcome = "the weights that a forger chose"
         counts[outcome] += 1
@@ -116,12 +109,3 @@ def damage(count: int, draw: random.Random, folder: Path) -> Counter[str]:
             proof.rmdir()
         shutil.rmtree(root)
     return counts
-
-
-def _outcome(root: Path, expected: torch.Tensor) -> str:
-    try:
-        return "same weights" if torch.equal(trained(root), expected) else OTHER
-    except UserError as error:
-        return "one sentence" if len(str(error).splitlines()) == 1 else f"FAILED: {error}"
-    except Exception:
-        return f"FAILED: {traceback.format_exc(limit=-3)}"

@@ -140,6 +140,17 @@ def lies(root: Path, expected: dict[str, dict[str, np.ndarray]]) -> int:
     return wrong
 
 
+def judged(act: Callable[[], str]) -> str:
+    """What `act` says came of it, or that it refused with one sentence; all else is a failure."""
+    try:
+        return act()
+    except UserError as error:
+        text = str(error)
+        return "one sentence" if text.endswith(".") and len(text) < 600 else f"FAILED: {text}"
+    except Exception:
+        return f"FAILED: {traceback.format_exc(limit=-3)}"
+
+
 # ----------------------------------------------------------------------------------------------------- damage
 
 

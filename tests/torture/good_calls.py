@@ -341,45 +341,11 @@ def targets() -> list[Target]:
     )
     # networks
     shape = (1, 8, 8)
-    add(
-        "MLP",
-        lambda x, noise, labels, **k: networks.seeded(0, lambda: networks.MLP(**k))(x, noise, labels),
-        shape=shape,
-        width=8,
-        depth=1,
-        classes=3,
-        x=images,
-        noise=draw(6),
-        labels=labels,
-    )
-    add(
-        "UNet",
-        lambda x, noise, labels, **k: networks.seeded(0, lambda: networks.UNet(**k))(x, noise, labels),
-        shape=shape,
-        width=8,
-        multipliers=(1, 2),
-        blocks=1,
-        attention=(1,),
-        classes=3,
-        embedding=8,
-        head=8,
-        x=images,
-        noise=draw(6),
-        labels=labels,
-    )
-    add(
-        "DiT",
-        lambda x, noise, labels, **k: networks.seeded(0, lambda: networks.DiT(**k))(x, noise, labels),
-        shape=shape,
-        width=8,
-        depth=1,
-        patch=2,
-        classes=3,
-        head=8,
-        x=images,
-        noise=draw(6),
-        labels=labels,
-    )
+    given = {"shape": shape, "width": 8, "classes": 3, "x": images, "noise": draw(6), "labels": labels}
+    add("MLP", _answers_of(networks.MLP), depth=1, **given)
+    unet = {"multipliers": (1, 2), "blocks": 1, "attention": (1,), "embedding": 8, "head": 8}
+    add("UNet", _answers_of(networks.UNet), **unet, **given)
+    add("DiT", _answers_of(networks.DiT), depth=1, patch=2, head=8, **given)
     add(
         "small_network",
         lambda **k: networks.parameter_count(networks.small_network(**k)),
@@ -488,6 +454,11 @@ def targets() -> list[Target]:
     add("fingerprint", data.fingerprint, name="digits", n=5, split="train", seed=0)
     add("Shards", lambda paths: data.Shards(paths), paths=["/none.npy"])
     return found
+
+
+def _answers_of(kind: Callable[..., torch.nn.Module]) -> Callable[..., Any]:
+    """What a network of that kind says of x, built with the other arguments."""
+    return lambda x, noise, labels, **k: networks.seeded(0, lambda: kind(**k))(x, noise, labels)
 
 
 def _scheduled(made: schedule.LossGapSchedule, sigma: Any, n: Any, loss: Any) -> Any:

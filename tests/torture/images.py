@@ -12,7 +12,6 @@ import os
 import pickle
 import random
 import signal
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable
@@ -20,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import faults
 import numpy as np
 from PIL import Image
+from programs import Program
 
 from diffnotes import data as sets
-from diffnotes.base.errors import UserError
 from diffnotes.data import Shards, folders
 from diffnotes.data import part as data_part
 
@@ -112,18 +112,15 @@ def judge(target: Target, content: bytes) -> str:
     signal.signal(signal.SIGALRM, _alarm)
     signal.setitimer(signal.ITIMER_REAL, LIMIT)
     try:
-        answer = target.read()
-    except UserError as error:
-        text = str(error)
-        one = "\n" not in text and text.endswith(".") and len(text) < 600
-        return "one sentence" if one else f"FAILED: {text}"
+        return faults.judged(lambda: _answered(target, content))
     except Slow:
         return f"FAILED: over {LIMIT} s"
-    except Exception:
-        return f"FAILED: {traceback.format_exc(limit=-3)}"
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-    return "right" if target.right(content, answer) else "FAILED: wrong pixels"
+
+
+def _answered(target: Target, content: bytes) -> str:
+    return "right" if target.right(content, target.read()) else "FAILED: wrong pixels"
 
 
 def damage(count: int, draw: random.Random, folder: Path) -> Counter[str]:
@@ -261,14 +258,10 @@ def part_target(root: Path) -> Target:
 
 def cifar_targets(root: Path) -> list[Target]:
     """Pickles that would leave a file behind, were any of them run: as batches of CIFAR-10, and mutated."""
-    class Program:
-        def __reduce__(self) -> Any:
-            return (os.mkdir, (str(root / "it-ran"),))
-
     folder = root / "data" / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     for name in [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta"]:
-        (folder / name).write_bytes(pickle.dumps({"data": Program(), "labels": [0]}))
+        (folder / name).write_bytes(pickle.dumps({"data": Program(root / "it-ran"), "labels": [0]}))
 
     def ran(*_: object) -> bool:
         return False  # nothing of this kind may be read at all

@@ -15,7 +15,6 @@ import faults
 import torch
 from torch import Tensor, nn
 
-from diffnotes.base.errors import UserError
 from diffnotes.networks import load_torchscript
 
 
@@ -47,13 +46,7 @@ def damage(count: int, draw: random.Random, folder: Path) -> Counter[str]:
         trusted = draw.random() < 0.5
         digest = hashlib.sha256(content if trusted else original).hexdigest()
         loaded.clear()
-        try:
-            load_torchscript("small", digest)
-            outcome = "loaded"
-        except UserError as error:
-            outcome = "one sentence" if len(str(error).splitlines()) == 1 else f"FAILED: {error}"
-        except Exception as error:
-            outcome = f"FAILED: {error!r}"
+        outcome = faults.judged(lambda digest=digest: load_torchscript("small", digest) and "loaded")
         if not trusted and content != original and loaded:
             outcome = "FAILED: loaded without trust"
         counts[f"{'trusted' if trusted else 'not trusted'}: {outcome}"] += 1

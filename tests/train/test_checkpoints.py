@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from programs import Program
 from torch import nn
 
 from diffnotes.base.errors import UserError
@@ -61,16 +62,6 @@ def changed(folder: Path, **changes: Any) -> None:
     buffer = io.BytesIO()
     torch.save({k: v for k, v in (state | changes).items() if v is not None}, buffer)
     put(folder, buffer.getvalue())
-
-
-class Program:
-    """A pickle that makes a folder when it is read."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
-        return os.mkdir, (str(self.mark),)
 
 
 def in_zip(content: bytes) -> bytes:
