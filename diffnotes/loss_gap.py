@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from tqdm import tqdm
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, normals, permutation
 from diffnotes.base.shapes import Float, Int, Num, Tensor, checked, finite
 from diffnotes.base.statistics import disagreement
+from diffnotes.base.terminal import bar
 from diffnotes.data import Shards, as_floats
 from diffnotes.posterior import Data, Support, posterior
 from diffnotes.process import Process, check_denoised
@@ -115,7 +115,7 @@ def loss_gap(
     _check(data, source, labels, classes)
     count = draws if draws <= len(source) else len(source) * -(-draws // len(source))
     sums = torch.zeros(len(levels), 2, len(_PARTS), dtype=torch.float64)
-    steps = tqdm(total=count, disable=not progress, unit=" draws", leave=False)
+    steps = bar(progress, total=count, unit=" draws", leave=False)
     with full_precision(), torch.no_grad(), steps:
         for part in blocks(count, BATCH):
             x0, noise, wanted = _draw(source, classes, range(part.start, part.stop), seed)

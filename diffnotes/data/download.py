@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
+from diffnotes.base.terminal import bar
 
 BLOCK = 1 << 20
 NETWORK_ERRORS = (
@@ -135,11 +134,12 @@ def _open(url: str, have: int) -> Iterator[http.client.HTTPResponse | None]:
 
 def _append(reply: http.client.HTTPResponse, part: Path, start: int) -> str:
     total = None if reply.length is None else start + reply.length
-    with open(part, "r+b" if start else "wb") as file, _bar(total, start) as bar:
+    shown = bar(total=total, initial=start, unit="B", unit_scale=True, desc="downloading")
+    with open(part, "r+b" if start else "wb") as file, shown:
         file.seek(start)
         for block in iter(lambda: _read(reply), b""):
             file.write(block)
-            bar.update(len(block))
+            shown.update(len(block))
         done = file.tell()
     return "" if total is None or done >= total else f"it broke off after {done:,} of {total:,} bytes"
 
@@ -149,10 +149,6 @@ def _read(reply: http.client.HTTPResponse) -> bytes:
         return reply.read(BLOCK)
     except OSError as error:  # of the network, and not of the disk
         raise http.client.HTTPException(error.strerror or str(error)) from error
-
-
-def _bar(total: int | None, start: int) -> tqdm:
-    return tqdm(total=total, initial=start, unit="B", unit_scale=True, desc="downloading", disable=None)
 
 
 def _failed(url: str, reason: object) -> UserError:

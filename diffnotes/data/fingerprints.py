@@ -8,9 +8,11 @@ from typing import Any
 
 from diffnotes.base import files
 from diffnotes.base.shapes import checked
+from diffnotes.base.terminal import silently
 from diffnotes.data import folders as images
 from diffnotes.data import part as data_part
 from diffnotes.data import sets as data
+from diffnotes.data import walk
 
 FOLDERS = {"cifar10": "cifar-10-batches-py", "imagenet64": "tiny-imagenet-200"}
 _Place = tuple[str, str, object, object]  # name, split, settings, and what they come from
@@ -36,7 +38,7 @@ def fingerprint(name: str, n: int | None = None, split: str = "train", seed: int
 def _loaded(place: _Place, n: int | None, seed: int, settings: dict[str, Any]) -> data.Dataset:
     """`data.load`, in silence; what lies on the disk is read once for all subsets asked for in a row."""
     name, split, _, source = place
-    with images.silently():
+    with silently():
         if source is None:
             return data.load(name, n, split, seed, **settings)
         if place not in _whole:
@@ -54,7 +56,7 @@ def _source(name: str, split: str, settings: dict[str, Any]) -> object:
     if name == "imagenet64" and split in data.SPLITS and settings.keys() <= {"folder", "per_class"}:
         folder = data.data_folder() / files.folder_named(settings.get("folder", FOLDERS[name]))
         listing = images.list_split(folder, data.SPLITS[split], settings.get("per_class", 0))
-        return (listing.labels, *map(_stat, listing.paths))
+        return listing.labels, tuple(walk.states(listing.paths))
     if name == "cifar10":
         folder, part = data.data_folder() / FOLDERS[name], data_part.file_of(data.data_folder(), name)
         return tuple(map(_stat, sorted(folder.glob("*")) or [folder, part]))

@@ -1,30 +1,16 @@
-"""A folder of images as 64 x 64 pixels: listed in a fixed order, decoded once, then read from a cache."""
+"""The image files of a folder, listed in a fixed order."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
-import json
-import mmap
 import os
-import sys
-import tempfile
+import time
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
 from dataclasses import dataclass
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm import tqdm
-
-from diffnotes.base import files
-from diffnotes.base.errors import UserError, printable
-from diffnotes.base.shapes import Array, UInt8
+from diffnotes.base.errors import UserError
 from diffnotes.data.walk import (
     EXTENSIONS,
     SPLITS,
@@ -32,17 +18,14 @@ from diffnotes.data.walk import (
     TEST,
     TRAINING,
     VALIDATION,
+    Inside,
+    Snapshot,
     Walk,
     called,
+    content,
     only,
     table,
-    unreadable,
 )
-
-SIDE = 64
-RECIPE = "rgb, upright, centre crop, box filter, 64 x 64, version 2"  # part of the cache key
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # of others, some run programs
-BYTES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")  # white is known
 
 
 @dataclass(frozen=True)
@@ -55,6 +38,8 @@ class Listing:
     note: str = ""
 
 
+LISTED = 4  # listings kept in a process, each for as long as what it comes from stays as it is
+_listed: dict[tuple[Path, str, int], tuple[Listing, Snapshot]] = {}
 Found = list[tuple[Path, str]]  # a file and the name of its class
 
 
@@ -77,12 +62,17 @@ def list_split(folder: Path, split: str, per_class: int = 0) -> Listing:
         )
     if per_class and split != "all":
         raise UserError(f"per_class chooses images of the split 'all'; leave it out of {split!r}.")
-    layout = _Layout(folder)
-    if split == "all":
-        return layout.numbered(layout.distinct(per_class), folder)
-    if split == "train":
-        return layout.numbered(layout.training(), layout.train or folder)
-    return layout.numbered(layout.held_out(), layout.unseen or folder)
+    wanted = (folder, split, per_class)
+    known = _listed.pop(wanted, None)
+    if known is None or not known[1].holds():
+        begun, layout = time.time_ns(), _Layout(folder)
+        known = layout.listed(split, per_class), Snapshot(layout.gone_through())
+        if not known[1].settled(begun):
+            return known[0]
+    _listed[wanted] = known
+    for oldest in list(_listed)[:-LISTED]:
+        del _listed[oldest]
+    return known[0]
 
 
 class _Layout:
@@ -90,6 +80,7 @@ class _Layout:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.walk = folder, Walk(folder)
+        self.beside: list[Walk] = []  # through the folders of both splits, for the names of their classes
         self.merged: set[str] = set()  # classes whose images lie in more than one folder
         folders, _ = self.walk.inside(folder)
         self.train = only(folders, TRAINING)
@@ -98,6 +89,18 @@ class _Layout:
             self.walk.leave(self.walk.inside(folder)[1])
             if others := [p for p in folders if p.name.lower() not in SPLITS]:
                 self.walk.left["folders beside the splits"] = len(others)
+
+    def listed(self, split: str, per_class: int) -> Listing:
+        """The images of a split: see `list_split`."""
+        if split == "all":
+            return self.numbered(self.distinct(per_class), self.folder)
+        if split == "train":
+            return self.numbered(self.training(), self.train or self.folder)
+        return self.numbered(self.held_out(), self.unseen or self.folder)
+
+    def gone_through(self) -> tuple[Path, ...]:
+        """Every file and folder on which the listing depends, so far."""
+        return tuple({path: None for walk in (self.walk, *self.beside) for path in walk.reached()})
 
     def training(self) -> Found:
         if self.unseen and not self.train:
@@ -134,7 +137,7 @@ class _Layout:
 
     def is_new(self, path: Path, seen: set[bytes]) -> bool:
         """Whether no file before it had these bytes."""
-        digest = hashlib.sha256(_content(path)).digest()
+        digest = hashlib.sha256(content(path)).digest()
         fresh = digest not in seen
         seen.add(digest)
         self.walk.left.update([] if fresh else ["repeated images"])
@@ -156,7 +159,7 @@ class _Layout:
                 f"{folder} is the validation split of Tiny ImageNet; name the folder that holds it, and ask "
                 "for split='validation'."
             )
-        if plain and folder == self.unseen and plain.name not in _names(self.train):
+        if plain and folder == self.unseen and plain.name not in self.names(self.train):
             raise UserError(
                 f"The classes of {plain} are not known, as {folder} has no {TABLE}; "
                 "restore that file, or make class folders."
@@ -192,12 +195,21 @@ class _Layout:
     def classes(self) -> set[str]:
         """The classes of both splits, so that a class has one number: names of folders, or of the table."""
         if not self.unseen:
-            return _names(self.train)
-        folders, beside = Walk(self.unseen).inside(self.unseen)
+            return self.names(self.train)
+        folders, beside = self.within(self.unseen)
         rows, inner = called(beside, TABLE), called(folders, "images")
         if folders != [inner]:
-            return _names(self.train) | _names(self.unseen)
-        return _names(self.train) | (set(table(rows).values()) if rows else set())
+            return self.names(self.train) | self.names(self.unseen)
+        return self.names(self.train) | (set(table(rows).values()) if rows else set())
+
+    def names(self, folder: Path | None) -> set[str]:
+        """The names of the folders in a folder, where there is one."""
+        return {path.name for path in self.within(folder)[0]} if folder else set()
+
+    def within(self, folder: Path) -> Inside:
+        """The folders and the files in a folder, by a walk of its own, which counts nothing."""
+        self.beside.append(Walk(folder))
+        return self.beside[-1].inside(folder)
 
     def numbered(self, found: Found, where: Path) -> Listing:
         names = {name for _, name in found}
@@ -207,177 +219,3 @@ class _Layout:
             many += f" ({len(self.merged):,} with several folders inside)"
         note = f"Read {len(found):,} images of {many} in {where}; {self.walk.told()}."
         return Listing(tuple(path for path, _ in found), tuple(place[name] for _, name in found), note)
-
-
-def _names(folder: Path | None) -> set[str]:
-    """The names of the folders in a folder, where there is one."""
-    return {path.name for path in Walk(folder).inside(folder)[0]} if folder else set()
-
-
-# ------------------------------------------------------------------------------------------ what is said
-
-_silent: ContextVar[bool] = ContextVar("silent", default=False)
-_said: set[str] = set()
-
-
-@contextlib.contextmanager
-def silently() -> Iterator[None]:
-    """`tell` says nothing in this block."""
-    before = _silent.set(True)
-    try:
-        yield
-    finally:
-        _silent.reset(before)
-
-
-def tell(text: str) -> None:
-    """One line on stderr, once in a process."""
-    if not _silent.get() and text not in _said:
-        _said.add(text)
-        with contextlib.suppress(OSError, ValueError):  # nobody listens
-            print(printable(text), file=sys.stderr or io.StringIO())
-
-
-# -------------------------------------------------------------------------------------- pixels and cache
-
-
-def pixels(listing: Listing, cache: Path, name: str) -> UInt8[Array, "n 3 64 64"]:
-    """All images of a listing as one uint8 array, copy-on-write mapped from `cache/<name>-<key>.npy`.
-
-    The key covers every file's path, size, inode and times (that of the last change of an inode cannot be set
-    by hand), so an edited folder is decoded again. The file appears only when it is complete, and ends with
-    a SHA-256, so a damaged one is written anew. Where it cannot be written, the images are decoded into
-    memory. Cost: one decoding pass the first time (a progress bar on a terminal), then none.
-    """
-    key = _key(listing)
-    target = cache / f"{name}-{key}.npy"
-    found = _cached(target, len(listing.paths))
-    if found is not None:
-        return found
-    try:
-        _decode_all(listing.paths, target)
-        found = _cached(target, len(listing.paths))
-    except OSError as error:
-        tell(f"Decoded images cannot be kept in {cache} ({error.strerror}), so each run decodes them.")
-    if found is None:
-        found = np.stack(list(_decoded(listing.paths)))
-    if _key(listing) != key:
-        raise UserError("Images have changed while they were read; run it again.")
-    return found
-
-
-def _key(listing: Listing) -> str:
-    try:
-        stats = [(str(path), path.stat()) for path in listing.paths]
-    except OSError as error:
-        raise unreadable(error, listing.paths[0].parent) from error
-    states = [(path, s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns) for path, s in stats]
-    return hashlib.sha256(json.dumps([RECIPE, states]).encode()).hexdigest()[:16]
-
-
-def _cached(target: Path, count: int) -> UInt8[Array, "n 3 64 64"] | None:
-    """The images of a cache file, if every bit is as it was written."""
-    try:
-        with open(target, "rb") as file:
-            whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-    except (OSError, ValueError):  # not there, not to be read, or empty
-        return None
-    if files.unsealed(whole, target.name) is None:
-        return None
-    # Copy-on-write: torch can wrap it without a warning, and a stray write never reaches the file.
-    size = count * 3 * SIDE * SIDE
-    return np.frombuffer(whole, np.uint8, size, len(whole) - files.SEAL - size).reshape(count, 3, SIDE, SIDE)
-
-
-def _decode_all(paths: tuple[Path, ...], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for left in target.parent.glob(".*.npy.*"):
-        files.remove_unheld(left)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as out:
-            files.hold(handle)
-            header = io.BytesIO()
-            shape = {"descr": "|u1", "fortran_order": False, "shape": (len(paths), 3, SIDE, SIDE)}
-            np.lib.format.write_array_header_1_0(header, shape)
-            seal = files.begun_seal(target.name)
-            for part in chain([header.getvalue()], map(bytes, _decoded(paths))):
-                seal.update(part)
-                out.write(part)
-            out.write(seal.digest())
-            out.flush()
-            os.fsync(handle)
-            os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
-
-
-def _decoded(paths: tuple[Path, ...]) -> Iterator[UInt8[Array, "3 64 64"]]:
-    pool = ThreadPoolExecutor()  # Pillow decodes without holding the interpreter
-    try:
-        images = pool.map(decode, paths)
-        yield from tqdm(images, total=len(paths), desc="decoding images", unit="image", disable=None)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def decode(path: Path) -> UInt8[Array, "3 64 64"]:
-    """One image: upright, to RGB, cut to its central square, then averaged over boxes down to 64 x 64."""
-    content = _content(path)
-    try:
-        image = _upright(content, path).convert("RGB")
-    except UserError:
-        raise
-    except Exception as error:  # Pillow's readers raise whatever they stumble over
-        raise UserError(f"The image {path} {_fault(content, error)}.") from error
-    side = min(image.size)
-    if side < SIDE:
-        raise UserError(
-            f"The image {path} is {image.width} x {image.height}, too small for {SIDE} x {SIDE}; remove it."
-        )
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    if image.size != (SIDE, SIDE):
-        image = image.resize((SIDE, SIDE), Image.Resampling.BOX, box=(left, top, left + side, top + side))
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise unreadable(error, path) from error
-
-
-def _upright(content: bytes, path: Path) -> Image.Image:
-    """The picture of a file as it is to be seen, its values as bytes; UserError where that is open."""
-    with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-        if file.format == "PNG":
-            file.verify()  # its check sums, which decoding leaves out
-    with Image.open(io.BytesIO(content), formats=FORMATS) as file:
-        # of the pictures in an MPO, as telephones make them, the first is the photograph
-        if getattr(file, "is_animated", False) and file.format != "MPO":
-            raise UserError(f"The image {path} holds several pictures; save the one that is meant.")
-        image = ImageOps.exif_transpose(file)
-    if image.mode.startswith("I;16"):
-        # as Pillow does with colours of 16 bits: the upper byte
-        grey = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        grey.info, image = image.info, grey
-    if image.mode not in BYTES:
-        raise UserError(
-            f"The image {path} holds numbers ({image.mode}) whose white is not known; save it with 8 bits."
-        )
-    if not image.has_transparency_data:
-        return image
-    if image.convert("RGBA").getchannel("A").getextrema()[0] != 255:
-        raise UserError(
-            f"The image {path} is transparent, and what lies behind is not known; save it without alpha."
-        )
-    return image.convert("RGBA")
-
-
-def _fault(content: bytes, error: Exception) -> str:
-    if isinstance(error, Image.DecompressionBombError):
-        return "claims to have more pixels than photographs have; remove it, or make it smaller"
-    reason = "no image is in it" if isinstance(error, UnidentifiedImageError) else str(error) or repr(error)
-    return f"is truncated or damaged ({reason if content else 'it is empty'}); restore that file"

@@ -21,7 +21,8 @@ import torch
 from diffnotes.base import files, runtime
 from diffnotes.base.errors import UserError, quoted
 from diffnotes.base.shapes import Array, Float, Int, Tensor, UInt8, checked
-from diffnotes.data import download
+from diffnotes.base.terminal import tell
+from diffnotes.data import decoding, download
 from diffnotes.data import folders as images
 from diffnotes.data import part as data_part
 from diffnotes.data import specimens as made_up
@@ -245,7 +246,7 @@ def imagenet64(split: str = "train", folder: str = "tiny-imagenet-200", per_clas
     path = data_folder() / files.folder_named(folder)  # an absolute one replaces the left side
     listing = images.list_split(path, split, per_class)
     read = _from_folder("imagenet64", split, listing, _cache_folder(), path.name)
-    images.tell(listing.note)
+    tell(listing.note)
     return read
 
 
@@ -266,7 +267,7 @@ def specimens64(split: str = "train", per_class: int = 0) -> Dataset:
 
 def _from_folder(name: str, split: str, listing: images.Listing, cache: Path, called: str) -> Dataset:
     """Images of a listing, decoded into a file in `cache` unless it is there."""
-    values = torch.from_numpy(images.pixels(listing, cache, f"{called}-{split}"))
+    values = torch.from_numpy(decoding.pixels(listing, cache, f"{called}-{split}"))
     return Dataset(name, split, values, torch.tensor(listing.labels, dtype=torch.int64))
 
 

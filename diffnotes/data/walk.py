@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from diffnotes.base.errors import UserError
@@ -72,6 +73,10 @@ class Walk:
             raise UserError(f"{other} and {path} are the same by a link; keep one of them.")
         return real
 
+    def reached(self) -> Iterable[Path]:
+        """The files and folders that it came to so far, but not those that are hidden."""
+        return self._reached.values()
+
     def below(self, folder: Path) -> list[Path]:
         """All image files of a class folder and of the folders in it, by their paths in it.
 
@@ -108,6 +113,43 @@ class Walk:
         return f"left out: {', '.join(reasons)}" if reasons else "nothing was left out"
 
 
+State = tuple[str, int, int, int, int]
+TICK = 3 * 10**9  # ns; of two changes within one tick of a file system's clock, the second is not seen
+
+
+def states(paths: Iterable[Path]) -> list[State]:
+    """Path, size, inode, and in ns the times of the last change of content and of inode; the latter cannot be
+    set by hand. Links are followed. UserError for what has gone."""
+    found = []
+    for path in paths:
+        try:
+            s = os.stat(path)
+        except OSError as error:
+            raise unreadable(error, path) from error
+        found.append((str(path), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns))
+    return found
+
+
+class Snapshot:
+    """Files and folders as they were."""
+
+    def __init__(self, paths: tuple[Path, ...]) -> None:
+        self.paths = paths
+        found = states(paths)
+        self._hash, self._newest = hash(tuple(found)), max(state[-1] for state in found)
+
+    def settled(self, since: int) -> bool:
+        """Whether the last change of any lies so long before a time, in ns, that the next will be seen."""
+        return self._newest < since - TICK
+
+    def holds(self) -> bool:
+        """Whether they still are as they were."""
+        try:
+            return hash(tuple(states(self.paths))) == self._hash
+        except UserError:  # one has gone
+            return False
+
+
 def only(folders: list[Path], names: tuple[str, ...]) -> Path | None:
     """The one of the folders that has one of the names, in capital letters or small ones."""
     found = [path for path in folders if path.name.lower() in names]
@@ -127,6 +169,14 @@ def unreadable(error: OSError, path: Path) -> UserError:
     """The sentence for a file or folder that the system does not give."""
     place = error.filename or path  # an entry of `path`, perhaps
     return UserError(f"Cannot read {place}: {error.strerror}; restore it or give access to it.")
+
+
+def content(path: Path) -> bytes:
+    """All of a file."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(error, path) from error
 
 
 def table(path: Path) -> dict[str, str]:
@@ -150,12 +200,9 @@ def table(path: Path) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
+    whole = content(path)
+    wide = whole.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise unreadable(error, path) from error
-    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        return whole.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not in UTF-8 ({error.reason}); save it in UTF-8.") from error

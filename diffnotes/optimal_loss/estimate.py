@@ -18,11 +18,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-from tqdm import tqdm
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import blocks, full_precision, memory_budget, normals, permutation
 from diffnotes.base.shapes import Array, Int, Num, Tensor, checked, whole
+from diffnotes.base.terminal import bar
 from diffnotes.optimal_loss.all_levels import Prepared, pairwise_losses, prepare, sources_per_batch
 from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, sums_of
 from diffnotes.optimal_loss.subsets import Scan, random_others, rows_at_once, scan_subsets
@@ -122,8 +122,8 @@ def _accumulate(
         raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
     where = support.raw.device
     sums: LossSums | None = None
-    bar = tqdm(total=len(draws), unit="source", disable=not progress)
-    with full_precision(), torch.no_grad(), bar:
+    shown = bar(progress, total=len(draws), unit="source")
+    with full_precision(), torch.no_grad(), shown:
         prepared = prepare(support)
         for part in blocks(len(draws), sources_per_batch(support, NOISES, memory_budget(where))):
             source, noise = _draw(support, draws[part], seed)
@@ -131,7 +131,7 @@ def _accumulate(
             control = _control(prepared, source)
             more = sums_of(found, control, draws[part], levels, support.count, prepared.variance)
             sums = more if sums is None else sums + more
-            bar.update(len(source))
+            shown.update(len(source))
     assert sums is not None  # there is at least one draw
     return sums
 

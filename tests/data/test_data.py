@@ -16,8 +16,7 @@ import torch
 from PIL import Image
 
 from diffnotes.base.errors import UserError
-from diffnotes.data import fingerprint, specimens
-from diffnotes.data import folders as images
+from diffnotes.data import decoding, fingerprint, specimens
 from diffnotes.data import sets as data
 
 REAL = os.environ.get("DIFFNOTES_DATA", "")
@@ -439,7 +438,7 @@ def test_image_cache_is_used_and_follows_the_files(tiny: Path, monkeypatch: pyte
     caches = list((tiny.parent / ".diffnotes-cache").iterdir())
     assert [path.suffix for path in caches] == [".npy"]  # and no temporary file beside it
     with monkeypatch.context() as patch:
-        patch.setattr(images, "decode", None)  # a second load must not decode
+        patch.setattr(decoding, "decode", None)  # a second load must not decode
         assert data.load("imagenet64").fingerprint == first
     save(tiny / "train" / "n01" / "images" / "n01_1.png", picture(77))
     assert data.load("imagenet64").fingerprint != first

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from diffnotes import data
-from diffnotes.base import files
+from diffnotes.base import files, terminal
 from diffnotes.base.errors import UserError
-from diffnotes.data import fingerprint, fingerprints
+from diffnotes.data import decoding, fingerprint, fingerprints, walk
 from diffnotes.data import folders as images
 
 
@@ -27,7 +27,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A data folder of the test's own, and in it a folder `in` with nothing in it."""
     monkeypatch.setenv("DIFFNOTES_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(images, "_said", set())
+    monkeypatch.setattr(terminal, "_said", set())
     monkeypatch.setattr(fingerprints, "_known", {})
     (tmp_path / "data" / "in").mkdir(parents=True)
     return tmp_path / "data" / "in"
@@ -193,14 +193,6 @@ def test_the_root_of_the_system_is_no_link() -> None:
     with pytest.raises(UserError) as error:
         data.load("imagenet64", folder="/")
     assert "link / leads" not in str(error.value)
-
-
-@pytest.mark.parametrize("closed", [False, True])
-def test_a_note_that_nobody_can_read_harms_nothing(monkeypatch: pytest.MonkeyPatch, closed: bool) -> None:
-    stream = io.StringIO()
-    stream.close()
-    monkeypatch.setattr("sys.stderr", stream if closed else None)
-    images.tell(f"a note, closed: {closed}")
 
 
 def test_odd_names_stay_on_one_line(root: Path) -> None:
@@ -448,20 +440,20 @@ def test_what_a_killed_process_left_is_removed_and_of_a_living_one_not(root: Pat
 
 def test_images_that_change_meanwhile_are_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(root / "a" / "1.png")
-    plain = images.decode
+    plain = decoding.decode
 
     def slow(path: Path) -> np.ndarray:
         found = plain(path)
         put(path)
         return found
 
-    monkeypatch.setattr(images, "decode", slow)
+    monkeypatch.setattr(decoding, "decode", slow)
     refused("have changed while they were read")
 
 
 def test_two_write_it_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(*(root / "a" / f"{k}.png" for k in range(5)))
-    plain, inner = images.decode, []
+    plain, inner = decoding.decode, []
 
     def decode(path: Path) -> np.ndarray:
         if path.name == "3.png" and not inner:  # the other one begins later and is done before
@@ -469,9 +461,73 @@ def test_two_write_it_at_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> No
             inner[0] = load().fingerprint
         return plain(path)
 
-    monkeypatch.setattr(images, "decode", decode)
+    monkeypatch.setattr(decoding, "decode", decode)
     assert inner == [load().fingerprint] == [load().fingerprint]
     assert len([*(root.parent / ".diffnotes-cache").iterdir()]) == 1
+
+
+# ------ gone through once
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "another image": lambda tiny: put(tiny / "train" / "n1" / "9.png"),
+    "an image less": lambda tiny: (tiny / "train" / "n1" / "0.png").unlink(),
+    "other bytes": lambda tiny: (tiny / "train" / "n2" / "1.png").write_bytes(b"other"),
+    "another name": lambda tiny: (tiny / "train" / "n1").rename(tiny / "train" / "n0"),
+    "another class": lambda tiny: put(tiny / "train" / "n0" / "1.png"),
+    "another table": lambda tiny: (tiny / "val" / "val_annotations.txt").write_text("3.png\tn2\n"),
+    "another link": lambda tiny: relink(tiny / "train" / "n3", tiny.parent / "beside" / "b"),
+    "a link less": lambda tiny: (tiny / "train" / "n3").unlink(),
+    "no access": lambda tiny: (tiny / "train" / "n1").chmod(0),
+    "none": lambda tiny: None,
+}  # fmt: skip
+
+
+def relink(link: Path, target: Path) -> None:
+    link.unlink()
+    link.symlink_to(target)
+
+
+def listed(folder: Path, split: str) -> object:
+    """The listing, or the sentence that refuses it."""
+    try:
+        return images.list_split(folder, split)
+    except UserError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "all"])
+@pytest.mark.parametrize("change", CHANGES)
+def test_it_is_gone_through_again_when_anything_has_changed(
+    root: Path, change: str, split: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walk, "TICK", -(10**18))  # as if all were old
+    put(*(root.parent / "beside" / name / "5.png" for name in "abc"))
+    put(root / "train" / "n1" / "0.png", root / "train" / "n2" / "1.png", root / "val" / "images" / "3.png")
+    (root / "train" / "n3").symlink_to(root.parent / "beside" / "a")
+    (root / "val" / "val_annotations.txt").write_text("3.png\tn1\n")
+    before = listed(root, split)
+    CHANGES[change](root)
+    after = listed(root, split)
+    assert after is before or change != "none"
+    images._listed.clear()
+    assert listed(root, split) == after
+
+
+def test_a_folder_that_has_just_changed_is_not_kept_in_mind(root: Path) -> None:
+    put(root / "a" / "1.png")
+    assert images.list_split(root, "train") is not images.list_split(root, "train")
+    old = time.time_ns() + 2 * walk.TICK
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: old)
+        assert images.list_split(root, "train") is images.list_split(root, "train")
+
+
+def test_few_listings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk, "TICK", -(10**18))
+    for name in "abcdef":
+        put(tmp_path / name / "a" / "1.png")
+        images.list_split(tmp_path / name, "train")
+    assert [place[0].name for place in images._listed] == ["c", "d", "e", "f"]
 
 
 # ------ folders by name

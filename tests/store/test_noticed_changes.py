@@ -14,8 +14,7 @@ import pytest
 import torch
 
 from diffnotes import chapters, metrics
-from diffnotes.data import dataset
-from diffnotes.data import folders as images
+from diffnotes.data import dataset, decoding
 from diffnotes.data import sets as data
 from diffnotes.posterior import support
 from diffnotes.store import Arrays, Work
@@ -91,7 +90,7 @@ def test_another_scale_of_pixels(name: str, twin: str, changed, monkeypatch: pyt
 )
 def test_another_crop_or_filter(old: str, new: str, changed) -> None:
     right("loss_curve", "smoke_files")
-    changed(images, "decode", old, new)
+    changed(decoding, "decode", old, new)
     assert noticed("loss_curve", "smoke_files")
 
 

@@ -11,6 +11,7 @@ import torch
 
 from diffnotes import chapters
 from diffnotes.base import runtime
+from diffnotes.data import decoding
 from diffnotes.data import folders as images
 from diffnotes.data import sets as data
 from diffnotes.optimal_loss import NOISES
@@ -153,7 +154,8 @@ def test_some_twin_has_more_points_than_a_tile(name: str, twin: str, count: int)
 
 def test_specimens_take_the_way_of_the_public_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
-    for owner, step in ((data, "_from_rows"), (images, "list_split"), (images, "pixels"), (images, "decode")):
+    steps = ((data, "_from_rows"), (images, "list_split"), (decoding, "pixels"), (decoding, "decode"))
+    for owner, step in steps:
         plain = getattr(owner, step)
         monkeypatch.setattr(owner, step, lambda *a, s=step, f=plain: taken.append(s) or f(*a))
     data.load("specimens")

@@ -25,7 +25,7 @@ from PIL import Image
 from programs import Program
 
 from diffnotes import data as sets
-from diffnotes.data import Shards, folders
+from diffnotes.data import Shards, decoding, folders
 from diffnotes.data import part as data_part
 
 LIMIT = 10.0  # seconds
@@ -183,13 +183,13 @@ def image_targets(root: Path) -> list[Target]:
     for name, (image, settings) in kinds.items():
         file = root / f"x.{name}"
         image.save(file, **settings)
-        found.append(Target(name, file, lambda file=file: folders.decode(file), right_pixels(file)))
+        found.append(Target(name, file, lambda file=file: decoding.decode(file), right_pixels(file)))
     return found
 
 
 def right_pixels(file: Path) -> Callable[[bytes, np.ndarray], bool]:
     """A PNG has check sums: nothing but its picture may come out. Others are compared with Pillow alone."""
-    before = folders.decode(file)
+    before = decoding.decode(file)
 
     def right(content: bytes, answer: np.ndarray) -> bool:
         other = before if file.name.endswith("png") else reference(content)

@@ -7,7 +7,7 @@ on its training set. Beside it stands the same quantity for a Gaussian with the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from diffnotes.data import fingerprint
 from diffnotes.optimal_loss import LossCurve, LossSums, accumulate
 from diffnotes.posterior import gaussian_optimal_loss
 from diffnotes.process import noise_levels
-from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, number
+from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, choice, is_twin, number
 
 SHARES = (0.01, 0.1, 0.5)  # of the data variance; the first defines the critical sigma*
 SLICE = 256  # draws between two saves
@@ -194,3 +194,10 @@ EXPERIMENT = Experiment(
     tolerance=TOLERANCE,
     tolerances={"mean": SMALL, "stderr": SMALL, "eigenvalues": FLOAT32, "gaussian": FLOAT32},
 )
+
+
+def sets(profile: str) -> tuple[Mapping[str, Any], ...]:
+    """The settings that the book shows; in a twin every set has the twin's few sources."""
+    if not is_twin(profile):
+        return EXPERIMENT.shown
+    return tuple({name: shown[name] for name in shown if name != "sources"} for shown in EXPERIMENT.shown)

@@ -192,11 +192,12 @@ def readings_apart(record: Record) -> np.ndarray:
 
 def relation(record: Record, networks: np.ndarray | None = None) -> np.ndarray:
     """Spearman's correlation over the networks of their gap with the Fréchet distance of their samples, at
-    every level [seed, l]; over some networks alone, where their places are given."""
+    every level [seed, l]; over some networks alone, where their places are given. NaN where all are equal, as
+    when one network is drawn again and again."""
     chosen = np.arange(len(record["kind"])) if networks is None else networks
     gaps, quality = gap(record)[chosen], record["frechet"][chosen, :, -1]
     pairs = zip(np.moveaxis(gaps, 1, 0), quality.T, strict=True)
-    return np.array([[_spearman(level, one) for level in some.T] for some, one in pairs])
+    return np.array([rank_correlation(np.column_stack([some, one]))[-1, :-1] for some, one in pairs])
 
 
 def other_networks(record: Record) -> np.ndarray:
@@ -215,11 +216,6 @@ def related(record: Record, where: np.ndarray, networks: np.ndarray | None = Non
         some = draw.choice(chosen, len(chosen))
         found.append(over(relation(record, some), where)[draw.integers(0, seeds, seeds)].mean())
     return np.array([found[0], *np.nanpercentile(found[1:], [2.5, 97.5])])
-
-
-def _spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """NaN where all are equal, as when one network is drawn again and again."""
-    return float(rank_correlation(np.stack([a, b], 1))[0, 1])
 
 
 # ----------------------------------------------------------------------------- generalization within the gap
