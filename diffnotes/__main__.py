@@ -11,18 +11,23 @@ import contextlib
 import json
 import math
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from diffnotes import chapters, store
-from diffnotes.base.errors import UserError, quoted
-from diffnotes.chapters import status as overview
-from diffnotes.store.records import is_key
+INTERRUPTED = "interrupted; finished slices are saved and the same command continues."
+UNFINISHED = 3
 
-NO_MEMORY = (  # how Python, torch, CUDA and the loader of libraries say it
-    "not enough memory", "out of memory", "allocate", "failed to map segment", "can't start new thread",
-)  # fmt: skip
+try:  # these take a while, in which Ctrl-C may come
+    from diffnotes import chapters, store
+    from diffnotes.base.errors import NO_MEMORY, UserError, out_of_memory, quoted
+    from diffnotes.chapters import status as overview
+    from diffnotes.store.records import is_key
+except KeyboardInterrupt:
+    print(f"diffnotes: {INTERRUPTED}", file=sys.stderr)
+    exec("")  # see `main`
+    sys.exit(UNFINISHED)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -37,16 +42,16 @@ def main(words: Sequence[str] | None = None) -> int:
             raise
         return _told(sentence, UserError.exit_code)
     except KeyboardInterrupt:
-        return _told(
-            "interrupted; finished slices are saved and the same command continues.",
-            store.Unfinished.exit_code,
-        )
+        # Where the interruption came through text that was executed, as in a dataclass, Python would remember
+        # it and kill itself at its end, unless other text is executed.
+        exec("")
+        return _told(INTERRUPTED, UNFINISHED)
 
 
 def _of_the_machine(error: Exception) -> str:
     """What is wrong with the machine, where it is no fault of the code."""
-    if isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY):
-        return "there is not enough memory; free some, or take smaller settings."
+    if out_of_memory(error):
+        return NO_MEMORY
     if isinstance(error, OSError):
         what = error.filename or "a file"
         return f"cannot read or write {what} ({error.strerror or error}); free space, or see who may use it."
@@ -283,4 +288,6 @@ def _occupy() -> None:
 
 if __name__ == "__main__":
     _occupy()
-    sys.exit(main())
+    code = main()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what remains is to go
+    sys.exit(code)

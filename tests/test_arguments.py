@@ -20,7 +20,8 @@ from forks import Forks
 from diffnotes import metrics, regions, sample
 from diffnotes.base.errors import UserError
 from diffnotes.base.runtime import normals
-from diffnotes.base.shapes import Float, Int, Tensor, checked, whole
+from diffnotes.base.shapes import Float, Int, OutOfMemory, Tensor, checked, whole
+from diffnotes.data import load
 from diffnotes.loss_gap import loss_gap
 from diffnotes.metrics import (
     Neighbours,
@@ -372,3 +373,49 @@ assert optimal_loss(x, [0.1]) != optimal_loss(x, [0.1])
 def test_the_default_type_of_torch_changes_nothing(forks: Forks, tmp_path: Path) -> None:
     done = forks.run("-c", WIDE, cwd=tmp_path, environment={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
+
+
+# ------ what the machine and torch are set to
+
+
+def test_another_default_device_is_told_but_not_to_networks() -> None:
+    x = torch.zeros(3, 2)
+    with torch.device("meta"):
+        with pytest.raises(UserError, match="torch's default device is meta, .* set it back"):
+            optimal_loss(x, [1.0])
+        assert next(MLP((2,), width=8).parameters()).is_meta
+    with pytest.raises(UserError, match="not float32 .3, 2., which holds no values"):
+        optimal_loss(x.to("meta"), [1.0])
+
+
+@pytest.mark.parametrize("error", [RuntimeError("you tried to allocate 9 bytes"), MemoryError()])
+def test_too_little_memory_is_one_sentence_and_of_torchs_class(error: Exception) -> None:
+    @checked()
+    def large(n: int) -> None:
+        raise error
+
+    @checked()
+    def outer(n: int) -> None:
+        large(n)
+
+    with pytest.raises(OutOfMemory, match="^There is not enough memory; free some") as caught:
+        outer(1)
+    assert isinstance(caught.value, UserError | torch.OutOfMemoryError)
+    assert caught.value.__cause__ is error
+
+
+def test_other_faults_of_a_function_stay_what_they_are() -> None:
+    @checked()
+    def wrong(n: int) -> None:
+        raise RuntimeError("storage has not been allocated")
+
+    with pytest.raises(RuntimeError, match="storage"):
+        wrong(1)
+
+
+def test_a_word_is_never_longer_than_a_sentence_can_be() -> None:
+    place = "a/b" * 3000
+    with pytest.raises(UserError) as caught:
+        load("imagenet64", folder=place)
+    assert len(str(caught.value)) < 800
+    assert "..." in str(caught.value)

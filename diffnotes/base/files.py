@@ -265,9 +265,8 @@ def alone(folder: Path, waits: Callable[[], None] = lambda: None, left: str = EV
             waits()
             time.sleep(0.05)
     except OSError as error:
-        raise UserError(
-            f"Cannot write in {folder}: {error.strerror}; choose a folder you may write to."
-        ) from error
+        advice = f"remove the link {path}" if path.is_symlink() else "choose a folder you may write to"
+        raise UserError(f"Cannot write in {folder}: {error.strerror}; {advice}.") from error
     try:
         for one in folder.glob(left) if hold(handle) else ():  # else it may be a living one's
             shutil.rmtree(one, ignore_errors=True) if one.is_dir() else _unlink(one)

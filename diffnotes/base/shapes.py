@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import NO_MEMORY, UserError, out_of_memory
 
 __all__ = ["Array", "Float", "Int", "Num", "Tensor", "UInt8", "checked", "finite", "whole"]
 
@@ -72,12 +72,16 @@ def checked(**least: int) -> Callable[[Made], Made]:
 
     Alternatives stand between bars. What else there is, such as results and default values, is not looked at.
     Inside torch.compile nothing is.
+
+    OutOfMemory where the function finds too little memory. UserError where torch makes its tensors on another
+    device than the CPU by default: code that says itself where its tensors are would mix them.
     """
 
     def decorate(function: Made) -> Made:
         if isinstance(function, type):
             function.__init__ = decorate(function.__init__)  # type: ignore[misc]
             return function
+        of_network = function.__name__ in ("__init__", "forward")  # it may be made and used anywhere
         parameters = inspect.signature(function).parameters.values()
         ordered = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
         places = [one.name for one in parameters if one.kind in ordered]
@@ -102,11 +106,35 @@ def checked(**least: int) -> Callable[[Made], Made]:
                 name: wanted[name].fit(value, sizes) if name in wanted else value
                 for name, value in given.items()
             }
-            return function(*fitted, **named)
+            if not of_network:
+                _check_default_device()
+            return _called(function, fitted, named)
 
         return typing.cast(Made, wrapper)
 
     return decorate
+
+
+class OutOfMemory(UserError, torch.OutOfMemoryError):
+    """Too little memory, on a GPU or beside it."""
+
+
+def _called(function: Callable[..., Any], args: list[Any], given: dict[str, Any]) -> Any:
+    """What it returns; too little memory is told in a sentence."""
+    try:
+        return function(*args, **given)
+    except (RuntimeError, MemoryError) as error:
+        if isinstance(error, OutOfMemory) or not out_of_memory(error):
+            raise
+        raise OutOfMemory(NO_MEMORY.capitalize()) from error
+
+
+def _check_default_device() -> None:
+    if (device := torch.get_default_device()).type != "cpu":
+        raise UserError(
+            f"torch's default device is {device}, and diffnotes says itself where its tensors are; set it "
+            "back for this call (torch.set_default_device('cpu')), and give tensors on the device you want."
+        )
 
 
 def whole(value: object, name: str, least: int = 1, most: int | None = None, unit: str = "") -> int:
@@ -233,7 +261,8 @@ def _single(value: Tensor | Array) -> bool:
 def _shown(value: Any) -> str:
     """A value in a sentence."""
     if isinstance(value, Tensor | Array) and not _single(value):
-        return f"{str(value.dtype).removeprefix('torch.')} {[*value.shape]}"
+        empty = ", which holds no values" if isinstance(value, Tensor) and value.is_meta else ""
+        return f"{str(value.dtype).removeprefix('torch.')} {[*value.shape]}{empty}"
     if isinstance(value, type):
         return f"the class {value.__name__}"
     shown = repr(value.item() if isinstance(value, Tensor | Array) else value)

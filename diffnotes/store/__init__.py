@@ -18,6 +18,7 @@ from typing import Any
 
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
+from diffnotes.base.terminal import tell
 from diffnotes.store import code, pins, records
 from diffnotes.store.entries import Entry, Lost, index
 from diffnotes.store.experiment import (
@@ -248,6 +249,8 @@ def _made_now(experiment: Experiment, spec: Spec, profile: str, work: Work, **gi
     """The record, computed and written beside the folder of its partial results."""
     code.refuse_if_edited(experiment.module)
     given |= {"code": code_digest(experiment), **records.commit()}
+    if given["dirty"] is None and (why := records.why_no_commit()):
+        tell(f"The record will name no commit, as git says none ({why}); mend that before you pin it.")
     folder = work.folder.parent
     arrays, made = _computed(experiment, spec, work)
     code.refuse_if_edited(experiment.module)

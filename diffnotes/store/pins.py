@@ -128,6 +128,8 @@ def _check_commit(experiment: Experiment, record: Record) -> None:
     if record.meta["dirty"] is None:  # made outside a checkout, as on a rented machine
         here = records.commit()
         known = record.meta["code"] == staleness.code_digest(experiment) and here["dirty"] is False
+        if not known and (why := records.why_no_commit()):
+            raise Refused(f"git does not say which commit this is ({why}); mend that, and pin it again.")
         if not known:
             raise Refused(
                 f"{record.key} was made outside a git checkout by code that is not what is committed here; "

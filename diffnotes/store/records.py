@@ -337,6 +337,18 @@ def commit() -> dict[str, Any]:
         return {"commit": os.environ.get("DIFFNOTES_COMMIT"), "dirty": None}
 
 
+def why_no_commit() -> str:
+    """Why git does not say which commit this is; "" where it does, and outside a git checkout."""
+    try:
+        if (CHECKOUT / ".git").exists():
+            _git("rev-parse", "HEAD")
+    except subprocess.CalledProcessError as error:  # in words of its own, of several lines, with what to do
+        return " ".join(str(error.stderr).split())
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return str(error)
+    return ""
+
+
 def _git(*words: str) -> str:
     """Of the package's own checkout, whatever repository the environment speaks of."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}

@@ -12,7 +12,10 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
 
 from diffnotes.base.errors import UserError, quoted
 
@@ -185,6 +188,8 @@ def known(name: str, names: Sequence[str], *extra: str) -> None:
 def _checked(name: str, value: Any, meta: Mapping[str, Any]) -> Any:
     """`value` in its field's type, or a SpecError that names the parameter and what is valid."""
     kind = meta["kind"]
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
     if kind == "choice":
         valid = f"one of {', '.join(meta['options'])}"
         good = isinstance(value, str) and value in meta["options"]
@@ -203,8 +208,7 @@ def _checked(name: str, value: Any, meta: Mapping[str, Any]) -> Any:
 
 
 def _is_number(x: Any, kind: str, meta: Mapping[str, Any]) -> bool:
-    whole = isinstance(x, int) and not isinstance(x, bool)
-    right = whole or (isinstance(x, float) and not kind.startswith("int"))
+    right = isinstance(x, Integral if kind.startswith("int") else Real) and not isinstance(x, bool)
     return right and meta["low"] <= x <= meta["high"] and abs(x) <= sys.float_info.max
 
 

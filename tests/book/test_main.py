@@ -149,6 +149,25 @@ def test_an_interrupt_is_no_traceback(monkeypatch, capsys):
     assert "the same command continues" in capsys.readouterr().err
 
 
+INTERRUPTING = """
+import runpy, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {name!r}:
+            exec("raise KeyboardInterrupt")  # Python remembers one that comes through text
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["diffnotes", "run", "toy_model", "--profile", "smoke"]
+runpy.run_module("diffnotes", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize("name", ["diffnotes.store", "torch"])
+def test_an_interrupt_while_modules_are_loaded_is_no_other(name, elsewhere):
+    words = [sys.executable, "-c", INTERRUPTING.format(name=name)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=os.environ)
+    assert (done.returncode, done.stderr) == (3, f"diffnotes: {command.INTERRUPTED}\n")
+
+
 # --- odd machines ------------------------------------------------------------------------------------
 
 

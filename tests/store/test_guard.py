@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +15,7 @@ import small
 from small import EXPERIMENT
 
 from diffnotes import store
-from diffnotes.base import files
+from diffnotes.base import files, terminal
 from diffnotes.base.errors import UserError
 from diffnotes.store import memory, records, staleness
 
@@ -435,8 +437,6 @@ def test_files_that_git_is_told_not_to_show_are_changes(monkeypatch, elsewhere):
 
 
 def test_a_slow_or_absent_git_costs_no_result(monkeypatch):
-    import subprocess
-
     monkeypatch.undo()
     odd = UnicodeDecodeError("utf-8", b"", 0, 1, "")
     for error in (subprocess.TimeoutExpired("git", 20), FileNotFoundError("git"), odd):
@@ -446,3 +446,38 @@ def test_a_slow_or_absent_git_costs_no_result(monkeypatch):
 
         monkeypatch.setattr(subprocess, "run", run)
         assert records.commit() == {"commit": os.environ.get("DIFFNOTES_COMMIT"), "dirty": None}
+
+
+FAULTS = {
+    "an owner that git does not trust": subprocess.CalledProcessError(
+        128, "git", stderr="fatal: detected dubious ownership in '/x'\nTo add an exception, call:\n"
+    ),
+    "too slow": subprocess.TimeoutExpired("git", 20),
+    "absent": FileNotFoundError(2, "No such file or directory", "git"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_git_refuses_is_told_before_the_computation_and_by_pin(fault, monkeypatch, capsys, tmp_path):
+    monkeypatch.undo()
+    root = tmp_path / "checkout"
+    (root / ".git").mkdir(parents=True)
+    monkeypatch.setenv("DIFFNOTES_ROOT", str(root))
+    monkeypatch.setattr(records, "CHECKOUT", root)
+    monkeypatch.setattr(terminal, "_said", set())
+
+    def git(*_):
+        raise FAULTS[fault]
+
+    monkeypatch.setattr(records, "_git", git)
+    word = {"too slow": "timed out", "absent": "No such file"}.get(fault, "dubious ownership .* To add an")
+    record = store.run(EXPERIMENT, "smoke")
+    assert re.search(f"^The record will name no commit, .*{word}.*\n$", capsys.readouterr().err)
+    monkeypatch.setattr(staleness, "code_digest", lambda experiment: "other code")
+    with pytest.raises(store.Refused, match=f"git does not say which commit this is .*{word}"):
+        store.pin(EXPERIMENT, record.key)
+
+
+def test_outside_a_git_checkout_there_is_nothing_to_tell(monkeypatch, elsewhere):
+    monkeypatch.setattr(records, "CHECKOUT", elsewhere)
+    assert records.why_no_commit() == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -342,6 +344,17 @@ def test_a_profile_that_nothing_has_is_refused(profile):
     assert refused(ONE, TWO, profile=profile) == (
         f"profile must be one of pinned, smoke, laptop; not {profile!r}."
     )
+
+
+def test_numbers_of_numpy_are_plain_ones():
+    given = {"n": np.int64(3), "sizes": np.array([3, 4])}
+    settings = store.request(SIZED, "smoke", given).settings
+    assert settings == {"n": 3, "sizes": [3, 4]}
+    assert json.dumps(SIZED.profiles["smoke"].replace(**given).as_dict())
+    assert store.request(SIZED, "smoke", {"sizes": (np.int32(2), 3)}).settings == {"sizes": [2, 3]}
+    for wrong in ({"n": np.float32(3)}, {"n": np.bool_(True)}, {"n": np.array([3])}, {"sizes": np.eye(2)}):
+        with pytest.raises(store.SpecError):
+            store.request(SIZED, "smoke", wrong)
 
 
 # --- settings are checked against the profile that is asked for --------------------------------------

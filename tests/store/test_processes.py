@@ -190,6 +190,6 @@ def test_a_lock_that_another_process_has_just_removed_is_none(
 def test_a_lock_is_never_made_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / files.LOCK).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="Cannot write in"), files.alone(tmp_path / "folder"):
+    with pytest.raises(UserError, match="remove the link .*folder/.lock"), files.alone(tmp_path / "folder"):
         pass
     assert not (tmp_path / "elsewhere").exists()
