@@ -384,8 +384,10 @@ def test_another_default_device_is_told_but_not_to_networks() -> None:
         with pytest.raises(UserError, match="torch's default device is meta, .* set it back"):
             optimal_loss(x, [1.0])
         assert next(MLP((2,), width=8).parameters()).is_meta
-    with pytest.raises(UserError, match="not float32 .3, 2., which holds no values"):
+    with pytest.raises(UserError, match="a dense tensor with values"):
         optimal_loss(x.to("meta"), [1.0])
+    with pytest.raises(UserError, match="not float32 .3, 2., which holds no values"):
+        MLP((2,), width=8)(x.to("meta"), torch.ones(3))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("you tried to allocate 9 bytes"), MemoryError()])
