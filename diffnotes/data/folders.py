@@ -19,7 +19,7 @@ from diffnotes.data.walk import (
     TRAINING,
     VALIDATION,
     Inside,
-    Snapshot,
+    Stamp,
     Walk,
     called,
     content,
@@ -39,7 +39,7 @@ class Listing:
 
 
 LISTED = 4  # listings kept in a process, each for as long as what it comes from stays as it is
-_listed: dict[tuple[Path, str, int], tuple[Listing, Snapshot]] = {}
+_listed: dict[tuple[Path, str, int], tuple[Listing, Stamp]] = {}
 Found = list[tuple[Path, str]]  # a file and the name of its class
 
 
@@ -66,7 +66,7 @@ def list_split(folder: Path, split: str, per_class: int = 0) -> Listing:
     known = _listed.pop(wanted, None)
     if known is None or not known[1].holds():
         begun, layout = time.time_ns(), _Layout(folder)
-        known = layout.listed(split, per_class), Snapshot(layout.gone_through())
+        known = layout.listed(split, per_class), Stamp(layout.gone_through())
         if not known[1].settled(begun):
             return known[0]
     _listed[wanted] = known

@@ -130,8 +130,8 @@ def states(paths: Iterable[Path]) -> list[State]:
     return found
 
 
-class Snapshot:
-    """Files and folders as they were."""
+class Stamp:
+    """Files and folders as they were when it was made."""
 
     def __init__(self, paths: tuple[Path, ...]) -> None:
         self.paths = paths
