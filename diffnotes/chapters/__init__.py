@@ -28,6 +28,7 @@ ROOMS = (
     "scaling",
     "four_lenses",
     "speed",
+    "power",
 )
 
 

@@ -147,6 +147,10 @@ NUMBERS: dict[str, str] = {
     "mean_speed": "Figure A.3",
     "sampling_speed": "Figure A.4",
     "speed_targets": "Table A.1",
+    "lens_power": "Table B.1",
+    "lens_power-2": "Table B.2",
+    "sweep_power": "Table B.3",
+    "sample_power": "Table B.4",
 }
 PAGES: dict[str, str] = {
     "1": "01_toy_model",
@@ -155,4 +159,5 @@ PAGES: dict[str, str] = {
     "4": "04_imagenet_loss_gap",
     "5": "05_four_lenses",
     "A": "what_it_costs",
+    "B": "what_it_resolves",
 }

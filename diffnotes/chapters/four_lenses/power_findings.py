@@ -1,0 +1,47 @@
+"""Sentences about what the numbers of chapter 5 can resolve."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from diffnotes.chapters.four_lenses import power_readings
+from diffnotes.chapters.four_lenses.readings import LENSES, title
+from diffnotes.show.resolution import EFFECT, WANTED, listed
+from diffnotes.show.style import Sentence
+from diffnotes.store import Record
+
+
+def counts(record: Record) -> list[int]:
+    """For each training-set size: how many lenses see EFFECT with the seeds of the record."""
+    found = [power_readings.lenses(record, place) for place in range(len(record["n"]))]
+    return [sum(one.smallest <= EFFECT for one in some) for some in found]
+
+
+def seen(record: Record) -> str:
+    """'Of 14 numbers, 3 seeds see a change of 10 % in 0 at N = 32 and 6 at N = 288.'"""
+    each = [f"{many} at N = {int(n):,}" for many, n in zip(counts(record), record["n"], strict=True)]
+    seeds = record["frechet"].shape[2]
+    return f"Of {len(LENSES)} numbers, {seeds} seeds see a change of {WANTED} in {listed(each)}."
+
+
+def resolved(*ladders: Record) -> Sentence:
+    """How many seeds most numbers of chapter 5 need."""
+    parts = []
+    for record in ladders:
+        each = [
+            one.needed[0]
+            for place in range(len(record["n"]))
+            for one in power_readings.lenses(record, place)
+        ]
+        if each:
+            half = math.floor(np.median(each))
+            parts.append(f"on {title(record)} half of all numbers need more than {half:,} seeds")
+    if not parts:
+        return Sentence(*ladders, text="One seed says nothing of the scatter over seeds.")
+    have = ladders[0]["frechet"].shape[2]
+    return Sentence(*ladders, text=(
+        f"To see a change of {WANTED} between two networks, {listed(parts)}. There are {have}. Differences "
+        "in chapter 5 that are smaller than its intervals say nothing, in either direction."
+    ))  # fmt: skip
