@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -26,11 +27,13 @@ if sys.platform != "win32":
     import fcntl
 
 _Bytes = TypeVar("_Bytes", bytes, memoryview)
+Made = TypeVar("Made")
 
 LARGEST = 4 << 30  # bytes of the arrays of one file
 SEAL = 32  # bytes of SHA-256
 LOCK = ".lock"  # the file by which a process holds its folder
 UNDONE = ".undone"  # ends the names of files that are being written
+TICK = 3 * 10**9  # ns; of two changes within one tick of a file system's clock, the second is not seen
 HERE, EVERYWHERE = f".*{UNDONE}", f"**/.*{UNDONE}"
 
 
@@ -132,6 +135,34 @@ def npz_arrays(content: bytes) -> dict[str, np.ndarray]:
 def _member(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with packed.open(member) as file:
         return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def while_unchanged(make: Callable[[Path], Made]) -> Callable[[Path], Made]:
+    """Decorator: what is made of a file is kept for as long as the file has the same size, inode and times.
+
+    Nothing is kept where `make` raises, nor of a file that changed within the last TICK.
+    """
+    known: dict[Path, tuple[tuple[int, ...], Made]] = {}
+
+    @functools.wraps(make)
+    def kept(path: Path) -> Made:
+        begun, state = time.time_ns(), _state(path)
+        before = known.pop(path, None)
+        found = make(path) if before is None or before[0] != state else before[1]
+        if state is not None and state[-1] < begun - TICK:
+            known[path] = state, found
+        return found
+
+    return kept
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What another version of a file differs in; None where there is no file."""
+    try:
+        s = os.stat(path)
+    except OSError:
+        return None
+    return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
 
 
 def read_plain(path: Path) -> bytes:
@@ -265,7 +296,7 @@ def alone(folder: Path, waits: Callable[[], None] = lambda: None, left: str = EV
             waits()
             time.sleep(0.05)
     except OSError as error:
-        advice = f"remove the link {path}" if path.is_symlink() else "choose a folder you may write to"
+        advice = f"remove the link {path}" if os.path.islink(path) else "choose a folder you may write to"
         raise UserError(f"Cannot write in {folder}: {error.strerror}; {advice}.") from error
     try:
         for one in folder.glob(left) if hold(handle) else ():  # else it may be a living one's

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from diffnotes.base import files
 from diffnotes.base.errors import UserError
 
 EXTENSIONS = (".jpeg", ".jpg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -114,7 +115,6 @@ class Walk:
 
 
 State = tuple[str, int, int, int, int]
-TICK = 3 * 10**9  # ns; of two changes within one tick of a file system's clock, the second is not seen
 
 
 def states(paths: Iterable[Path]) -> list[State]:
@@ -140,7 +140,7 @@ class Stamp:
 
     def settled(self, since: int) -> bool:
         """Whether the last change of any lies so long before a time, in ns, that the next will be seen."""
-        return self._newest < since - TICK
+        return self._newest < since - files.TICK
 
     def holds(self) -> bool:
         """Whether they still are as they were."""

@@ -56,20 +56,28 @@ class Entry:
                 "restore it with git, or run it again."
             )
         same = (record.experiment, record.profile) == (self.experiment, self.profile)
-        if not same or files.sha256_file(self.folder / "record.json") != self.digest:
+        if not same or _digest(self.folder / "record.json") != self.digest:
             raise Tampered(f"{short(self.folder)}/record.json is not what was pinned; restore it with git.")
         return record
+
+
+_digest = files.while_unchanged(files.sha256_file)
 
 
 def index() -> list[Entry]:
     """The pinned records, by experiment, profile and key."""
     path = results() / "index.json"
     try:
-        return [_entry(line) for line in files.read_json(path)["records"]]
+        return list(_entries(path))
     except FileNotFoundError:
         return []
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Tampered(f"{short(path)} cannot be read ({error}); restore it with git.") from error
+
+
+@files.while_unchanged
+def _entries(path: Path) -> tuple[Entry, ...]:
+    return tuple(_entry(line) for line in files.read_json(path)["records"])
 
 
 def _entry(line: Any) -> Entry:

@@ -252,16 +252,23 @@ def _seal(meta: Mapping[str, Any]) -> str:
 def read(folder: Path, **flags: Any) -> Record | None:
     """The record in `folder`, or None when there is none."""
     try:
-        meta = files.read_json(folder / "record.json")
+        meta, fault = _read(folder / "record.json")
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         raise Tampered(
             f"{short(folder)}/record.json cannot be read ({error}); restore it with git, or delete it."
         ) from error
-    if fault := _fault(meta, folder.name):
+    if fault:
         raise Tampered(f"{short(folder)}/record.json {fault}; restore it with git, or delete it.")
     return Record(folder, meta, **flags)
+
+
+@files.while_unchanged
+def _read(path: Path) -> tuple[Any, str]:
+    """What a record.json says, and its fault."""
+    meta = files.read_json(path)
+    return meta, _fault(meta, path.parent.name)
 
 
 def _fault(meta: Any, key: str) -> str:

@@ -66,3 +66,54 @@ def test_without_a_checkout_nothing_is_read_or_written(monkeypatch, tmp_path):
             folder()
     Path(tmp_path / "pyproject.toml").touch()
     assert store.root() == tmp_path
+
+
+@pytest.fixture
+def counted():
+    """A function of a file that is kept in mind, and how often it was made."""
+    made = []
+
+    @files.while_unchanged
+    def content(path):
+        made.append(path)
+        return path.read_bytes()
+
+    return content, made
+
+
+def test_what_is_made_of_an_old_file_is_made_once_until_it_changes(counted, monkeypatch, tmp_path):
+    content, made = counted
+    monkeypatch.setattr(files, "TICK", -(10**18))  # as if all were old
+    path = tmp_path / "a"
+    for text in (b"one", b"two", b"three"):
+        files.write_atomic(path, text)
+        assert [content(path), content(path)] == [text, text]
+    assert len(made) == 3
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        content(path)
+    files.write_atomic(path, b"four")
+    assert content(path) == b"four"
+
+
+def test_what_has_just_changed_is_made_again(counted, tmp_path):
+    content, made = counted
+    (tmp_path / "a").write_bytes(b"one")
+    assert content(tmp_path / "a") == content(tmp_path / "a")
+    assert len(made) == 2
+
+
+def test_what_fails_is_tried_again(monkeypatch, tmp_path):
+    monkeypatch.setattr(files, "TICK", -(10**18))
+    fails = [True, False]
+
+    @files.while_unchanged
+    def content(path):
+        if fails.pop(0):
+            raise ValueError("no")
+        return path.read_bytes()
+
+    (tmp_path / "a").write_bytes(b"one")
+    with pytest.raises(ValueError, match="no"):
+        content(tmp_path / "a")
+    assert content(tmp_path / "a") == content(tmp_path / "a") == b"one"

@@ -18,7 +18,7 @@ from PIL import Image
 from diffnotes import data
 from diffnotes.base import files, terminal
 from diffnotes.base.errors import UserError
-from diffnotes.data import decoding, fingerprint, fingerprints, walk
+from diffnotes.data import decoding, fingerprint, fingerprints
 from diffnotes.data import folders as images
 
 
@@ -500,7 +500,7 @@ def listed(folder: Path, split: str) -> object:
 def test_it_is_gone_through_again_when_anything_has_changed(
     root: Path, change: str, split: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(walk, "TICK", -(10**18))  # as if all were old
+    monkeypatch.setattr(files, "TICK", -(10**18))  # as if all were old
     put(*(root.parent / "beside" / name / "5.png" for name in "abc"))
     put(root / "train" / "n1" / "0.png", root / "train" / "n2" / "1.png", root / "val" / "images" / "3.png")
     (root / "train" / "n3").symlink_to(root.parent / "beside" / "a")
@@ -516,14 +516,14 @@ def test_it_is_gone_through_again_when_anything_has_changed(
 def test_a_folder_that_has_just_changed_is_not_kept_in_mind(root: Path) -> None:
     put(root / "a" / "1.png")
     assert images.list_split(root, "train") is not images.list_split(root, "train")
-    old = time.time_ns() + 2 * walk.TICK
+    old = time.time_ns() + 2 * files.TICK
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(time, "time_ns", lambda: old)
         assert images.list_split(root, "train") is images.list_split(root, "train")
 
 
 def test_few_listings_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "TICK", -(10**18))
+    monkeypatch.setattr(files, "TICK", -(10**18))
     for name in "abcdef":
         put(tmp_path / name / "a" / "1.png")
         images.list_split(tmp_path / name, "train")
