@@ -12,6 +12,7 @@ from diffnotes.chapters.loss_floor.estimator_readings import AROUND, PAPER_RULE,
 from diffnotes.show.labels import bounds, minus, power_of_ten
 from diffnotes.store import Record
 
+CLASSED = ("digits", "cifar10", "imagenet64")  # sets that are tried given the class
 BACK = 1e-3  # of the variance: the largest step back on the way from DOL to SNIS
 THERE = 0.99  # of that way: as good as all of it
 MUCH = 10  # times the scatter of DOL, which an explosion is at least
@@ -81,6 +82,58 @@ def _tenth(record: Record) -> Finding:
     found = [f"{one.critical[0]:.2f} (N = {one.n:,})" for one in (tenth, whole)]
     ends = [f"{one.critical[1]:.2f} to {one.critical[2]:.2f}" for one in (tenth, whole)]
     below = bool(whole.critical[2] < tenth.critical[1])
+    return Finding(", ".join(found), f"95 %: {', '.join(ends)}", verdict(below))
+
+
+def _classes(record: Record) -> readings.Classes:
+    return readings.classes(record, companion(record, "loss_curve", {"dataset": record.spec["dataset"]}))
+
+
+def _class_area(record: Record) -> Finding:
+    """Given the class, the area under J*/sigma^2 over ln sigma is the mean of ln N_c."""
+    found = _classes(record)
+    error = found.given.area_stderr
+    off = minus(f"{found.given.area - found.entropy:+.3f}")
+    text = f"{found.given.area:.3f}, mean of ln N_c = {found.entropy:.3f} ({off})"
+    return Finding(text, f"± {error:.3f}", verdict(found.holds, also=[found.precise]))
+
+
+def _class_lower(record: Record) -> Finding:
+    """Is the floor given the class surely above the other at no noise level, and surely below at most?"""
+    found = _classes(record)
+    apart, error = (one[found.matters] for one in found.apart)
+    above, below = apart < -3 * error, apart > 3 * error
+    text = f"of {len(apart)} levels, surely above at {above.sum()} and surely below at {below.sum()}"
+    half = np.array([found.whole.at(0.5)])
+    lower, its = (float(one[0]) for one in found.lower(half))
+    aside = f"where the floor is half the variance, {100 * lower:.1f} ± {100 * its:.1f} % lower"
+    return Finding(text, aside, verdict(every(~above), also=[most(below)]))
+
+
+def _class_critical(record: Record) -> Finding:
+    """Is sigma* given the class surely larger?"""
+    found = _classes(record)
+    pair = (readings.Group([found.whole]), readings.Group([found.given]))
+    return _ordered(pair, ("without classes", "given the class"))
+
+
+def _class_part(record: Record) -> Finding:
+    """Is sigma* of a class surely smaller than that of as many images of all classes?"""
+    found = _classes(record)
+    sizes = companion(record, "loss_sizes", {"dataset": record.spec["dataset"]})
+    n = int(found.sizes[0])
+    part = readings.part_of(sizes, n)
+    if part is None or (found.sizes != n).any():
+        raise Unfit(f"no {record.profile} curve of as many images as are in each class", "missing")
+    pair = (readings.Group([found.given]), readings.Group([part]))
+    return _ordered(pair, (f"a class of {n:,}", f"{n:,} of all classes"))
+
+
+def _ordered(pair: tuple[readings.Group, readings.Group], words: tuple[str, str]) -> Finding:
+    """Is the first critical sigma below the second, by the intervals of both?"""
+    found = (f"{one.critical[0]:.3f} ({word})" for one, word in zip(pair, words, strict=True))
+    ends = (f"{one.critical[1]:.3f} to {one.critical[2]:.3f}" for one in pair)
+    below = bool(pair[0].critical[2] < pair[1].critical[1])
     return Finding(", ".join(found), f"95 %: {', '.join(ends)}", verdict(below))
 
 
@@ -259,6 +312,10 @@ CHECKS = {
     "ours-area-imagenet64": _area,
     "ours-area-imagenet64-all": _area,
     "ours-area-imagenet64-sample": _area,
+    **{f"ours-class-area-{name}": _class_area for name in CLASSED},
+    **{f"ours-class-lower-{name}": _class_lower for name in CLASSED},
+    **{f"ours-class-critical-{name}": _class_critical for name in CLASSED},
+    "ours-class-part-cifar10": _class_part,
     "ours-correction": _square_law,
     "ours-correction-digits": _square_law,
     "ours-dol-area": _dol_area,
