@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from fakes import record
+from fakes import changed, record
 
 SIGMA = np.geomspace(0.1, 100, 31)
 RATIOS = np.array([2, 4, 8])
@@ -69,6 +69,31 @@ def size(*critical):
     """Two parts and the whole."""
     whole = curve("cifar10", n=200, critical=critical[-1])
     return parts(critical[:-1], beside={("loss_curve", "dataset=cifar10"): whole})
+
+
+def classed(name="digits", share=0.5, off=0.0, critical=2.0, parts_critical=None, n=50, lift=None):
+    """The floor given one of two classes of n/2, `share` of that without from `lift` on, whose critical noise
+    is 1.0; beside it, parts of as many images with theirs.
+    """
+    whole = curve(name, n)
+    mean = share * whole["mean"] if lift is None else np.where(lift < SIGMA, share, 0.5) * whole["mean"]
+    arrays = {
+        "sigma": SIGMA, "mean": mean, "stderr": np.full(len(SIGMA), 1e-5), "variance": 0.8, "n": n,
+        "area": np.log(n / 2) + off, "area_stderr": 0.003, "critical": [critical, 4.0, 6.0],
+        "critical_share": [0.01, 0.1, 0.5], "sources": 1000, "size": [n // 2, n // 2], "label": [0, 1],
+    }  # fmt: skip
+    beside = {("loss_curve", f"dataset={name}"): whole}
+    if parts_critical is not None:
+        made = parts((3.0, parts_critical), (n // 5, n // 2))
+        rising = {"mean": np.stack([whole["mean"]] * 2), "stderr": np.full((2, len(SIGMA)), 1e-5)}
+        beside["loss_sizes", f"dataset={name}"] = changed(made, **rising)
+    return record(arrays, "loss_classes", spec={"dataset": name}, beside=beside)
+
+
+def each_set(name, make, **how):
+    """The same for the three sets whose classes are known."""
+    sets = {"digits": "digits", "cifar10": "cifar10", "imagenet64": "imagenet64-all"}
+    return {f"{name}-{short}": partial(make, long, **how) for short, long in sets.items()}
 
 
 # --- the study ---
@@ -191,6 +216,10 @@ HOLDS = {
     **dict.fromkeys([f"xu-shape-{name}" for name in SETS], curve),
     **dict.fromkeys([f"ours-area-{name}" for name in SETS], curve),
     "xu-size-imagenet64": partial(imagenet_parts, (1.2, 1.21, 1.19)),
+    **each_set("ours-class-area", classed),
+    **each_set("ours-class-lower", classed),
+    **each_set("ours-class-critical", classed),
+    "ours-class-part-cifar10": partial(classed, "cifar10", parts_critical=3.0),
     "xu-order": partial(order, 3.0),
     "xu-size": partial(size, 3.0, 2.0, 1.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.4)),
@@ -211,6 +240,10 @@ FAILS = {
     **dict.fromkeys([f"xu-shape-{name}" for name in SETS], falling),
     **dict.fromkeys([f"ours-area-{name}" for name in SETS], partial(curve, off=0.03)),
     "xu-size-imagenet64": partial(imagenet_parts, (0.9, 1.3, 1.1)),  # above on average, and not surely
+    **each_set("ours-class-area", classed, off=0.03),
+    **each_set("ours-class-lower", classed, share=1.01, lift=10.0),  # above at the largest levels alone
+    **each_set("ours-class-critical", classed, critical=0.9),
+    "ours-class-part-cifar10": partial(classed, "cifar10", parts_critical=1.5),
     "xu-order": partial(order, 0.5),
     "xu-size": partial(size, 2.0, 3.0, 5.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.08)),

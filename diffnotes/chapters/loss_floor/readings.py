@@ -249,17 +249,20 @@ class Classes:
 
     @property
     def matters(self) -> Array:
-        """Levels at which the floor without classes is KNOWN of the variance or more, [l]. Below, few draws make
-        the loss, and its standard error says little.
+        """Levels at which the floor without classes is KNOWN of the variance or more, [l]. Below, few draws
+        make the loss, and its standard error says little.
         """
         found: Array = self.whole.share >= KNOWN
         return found
 
     def lower(self, sigma: Array) -> tuple[Array, Array]:
-        """The same as a part of the floor without classes, between the levels [k]."""
-        ratio = self.given.mean / self.whole.mean
-        parts = np.hypot(self.whole.stderr / self.whole.mean, self.given.stderr / self.given.mean)
-        return tuple(np.interp(sigma, self.whole.sigma, one) for one in (1 - ratio, ratio * parts))
+        """The same as a part of the floor without classes, at levels [k] that matter."""
+        one, other = self.whole, self.given
+        levels, floor, error, given, its = (
+            part[self.matters] for part in (one.sigma, one.mean, one.stderr, other.mean, other.stderr)
+        )
+        found = (1 - given / floor, np.hypot(error * given / floor, its) / floor)
+        return np.interp(sigma, levels, found[0]), np.interp(sigma, levels, found[1])
 
     def told(self) -> Array:
         """Nats that a noisy image tells of its class on average, [l]; in the end, the entropy of classes."""
