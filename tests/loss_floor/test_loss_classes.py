@@ -134,7 +134,7 @@ def test_a_part_of_another_size_is_no_comparison():
 def test_pages_show_the_records(record, whole):
     assert "<svg" in class_figures.class_floors(record, whole)._repr_html_()
     table = class_figures.class_table(record, whole)._repr_html_()
-    assert "23 to 38" in table
+    assert "10 of 23 to 38" in table
     assert "±" in class_figures.class_gains(record, whole)._repr_html_()
     sizes = store.run(loss_sizes.EXPERIMENT, "smoke")
     assert "no random part" in str(class_figures.part_found(record, whole, sizes))

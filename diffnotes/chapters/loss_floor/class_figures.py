@@ -9,7 +9,6 @@ import numpy as np
 
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.readings import Classes, Curve
-from diffnotes.show.labels import bounds
 from diffnotes.show.style import (
     OCHRE,
     PINK,
@@ -79,21 +78,22 @@ def class_table(*records: Record) -> BookTable:
     rows = [
         (
             one.dataset,
-            str(len(one.sizes)),
-            bounds(one.sizes.min(), one.sizes.max()),
+            f"{len(one.sizes)} of {' to '.join(f'{n:,}' for n in sorted({one.sizes.min(), one.sizes.max()}))}",
             plus_minus(one.given.area, one.given.area_stderr),
             f"{one.entropy:.3f}",
             _critical(one.whole),
             _critical(one.given),
+            f"{one.given.at(0.01 * one.whole.variance / one.given.variance):.2f}",
         )
         for one in found
     ]
-    header = ("training set", "classes", "images each", "area", "mean ln N", "critical σ", "given class")
+    header = ("training set", "classes", "area", "mean ln N", "critical σ", "given class", "at equal loss")
     return BookTable(
         *records, header=header, rows=rows,
         finding=f"The critical σ given the class, over that without classes, is {each}.",
         shows="Area under the floor given the class and the mean of ln N of the classes, in nats; critical σ "
-        "without and given the class. ± is one standard error.",
+        "without classes, and given the class, where 1 % are those of the variance within classes. Last: where "
+        "the floor given the class is 1 % of the variance of all images. ± is one standard error.",
     )  # fmt: skip
 
 
