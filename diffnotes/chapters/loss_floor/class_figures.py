@@ -17,12 +17,14 @@ from diffnotes.show.style import (
     BookTable,
     Sentence,
     book_figure,
+    log_ticks,
     plus_minus,
 )
 from diffnotes.store import Record
 
 COLOURS = (TEAL, PINK, OCHRE)  # of the training sets, in the order in which they are given
 SIGMA = "noise level σ (pixels in [−1, 1])"
+TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 50)
 PLACES = (0.01, 0.1, 0.5, 0.9)  # parts of the variance at which both floors are compared in the table
 
 
@@ -59,6 +61,7 @@ def class_floors(*records: Record) -> BookFigure:
     for axes in (left, right):
         axes.set_xlim(low, high)
         axes.minorticks_off()
+        log_ticks(axes.xaxis, *(tick for tick in TICKS if low <= tick <= high))
         axes.grid(True)
     return figure
 
@@ -78,7 +81,7 @@ def class_table(*records: Record) -> BookTable:
     rows = [
         (
             one.dataset,
-            f"{len(one.sizes)} of {' to '.join(f'{n:,}' for n in sorted({one.sizes.min(), one.sizes.max()}))}",
+            f"{len(one.sizes)} of {_sizes(one)}",
             plus_minus(one.given.area, one.given.area_stderr),
             f"{one.entropy:.3f}",
             _critical(one.whole),
@@ -92,9 +95,14 @@ def class_table(*records: Record) -> BookTable:
         *records, header=header, rows=rows,
         finding=f"The critical σ given the class, over that without classes, is {each}.",
         shows="Area under the floor given the class and the mean of ln N of the classes, in nats; critical σ "
-        "without classes, and given the class, where 1 % are those of the variance within classes. Last: where "
-        "the floor given the class is 1 % of the variance of all images. ± is one standard error.",
+        "without classes, and given the class, where 1 % are those of the variance within classes. Last: "
+        "where the floor given the class is 1 % of the variance of all images. ± is one standard error.",
     )  # fmt: skip
+
+
+def _sizes(one: Classes) -> str:
+    """'5,000', or '111 to 129'."""
+    return " to ".join(f"{size:,}" for size in sorted({int(one.sizes.min()), int(one.sizes.max())}))
 
 
 def _critical(one: Curve) -> str:
