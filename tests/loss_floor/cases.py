@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from fakes import changed, record
+from fakes import record
 
 SIGMA = np.geomspace(0.1, 100, 31)
 RATIOS = np.array([2, 4, 8])
@@ -39,7 +39,8 @@ def parts(critical=(3.0, 2.0), sizes=(50, 100), beside=None):
     """Curves of parts, of which only sizes and critical noise levels matter."""
     count = len(sizes)
     arrays = {
-        "sigma": SIGMA, "size": sizes, "mean": np.ones((count, 31)), "stderr": np.ones((count, 31)),
+        "sigma": SIGMA, "size": sizes, "mean": np.tile(curve()["mean"], (count, 1)),
+        "stderr": np.full((count, 31), 1e-5),
         "variance": np.ones(count), "critical_share": [0.01, 0.1, 0.5],
         "critical": [[low, 5.0, 8.0] for low in critical], "area": np.ones(count),
         "area_stderr": np.ones(count), "gaussian_sigma": np.ones(count),
@@ -84,9 +85,7 @@ def classed(name="digits", share=0.5, off=0.0, critical=2.0, parts_critical=None
     }  # fmt: skip
     beside = {("loss_curve", f"dataset={name}"): whole}
     if parts_critical is not None:
-        made = parts((3.0, parts_critical), (n // 5, n // 2))
-        rising = {"mean": np.stack([whole["mean"]] * 2), "stderr": np.full((2, len(SIGMA)), 1e-5)}
-        beside["loss_sizes", f"dataset={name}"] = changed(made, **rising)
+        beside["loss_sizes", f"dataset={name}"] = parts((3.0, parts_critical), (n // 5, n // 2))
     return record(arrays, "loss_classes", spec={"dataset": name}, beside=beside)
 
 
@@ -116,7 +115,8 @@ def study(noise=1e-4, **arrays):
         "full_stderr": np.tile([[1e-3], [1e-3], [1e-3], [1.5e-3], [0.1]], 5),
         "fresh_sd": np.ones((3, len(MULTIPLES), 5, len(LEVELS))),
     }  # fmt: skip
-    return record({**given, **arrays}, "loss_estimators", spec={"dataset": "cifar10"})
+    spec = {"dataset": "cifar10", "draws": 50, "repeats": 4}
+    return record({**given, **arrays}, "loss_estimators", spec=spec)
 
 
 def biased(dol, cdol, snis):
@@ -155,6 +155,14 @@ def readings_apart(loss, variance):
     mean[READINGS.index("RES")] += loss
     mean[READINGS.index("PV")] += variance
     return study(full_mean=mean)
+
+
+def few_draws(factor):
+    """A over all data scatters so many times as much as A from the same draws, at one small level alone."""
+    mean = np.tile(np.linspace(0.001, 0.9, len(LEVELS)), (5, 1))
+    scatter = np.full((5, len(LEVELS)), 1e-3)
+    scatter[READINGS.index("A-B"), 0] *= factor
+    return study(full_mean=mean, full_sd=scatter)
 
 
 def dol_at(place):
@@ -223,7 +231,8 @@ HOLDS = {
     "xu-order": partial(order, 3.0),
     "xu-size": partial(size, 3.0, 2.0, 1.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.4)),
-    "xu-dol-middle": partial(dol_at, 2),
+    **both("xu-dol-middle", partial(dol_at, 2)),
+    **both("ours-draws", partial(few_draws, 4.0)),
     **both("xu-dol-sign", partial(biased, -0.5, 0.1, 0.4)),
     **both("xu-insensitive", partial(around, 0.15, 0.12)),
     **both("xu-consistent", partial(on_the_way, 0.0)),
@@ -247,7 +256,8 @@ FAILS = {
     "xu-order": partial(order, 0.5),
     "xu-size": partial(size, 2.0, 3.0, 5.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.08)),
-    "xu-dol-middle": partial(dol_at, -1),
+    **both("xu-dol-middle", partial(dol_at, -1)),
+    **both("ours-draws", partial(few_draws, 3.0)),
     **both("xu-dol-sign", partial(biased, 0.5, 0.1, 0.4)),
     **both("xu-insensitive", partial(around, 0.15, 0.3)),
     **both("xu-consistent", partial(on_the_way, 0.1)),

@@ -8,6 +8,7 @@ import numpy as np
 
 from diffnotes.chapters.checks import Finding, Nothing, Unfit, companion, every, most, verdict
 from diffnotes.chapters.loss_floor import readings
+from diffnotes.chapters.loss_floor.draw_readings import draws_at_critical, draws_error, draws_saved
 from diffnotes.chapters.loss_floor.estimator_readings import AROUND, PAPER_RULE, WIDE, Study
 from diffnotes.show.labels import bounds, minus, power_of_ten
 from diffnotes.store import Record
@@ -15,6 +16,7 @@ from diffnotes.store import Record
 CLASSED = ("digits", "cifar10", "imagenet64")  # sets that are tried given the class
 BACK = 1e-3  # of the variance: the largest step back on the way from DOL to SNIS
 THERE = 0.99  # of that way: as good as all of it
+FEWER = 10  # times: so many draws less, at least, where it matters
 MUCH = 10  # times the scatter of DOL, which an explosion is at least
 LITTLE = 2  # times the worst bias, which a change of C around its best value stays below
 PRECISE = 0.1  # of the optimal loss: the largest standard error of two readings of it
@@ -66,10 +68,12 @@ def _order(record: Record) -> Finding:
 def _size(record: Record) -> Finding:
     """sigma* falls with every step to more images of the same set."""
     whole = readings.curve(companion(record, "loss_curve", {"dataset": record.spec["dataset"]}))
-    curves = [*readings.parts(record), whole]
-    low = [float(one.critical[0]) for one in curves]
-    text = ", ".join(f"{sigma:.2f} (N = {one.n:,})" for sigma, one in zip(low, curves, strict=True))
-    return Finding(text, "at 1 % of the variance", verdict(every(np.diff(low) < 0)))
+    found = [readings.Group([one]) for one in (*readings.parts(record), whole)]
+    middle, low, high = np.stack([one.critical for one in found], 1)
+    text = ", ".join(f"{sigma:.2f} (N = {one.n:,})" for sigma, one in zip(middle, found, strict=True))
+    ends = ", ".join(f"{a:.2f} to {b:.2f}" for a, b in zip(low, high, strict=True))
+    falls, apart = every(np.diff(middle) < 0), every(high[1:] < low[:-1])
+    return Finding(text, f"95 %: {ends}", verdict(falls, also=[apart]))
 
 
 def _tenth(record: Record) -> Finding:
@@ -217,6 +221,18 @@ def _explodes(record: Record) -> Finding:
     return Finding(text, aside, verdict(*(every(one >= MUCH) for one in found.values())))
 
 
+def _draws(record: Record) -> Finding:
+    """Does A from the same draws take ten times fewer of them wherever the optimal loss is small?"""
+    study = Study(record)
+    saved, needed = draws_saved(study), draws_at_critical(study)
+    text = (
+        f"{bounds(saved.min(), saved.max())} times fewer; at 1 % of the variance "
+        f"{needed['AB']:.2f} N in place of {needed['A-B']:.1f} N draws"
+    )
+    word = f"at {len(saved)} levels; numbers of draws are good to {100 * draws_error(study):.0f} %"
+    return Finding(text, word, verdict(every(saved >= FEWER)))
+
+
 def _theorem(record: Record) -> Finding:
     """Are A - B, the loss of the exact denoiser and the variance of its posterior one number?"""
     study = Study(record)
@@ -297,12 +313,13 @@ CHECKS = {
     "xu-size-imagenet64": _tenth,
     "xu-cdol": _cdol,
     "xu-cdol-digits": _cdol,
-    "xu-dol-middle": _middle,
+    **{f"xu-dol-middle{end}": _middle for end in ("", "-digits")},
     **{f"xu-dol-sign{end}": _sign for end in ("", "-digits")},
     **{f"xu-insensitive{end}": _insensitive for end in ("", "-digits")},
     **{f"xu-consistent{end}": _towards for end in ("", "-digits")},
     **{f"xu-snis-small{end}": _explodes for end in ("", "-digits")},
     "xu-theorem-digits": _theorem,
+    **{f"ours-draws{end}": _draws for end in ("", "-digits")},
     "xu-correction": _plain_correction,
     "xu-correction-digits": _plain_correction,
     "xu-spread": _spread,

@@ -202,6 +202,15 @@ def power_of_n(curves: list[Curve], read: Callable[[Curve], float]) -> float:
     return float(np.polyfit(np.log([one.n for one in curves]), np.log([read(one) for one in curves]), 1)[0])
 
 
+def power_of_critical(curves: list[Curve]) -> tuple[float, float]:
+    """The power of N by which the critical sigma grows, and its error from those of the losses."""
+    x = np.log([one.n for one in curves])
+    weight = (x - x.mean()) / np.square(x - x.mean()).sum()
+    errors = np.array([one.critical_error / one.critical[0] for one in curves])
+    power = power_of_n(curves, lambda one: float(one.critical[0]))
+    return power, float(np.sqrt(np.square(weight * errors).sum()))
+
+
 def smooth(x: Array, y: Array, times: int = 8) -> tuple[Array, Array]:
     """A cubic curve through (x, y), with `times` points for each; slopes are those of the neighbours."""
     slope = np.gradient(y, x)
