@@ -187,7 +187,14 @@ def _with_ends(best: Best, ends: tuple[Array, Array] | None) -> list[str]:
     if ends is None:
         return texts
     rows = zip(texts, best.capped, *ends, strict=True)
-    return [text if capped else f"{text} ({low:.2g} to {high:.3g})" for text, capped, low, high in rows]
+    return [
+        text if capped else f"{text} ({_short(low)} to {_short(high)})" for text, capped, low, high in rows
+    ]
+
+
+def _short(value: float) -> str:
+    """'0.041', '2.9', '1,024': two digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _kept(study: Study) -> str:
@@ -235,7 +242,7 @@ def draws(*records: Record) -> BookTable:
 def _draw_rows(study: Study) -> list[list[str]]:
     optimum, needed = study.readout_scatter()[0] / study.variance, draws_needed(study).values()
     return [
-        [study.dataset, f"{sigma:.2f}", f"{100 * optimum[k]:.2g} %", *(f"{one[k]:.2g}" for one in needed)]
+        [study.dataset, f"{sigma:.2f}", f"{100 * optimum[k]:.2g} %", *(_short(one[k]) for one in needed)]
         for k, sigma in enumerate(study.sigma)
         if optimum[k] < SMALL
     ]
