@@ -1,7 +1,18 @@
 """The optimal denoising loss J*(sigma) of a data set, exact and from subsets."""
 
+from diffnotes.optimal_loss.classes import class_parts, mean_over_classes
 from diffnotes.optimal_loss.estimate import accumulate, optimal_loss
 from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, area
 from diffnotes.optimal_loss.subsets import READOUTS
 
-__all__ = ["NOISES", "READOUTS", "LossCurve", "LossSums", "accumulate", "area", "optimal_loss"]
+__all__ = [
+    "NOISES",
+    "READOUTS",
+    "LossCurve",
+    "LossSums",
+    "accumulate",
+    "area",
+    "class_parts",
+    "mean_over_classes",
+    "optimal_loss",
+]

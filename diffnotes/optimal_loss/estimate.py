@@ -24,6 +24,7 @@ from diffnotes.base.runtime import blocks, full_precision, memory_budget, normal
 from diffnotes.base.shapes import Array, Int, Num, Tensor, checked, whole
 from diffnotes.base.terminal import bar
 from diffnotes.optimal_loss.all_levels import Prepared, pairwise_losses, prepare, sources_per_batch
+from diffnotes.optimal_loss.classes import class_parts, mean_over_classes
 from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, sums_of
 from diffnotes.optimal_loss.subsets import Scan, random_others, rows_at_once, scan_subsets
 from diffnotes.posterior import Data, Support, posterior
@@ -270,29 +271,6 @@ def _by_class(
     data: Data, labels: Tensor, draws: int, seed: int, curve: Callable[[Data, int, int], LossCurve]
 ) -> LossCurve:
     """The mean over classes, weighted by their size, of the curves of the classes."""
-    curves, shares = [], []
-    for number, label in enumerate(labels.unique()):
-        mine = data[(labels == label).nonzero()[:, 0].to(data.device)]
-        shares.append(len(mine) / len(data))
-        curves.append(curve(mine, max(4, math.ceil(draws * shares[-1])), seed + number))
-    return _mixture(curves, shares)
-
-
-def _mixture(curves: list[LossCurve], shares: list[float]) -> LossCurve:
-    def mean(values: list) -> Tensor:
-        scaled = [share * torch.as_tensor(value) for share, value in zip(shares, values, strict=True)]
-        return torch.stack(scaled).sum(0)
-
-    def error(values: list) -> Tensor:
-        squares = [share**2 * torch.as_tensor(v) ** 2 for share, v in zip(shares, values, strict=True)]
-        return torch.stack(squares).sum(0).sqrt()
-
-    return LossCurve(
-        curves[0].sigma,
-        mean([curve.mean for curve in curves]),
-        error([curve.stderr for curve in curves]),
-        float(mean([curve.area for curve in curves])),
-        float(error([curve.area_stderr for curve in curves])),
-        float(mean([curve.variance for curve in curves])),
-        sum(curve.draws for curve in curves),
-    )
+    parts = class_parts(labels, draws, seed)
+    curves = [curve(data[part.members.to(data.device)], part.draws, part.seed) for part in parts]
+    return mean_over_classes(parts, curves)

@@ -39,7 +39,8 @@ def parts(critical=(3.0, 2.0), sizes=(50, 100), beside=None):
     """Curves of parts, of which only sizes and critical noise levels matter."""
     count = len(sizes)
     arrays = {
-        "sigma": SIGMA, "size": sizes, "mean": np.ones((count, 31)), "stderr": np.ones((count, 31)),
+        "sigma": SIGMA, "size": sizes, "mean": np.tile(curve()["mean"], (count, 1)),
+        "stderr": np.full((count, 31), 1e-5),
         "variance": np.ones(count), "critical_share": [0.01, 0.1, 0.5],
         "critical": [[low, 5.0, 8.0] for low in critical], "area": np.ones(count),
         "area_stderr": np.ones(count), "gaussian_sigma": np.ones(count),
@@ -71,6 +72,29 @@ def size(*critical):
     return parts(critical[:-1], beside={("loss_curve", "dataset=cifar10"): whole})
 
 
+def classed(name="digits", share=0.5, off=0.0, critical=2.0, parts_critical=None, n=50, lift=None):
+    """The floor given one of two classes of n/2, `share` of that without from `lift` on, whose critical noise
+    is 1.0; beside it, parts of as many images with theirs.
+    """
+    whole = curve(name, n)
+    mean = share * whole["mean"] if lift is None else np.where(lift < SIGMA, share, 0.5) * whole["mean"]
+    arrays = {
+        "sigma": SIGMA, "mean": mean, "stderr": np.full(len(SIGMA), 1e-5), "variance": 0.8, "n": n,
+        "area": np.log(n / 2) + off, "area_stderr": 0.003, "critical": [critical, 4.0, 6.0],
+        "critical_share": [0.01, 0.1, 0.5], "sources": 1000, "size": [n // 2, n // 2], "label": [0, 1],
+    }  # fmt: skip
+    beside = {("loss_curve", f"dataset={name}"): whole}
+    if parts_critical is not None:
+        beside["loss_sizes", f"dataset={name}"] = parts((3.0, parts_critical), (n // 5, n // 2))
+    return record(arrays, "loss_classes", spec={"dataset": name}, beside=beside)
+
+
+def each_set(name, make, **how):
+    """The same for the three sets whose classes are known."""
+    sets = {"digits": "digits", "cifar10": "cifar10", "imagenet64": "imagenet64-all"}
+    return {f"{name}-{short}": partial(make, long, **how) for short, long in sets.items()}
+
+
 # --- the study ---
 
 
@@ -91,7 +115,8 @@ def study(noise=1e-4, **arrays):
         "full_stderr": np.tile([[1e-3], [1e-3], [1e-3], [1.5e-3], [0.1]], 5),
         "fresh_sd": np.ones((3, len(MULTIPLES), 5, len(LEVELS))),
     }  # fmt: skip
-    return record({**given, **arrays}, "loss_estimators", spec={"dataset": "cifar10"})
+    spec = {"dataset": "cifar10", "draws": 50, "repeats": 4}
+    return record({**given, **arrays}, "loss_estimators", spec=spec)
 
 
 def biased(dol, cdol, snis):
@@ -130,6 +155,14 @@ def readings_apart(loss, variance):
     mean[READINGS.index("RES")] += loss
     mean[READINGS.index("PV")] += variance
     return study(full_mean=mean)
+
+
+def few_draws(factor):
+    """A over all data scatters so many times as much as A from the same draws, at one small level alone."""
+    mean = np.tile(np.linspace(0.001, 0.9, len(LEVELS)), (5, 1))
+    scatter = np.full((5, len(LEVELS)), 1e-3)
+    scatter[READINGS.index("A-B"), 0] *= factor
+    return study(full_mean=mean, full_sd=scatter)
 
 
 def dol_at(place):
@@ -191,10 +224,15 @@ HOLDS = {
     **dict.fromkeys([f"xu-shape-{name}" for name in SETS], curve),
     **dict.fromkeys([f"ours-area-{name}" for name in SETS], curve),
     "xu-size-imagenet64": partial(imagenet_parts, (1.2, 1.21, 1.19)),
+    **each_set("ours-class-area", classed),
+    **each_set("ours-class-lower", classed),
+    **each_set("ours-class-critical", classed),
+    "ours-class-part-cifar10": partial(classed, "cifar10", parts_critical=3.0),
     "xu-order": partial(order, 3.0),
     "xu-size": partial(size, 3.0, 2.0, 1.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.4)),
-    "xu-dol-middle": partial(dol_at, 2),
+    **both("xu-dol-middle", partial(dol_at, 2)),
+    **both("ours-draws", partial(few_draws, 4.0)),
     **both("xu-dol-sign", partial(biased, -0.5, 0.1, 0.4)),
     **both("xu-insensitive", partial(around, 0.15, 0.12)),
     **both("xu-consistent", partial(on_the_way, 0.0)),
@@ -211,10 +249,15 @@ FAILS = {
     **dict.fromkeys([f"xu-shape-{name}" for name in SETS], falling),
     **dict.fromkeys([f"ours-area-{name}" for name in SETS], partial(curve, off=0.03)),
     "xu-size-imagenet64": partial(imagenet_parts, (0.9, 1.3, 1.1)),  # above on average, and not surely
+    **each_set("ours-class-area", classed, off=0.03),
+    **each_set("ours-class-lower", classed, share=1.01, lift=10.0),  # above at the largest levels alone
+    **each_set("ours-class-critical", classed, critical=0.9),
+    "ours-class-part-cifar10": partial(classed, "cifar10", parts_critical=1.5),
     "xu-order": partial(order, 0.5),
     "xu-size": partial(size, 2.0, 3.0, 5.0),
     **dict.fromkeys(("xu-cdol", "xu-cdol-digits"), partial(biased, -0.5, 0.1, 0.08)),
-    "xu-dol-middle": partial(dol_at, -1),
+    **both("xu-dol-middle", partial(dol_at, -1)),
+    **both("ours-draws", partial(few_draws, 3.0)),
     **both("xu-dol-sign", partial(biased, 0.5, 0.1, 0.4)),
     **both("xu-insensitive", partial(around, 0.15, 0.3)),
     **both("xu-consistent", partial(on_the_way, 0.1)),

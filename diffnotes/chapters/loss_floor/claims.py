@@ -8,12 +8,15 @@ import numpy as np
 
 from diffnotes.chapters.checks import Finding, Nothing, Unfit, companion, every, most, verdict
 from diffnotes.chapters.loss_floor import readings
+from diffnotes.chapters.loss_floor.draw_readings import draws_at_critical, draws_error, draws_saved
 from diffnotes.chapters.loss_floor.estimator_readings import AROUND, PAPER_RULE, WIDE, Study
 from diffnotes.show.labels import bounds, minus, power_of_ten
 from diffnotes.store import Record
 
+CLASSED = ("digits", "cifar10", "imagenet64")  # sets that are tried given the class
 BACK = 1e-3  # of the variance: the largest step back on the way from DOL to SNIS
 THERE = 0.99  # of that way: as good as all of it
+FEWER = 10  # times: so many draws less, at least, where it matters
 MUCH = 10  # times the scatter of DOL, which an explosion is at least
 LITTLE = 2  # times the worst bias, which a change of C around its best value stays below
 PRECISE = 0.1  # of the optimal loss: the largest standard error of two readings of it
@@ -65,10 +68,12 @@ def _order(record: Record) -> Finding:
 def _size(record: Record) -> Finding:
     """sigma* falls with every step to more images of the same set."""
     whole = readings.curve(companion(record, "loss_curve", {"dataset": record.spec["dataset"]}))
-    curves = [*readings.parts(record), whole]
-    low = [float(one.critical[0]) for one in curves]
-    text = ", ".join(f"{sigma:.2f} (N = {one.n:,})" for sigma, one in zip(low, curves, strict=True))
-    return Finding(text, "at 1 % of the variance", verdict(every(np.diff(low) < 0)))
+    found = [readings.Group([one]) for one in (*readings.parts(record), whole)]
+    middle, low, high = np.stack([one.critical for one in found], 1)
+    text = ", ".join(f"{sigma:.2f} (N = {one.n:,})" for sigma, one in zip(middle, found, strict=True))
+    ends = ", ".join(f"{a:.2f} to {b:.2f}" for a, b in zip(low, high, strict=True))
+    falls, apart = every(np.diff(middle) < 0), every(high[1:] < low[:-1])
+    return Finding(text, f"95 %: {ends}", verdict(falls, also=[apart]))
 
 
 def _tenth(record: Record) -> Finding:
@@ -81,6 +86,58 @@ def _tenth(record: Record) -> Finding:
     found = [f"{one.critical[0]:.2f} (N = {one.n:,})" for one in (tenth, whole)]
     ends = [f"{one.critical[1]:.2f} to {one.critical[2]:.2f}" for one in (tenth, whole)]
     below = bool(whole.critical[2] < tenth.critical[1])
+    return Finding(", ".join(found), f"95 %: {', '.join(ends)}", verdict(below))
+
+
+def _classes(record: Record) -> readings.Classes:
+    return readings.classes(record, companion(record, "loss_curve", {"dataset": record.spec["dataset"]}))
+
+
+def _class_area(record: Record) -> Finding:
+    """Given the class, the area under J*/sigma^2 over ln sigma is the mean of ln N_c."""
+    found = _classes(record)
+    error = found.given.area_stderr
+    off = minus(f"{found.given.area - found.entropy:+.3f}")
+    text = f"{found.given.area:.3f}, mean of ln N_c = {found.entropy:.3f} ({off})"
+    return Finding(text, f"± {error:.3f}", verdict(found.holds, also=[found.precise]))
+
+
+def _class_lower(record: Record) -> Finding:
+    """Is the floor given the class surely above the other at no noise level, and surely below at most?"""
+    found = _classes(record)
+    apart, error = (one[found.matters] for one in found.apart)
+    above, below = apart < -3 * error, apart > 3 * error
+    text = f"of {len(apart)} levels, surely above at {above.sum()} and surely below at {below.sum()}"
+    half = np.array([found.whole.at(0.5)])
+    lower, its = (float(one[0]) for one in found.lower(half))
+    aside = f"where the floor is half the variance, {100 * lower:.1f} ± {100 * its:.1f} % lower"
+    return Finding(text, aside, verdict(every(~above), also=[most(below)]))
+
+
+def _class_critical(record: Record) -> Finding:
+    """Is sigma* given the class surely larger?"""
+    found = _classes(record)
+    pair = (readings.Group([found.whole]), readings.Group([found.given]))
+    return _ordered(pair, ("without classes", "given the class"))
+
+
+def _class_part(record: Record) -> Finding:
+    """Is sigma* of a class surely smaller than that of as many images of all classes?"""
+    found = _classes(record)
+    sizes = companion(record, "loss_sizes", {"dataset": record.spec["dataset"]})
+    n = int(found.sizes[0])
+    part = readings.part_of(sizes, n)
+    if part is None or (found.sizes != n).any():
+        raise Unfit(f"no {record.profile} curve of as many images as are in each class", "missing")
+    pair = (readings.Group([found.given]), readings.Group([part]))
+    return _ordered(pair, (f"a class of {n:,}", f"{n:,} of all classes"))
+
+
+def _ordered(pair: tuple[readings.Group, readings.Group], words: tuple[str, str]) -> Finding:
+    """Is the first critical sigma below the second, by the intervals of both?"""
+    found = (f"{one.critical[0]:.3f} ({word})" for one, word in zip(pair, words, strict=True))
+    ends = (f"{one.critical[1]:.3f} to {one.critical[2]:.3f}" for one in pair)
+    below = bool(pair[0].critical[2] < pair[1].critical[1])
     return Finding(", ".join(found), f"95 %: {', '.join(ends)}", verdict(below))
 
 
@@ -164,6 +221,18 @@ def _explodes(record: Record) -> Finding:
     return Finding(text, aside, verdict(*(every(one >= MUCH) for one in found.values())))
 
 
+def _draws(record: Record) -> Finding:
+    """Does A from the same draws take ten times fewer of them wherever the optimal loss is small?"""
+    study = Study(record)
+    saved, needed = draws_saved(study), draws_at_critical(study)
+    text = (
+        f"{bounds(saved.min(), saved.max())} times fewer; at 1 % of the variance "
+        f"{needed['AB']:.2f} N in place of {needed['A-B']:.1f} N draws"
+    )
+    word = f"at {len(saved)} levels; numbers of draws are good to {100 * draws_error(study):.0f} %"
+    return Finding(text, word, verdict(every(saved >= FEWER)))
+
+
 def _theorem(record: Record) -> Finding:
     """Are A - B, the loss of the exact denoiser and the variance of its posterior one number?"""
     study = Study(record)
@@ -244,12 +313,13 @@ CHECKS = {
     "xu-size-imagenet64": _tenth,
     "xu-cdol": _cdol,
     "xu-cdol-digits": _cdol,
-    "xu-dol-middle": _middle,
+    **{f"xu-dol-middle{end}": _middle for end in ("", "-digits")},
     **{f"xu-dol-sign{end}": _sign for end in ("", "-digits")},
     **{f"xu-insensitive{end}": _insensitive for end in ("", "-digits")},
     **{f"xu-consistent{end}": _towards for end in ("", "-digits")},
     **{f"xu-snis-small{end}": _explodes for end in ("", "-digits")},
     "xu-theorem-digits": _theorem,
+    **{f"ours-draws{end}": _draws for end in ("", "-digits")},
     "xu-correction": _plain_correction,
     "xu-correction-digits": _plain_correction,
     "xu-spread": _spread,
@@ -259,6 +329,10 @@ CHECKS = {
     "ours-area-imagenet64": _area,
     "ours-area-imagenet64-all": _area,
     "ours-area-imagenet64-sample": _area,
+    **{f"ours-class-area-{name}": _class_area for name in CLASSED},
+    **{f"ours-class-lower-{name}": _class_lower for name in CLASSED},
+    **{f"ours-class-critical-{name}": _class_critical for name in CLASSED},
+    "ours-class-part-cifar10": _class_part,
     "ours-correction": _square_law,
     "ours-correction-digits": _square_law,
     "ours-dol-area": _dol_area,

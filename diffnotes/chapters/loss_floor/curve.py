@@ -160,7 +160,7 @@ def gaussian_sigma(eigenvalues: np.ndarray, n: int) -> float:
     return math.exp(brentq(excess, math.log(1e-9), math.log(1e9)))
 
 
-def _fingerprints(spec: LossSpec) -> dict[str, str]:
+def fingerprints(spec: LossSpec) -> dict[str, str]:
     return {spec.dataset: fingerprint(n=spec.n or None, seed=spec.seed, **asked(spec.dataset))}
 
 
@@ -183,7 +183,7 @@ EXPERIMENT = Experiment(
     },
     compute=compute,
     seconds={"smoke": 2, "smoke_pixels": 2, "smoke_files": 4, "laptop": 300},
-    data=_fingerprints,
+    data=fingerprints,
     shown=(
         {"dataset": "digits"},
         {"dataset": "cifar10"},

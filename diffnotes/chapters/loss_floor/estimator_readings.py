@@ -200,8 +200,7 @@ class Study:
 
     def snis_at_least(self) -> Array:
         """The bias of SNIS at the smallest level, as a part of the variance, [ratios]."""
-        found: Array = self.record["bias_mean"][:, -1, self._reading(), 0] / self.variance
-        return found
+        return np.asarray(self.record["bias_mean"][:, -1, self._reading(), 0] / self.variance)
 
     def worst_level(self, place: int = 0) -> Array:
         """The place of the level at which an estimator (DOL) is most biased, for each ratio."""
@@ -217,13 +216,23 @@ class Study:
 
     def crossing(self) -> Best:
         """The C at which the bias at `level` is zero, as in the paper's figure."""
+        found = self._zeros(self.relative_bias()[0])
+        return Best(f"zero bias at σ = {self.sigma[self.level]:.2f}", *found)
+
+    def crossing_interval(self) -> tuple[Array, Array]:
+        """Where the bias plus and less 2 standard errors is zero, or the largest C tried."""
+        bias, error = self.relative_bias()
+        return self._zeros(bias + 2 * error)[0], self._zeros(bias - 2 * error)[0]
+
+    def _zeros(self, biases: Array) -> tuple[Array, Array]:
+        """Where each bias [ratios, C] is zero, and whether that may be beyond the largest C."""
         found, capped = [], []
-        for bias in self.relative_bias()[0]:
+        for bias in biases:
             up = (bias[:-1] < 0) & (bias[1:] >= 0)
             end = -1 if bias[-1] < 0 else 0  # where the bias has one sign at every C
             found.append(self._zero(bias, int(up.argmax())) if up.any() else self.tried[end])
             capped.append(not up.any() and end == -1)
-        return Best(f"zero bias at σ = {self.sigma[self.level]:.2f}", np.array(found), np.array(capped))
+        return np.array(found), np.array(capped)
 
     def _zero(self, bias: Array, at: int) -> float:
         part = -bias[at] / (bias[at + 1] - bias[at])
@@ -285,20 +294,17 @@ class Study:
 
     def rms(self, multiple: float) -> Array:
         """RMS relative bias of this C (0: DOL, infinity: SNIS) at every N/L."""
-        found: Array = self.record["rms"][:, list(self.multiples).index(multiple)]
-        return found
+        return np.asarray(self.record["rms"][:, list(self.multiples).index(multiple)])
 
     def rms_best(self) -> Array:
-        found: Array = self.record["rms"][:, 1:-1].min(1)
-        return found
+        return np.asarray(self.record["rms"][:, 1:-1].min(1))
 
     def rms_near(self) -> dict[int, float]:
         """RMS relative bias of neighbours with a tail, by N/L."""
         relative = self.record["near_mean"][:, self._reading()] / self.truth
         found = np.sqrt(np.square(relative[:, self.record["counts"]]).mean(1))
-        return {
-            int(ratio): float(value) for ratio, value in zip(self.record["near_ratios"], found, strict=True)
-        }
+        pairs = zip(self.record["near_ratios"], found, strict=True)
+        return {int(ratio): float(value) for ratio, value in pairs}
 
     # ------------------------------------------------------------------------------- scatter, areas, readings
 

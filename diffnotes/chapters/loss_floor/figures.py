@@ -10,7 +10,18 @@ from matplotlib.axes import Axes
 from diffnotes.chapters.loss_floor import readings
 from diffnotes.chapters.loss_floor.readings import Curve
 from diffnotes.show.labels import minus
-from diffnotes.show.style import INK, OCHRE, PINK, TEAL, BookFigure, Role, book_figure, log_ticks, ramp
+from diffnotes.show.style import (
+    INK,
+    OCHRE,
+    PINK,
+    TEAL,
+    BookFigure,
+    Role,
+    book_figure,
+    log_ticks,
+    plus_minus,
+    ramp,
+)
 from diffnotes.store import Record
 
 COLOURS = (TEAL, PINK, OCHRE)  # of the training sets, in the order in which they are given
@@ -145,14 +156,15 @@ def _told(axes: Axes, curve: Curve, colour: str, marker: str) -> None:
 def size_curves(sizes: Record, whole: Record) -> BookFigure:
     """J*(sigma) of parts of a training set beside that of the whole set, and sigma* over N."""
     curves = [*readings.parts(sizes), readings.curve(whole)]
-    low = readings.power_of_n(curves, lambda one: float(one.critical[0]))
+    power, error = readings.power_of_critical(curves)
     figure = BookFigure(
         sizes,
         whole,
         finding=f"From N = {curves[0].n:,} to {curves[-1].n:,} images, the critical σ goes as a power "
-        f"{minus(f'{low:.3f}')} of N.",
+        f"{minus(plus_minus(power, error))} of N.",
         shows=f"Left: the optimal loss of random parts of {curves[0].dataset} and of all of it. Right: "
-        "where it is 1 % of the variance (dots), and the Gaussian estimate of that place (crosses).",
+        "where it is 1 % of the variance (dots, with two standard errors), and the Gaussian estimate of that "
+        "place (crosses).",
         key={f"N = {one.n:,}": ramp(k, len(curves)) for k, one in enumerate(curves)},
         size=(6.8, 3.0),
     )
@@ -160,7 +172,7 @@ def size_curves(sizes: Record, whole: Record) -> BookFigure:
     for k, one in enumerate(curves):
         colour = ramp(k, len(curves))
         left.plot(one.sigma, one.share, color=colour)
-        right.plot(one.n, one.critical[0], "o", color=colour, ms=6)
+        right.errorbar(one.n, one.critical[0], 2 * one.critical_error, fmt="o", color=colour, ms=6, capsize=3)
         right.plot(one.n, one.gaussian_sigma, "x", color=colour, ms=6)
     n = list(dict.fromkeys(one.n for one in curves))
     every = [one.n for one in curves]

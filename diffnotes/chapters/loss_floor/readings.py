@@ -19,6 +19,8 @@ from diffnotes.base.statistics import over_seeds
 from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
+KNOWN = 1e-3  # of the variance: from here on the standard error of a loss can be trusted
+
 # -------------------------------------------------------------------------------------------- optimal losses
 
 
@@ -200,6 +202,15 @@ def power_of_n(curves: list[Curve], read: Callable[[Curve], float]) -> float:
     return float(np.polyfit(np.log([one.n for one in curves]), np.log([read(one) for one in curves]), 1)[0])
 
 
+def power_of_critical(curves: list[Curve]) -> tuple[float, float]:
+    """The power of N by which the critical sigma grows, and its error from those of the losses."""
+    x = np.log([one.n for one in curves])
+    weight = (x - x.mean()) / np.square(x - x.mean()).sum()
+    errors = np.array([one.critical_error / one.critical[0] for one in curves])
+    power = power_of_n(curves, lambda one: float(one.critical[0]))
+    return power, float(np.sqrt(np.square(weight * errors).sum()))
+
+
 def smooth(x: Array, y: Array, times: int = 8) -> tuple[Array, Array]:
     """A cubic curve through (x, y), with `times` points for each; slopes are those of the neighbours."""
     slope = np.gradient(y, x)
@@ -209,6 +220,77 @@ def smooth(x: Array, y: Array, times: int = 8) -> tuple[Array, Array]:
     t = (fine - x[at]) / width
     rise = (1 + 2 * t) * (1 - t) ** 2 * y[at] + t**2 * (3 - 2 * t) * y[at + 1]
     return fine, rise + width * (t * (1 - t) ** 2 * slope[at] - t**2 * (1 - t) * slope[at + 1])
+
+
+# ----------------------------------------------------------------------------------------- given the class
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The floor of networks that know the class, beside that of networks that do not, [l] each."""
+
+    whole: Curve
+    given: Curve  # its variance is that within classes
+    sizes: Array  # images of each class
+
+    @property
+    def dataset(self) -> str:
+        return self.whole.dataset
+
+    @property
+    def entropy(self) -> float:
+        """The mean of ln N_c over the images: what there is to know beside the class, in nats."""
+        return float((self.sizes * np.log(self.sizes)).sum() / self.sizes.sum())
+
+    @property
+    def holds(self) -> bool:
+        """Whether the area is the mean of ln N_c."""
+        return sums_up(self.given.area, self.given.area_stderr, self.entropy)
+
+    @property
+    def precise(self) -> bool:
+        return sharp(self.given.area_stderr, self.entropy)
+
+    @property
+    def apart(self) -> tuple[Array, Array]:
+        """By how much the floor given the class is lower, and its standard error; each has its own draws."""
+        return self.whole.mean - self.given.mean, np.hypot(self.whole.stderr, self.given.stderr)
+
+    @property
+    def matters(self) -> Array:
+        """Levels at which the floor without classes is KNOWN of the variance or more, [l]. Below, few draws
+        make the loss, and its standard error says little.
+        """
+        found: Array = self.whole.share >= KNOWN
+        return found
+
+    def lower(self, sigma: Array) -> tuple[Array, Array]:
+        """The same as a part of the floor without classes, at levels [k] that matter."""
+        one, other = self.whole, self.given
+        levels, floor, error, given, its = (
+            part[self.matters] for part in (one.sigma, one.mean, one.stderr, other.mean, other.stderr)
+        )
+        found = (1 - given / floor, np.hypot(error * given / floor, its) / floor)
+        return np.interp(sigma, levels, found[0]), np.interp(sigma, levels, found[1])
+
+    def told(self) -> Array:
+        """Nats that a noisy image tells of its class on average, [l]; in the end, the entropy of classes."""
+        return self.whole.told() - self.given.told()
+
+    def told_half(self) -> float:
+        """The sigma at which half of them have been told."""
+        half = (self.whole.entropy - self.entropy) / 2
+        return float(np.interp(-half, -self.told(), self.whole.sigma))
+
+
+def classes(record: Record, whole: Record) -> Classes:
+    """What a record of `loss_classes` holds, beside that of `loss_curve` for the same images."""
+    given = Curve(
+        dataset(record), int(record["n"]), record["sigma"], record["mean"], record["stderr"],
+        float(record["variance"]), record["critical"], record["critical_share"],
+        float(record["area"]), float(record["area_stderr"]), math.nan, sources=int(record["sources"]),
+    )  # fmt: skip
+    return Classes(curve(whole), given, record["size"])
 
 
 # --------------------------------------------------------------------------------- conversions, a noisy image

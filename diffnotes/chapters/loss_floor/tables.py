@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from numpy import ndarray as Array
+
 from diffnotes.chapters.loss_floor import readings
-from diffnotes.chapters.loss_floor.estimator_readings import PAPER_RULE, Study
+from diffnotes.chapters.loss_floor.draw_readings import (
+    CRITICAL,
+    SURE,
+    draws_at_critical,
+    draws_error,
+    draws_needed,
+)
+from diffnotes.chapters.loss_floor.estimator_readings import PAPER_RULE, Best, Study
 from diffnotes.chapters.loss_floor.readings import Curve
 from diffnotes.show.labels import minus
 from diffnotes.show.style import BookTable, book_figure, plus_minus, power_of_ten
 from diffnotes.store import Record
+
+SMALL = 0.15  # of the variance: losses of which the table of draws speaks
 
 
 @book_figure
@@ -144,6 +155,58 @@ def _left(study: Study) -> str:
 
 
 @book_figure
+def corrections(*records: Record) -> BookTable:
+    """The best C by three measures at each N/L, and which of them agree with the paper's rule."""
+    studies = list(map(Study, records))
+    words = [best.word.partition(" at ")[0] for best in studies[0].criteria()]
+    header = ("data", "N/L", *words, f"{PAPER_RULE:g} N/L within 2×")
+    return BookTable(
+        *records, header=header, rows=[row for study in studies for row in _correction_rows(study)],
+        finding=" ".join(map(_kept, studies)),
+        shows="The best C in units of N/L. Zero bias at one noise level is the paper's measure; its interval "
+        "is two standard errors of the bias. That of the relative bias holds 90 %. Of the last measure, the "
+        "nearest C that was tried. Last: by which of the three 4 N/L is within a factor 2 of the best.",
+    )  # fmt: skip
+
+
+def _correction_rows(study: Study) -> list[list[str]]:
+    zero, relative, plain = study.criteria()
+    ends = [study.crossing_interval(), study.relative_interval(), None]
+    columns = [_with_ends(best, end) for best, end in zip((zero, relative, plain), ends, strict=True)]
+    near = zip(*(best.within() for best in (zero, relative, plain)), strict=True)
+    kept = [", ".join("yes" if one else "no" for one in each) for each in near]
+    return [
+        [study.dataset, str(ratio), *(column[k] for column in columns), kept[k]]
+        for k, ratio in enumerate(study.ratios)
+    ]
+
+
+def _with_ends(best: Best, ends: tuple[Array, Array] | None) -> list[str]:
+    """'2.1 (1.8 to 2.4)' at each N/L; of a bound the bound alone."""
+    texts = best.texts()
+    if ends is None:
+        return texts
+    rows = zip(texts, best.capped, *ends, strict=True)
+    return [
+        text if capped else f"{text} ({_short(low)} to {_short(high)})" for text, capped, low, high in rows
+    ]
+
+
+def _short(value: float) -> str:
+    """'0.041', '2.9', '1,024': two digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _kept(study: Study) -> str:
+    """At how many N/L the paper's rule holds, by the paper's measure and by the others."""
+    first, *others = (f"{best.within().sum()}" for best in study.criteria())
+    return (
+        f"On {study.dataset}, {PAPER_RULE:g} N/L is within a factor 2 of the best C at {first} of "
+        f"{len(study.ratios)} ratios by the paper's measure, and at {' and '.join(others)} by the others."
+    )
+
+
+@book_figure
 def readouts(record: Record) -> BookTable:
     """Scatter of the full-data value by read-out."""
     study = Study(record)
@@ -160,6 +223,38 @@ def readouts(record: Record) -> BookTable:
         finding=f"At σ = {study.sigma[0]:g} the paper's A − B scatters {ratio:.0f} times as much as PV.",
         shows=f"Standard deviation over {repeats} repeats of {draws} draws, with all N images; {study.name}.",
     )  # fmt: skip
+
+
+@book_figure
+def draws(*records: Record) -> BookTable:
+    """How many draws the optimal loss takes where it is small, by three readings."""
+    studies = list(map(Study, records))
+    header = ("data", "σ", "optimal loss", "A − B, exact A", "A − B, same draws", "PV")
+    return BookTable(
+        *records, header=header, rows=[row for study in studies for row in _draw_rows(study)],
+        finding=f"{' '.join(map(_needs, studies))} The paper says two to three N.",
+        shows=f"Draws, in units of N, after which the standard error is {100 * SURE:g} % of the optimal "
+        "loss, which is in parts of the variance. They go by squares of the scatter between a few repeats, "
+        "so they are rough.",
+    )  # fmt: skip
+
+
+def _draw_rows(study: Study) -> list[list[str]]:
+    optimum, needed = study.readout_scatter()[0] / study.variance, draws_needed(study).values()
+    return [
+        [study.dataset, f"{sigma:.2f}", f"{100 * optimum[k]:.2g} %", *(_short(one[k]) for one in needed)]
+        for k, sigma in enumerate(study.sigma)
+        if optimum[k] < SMALL
+    ]
+
+
+def _needs(study: Study) -> str:
+    exact, same, _ = draws_at_critical(study).values()
+    return (
+        f"Where the optimal loss is {100 * CRITICAL:g} % of the variance, the paper's reading takes "
+        f"{exact:.1f} N draws on {study.dataset}, and {same:.2f} N with A from the same draws, to "
+        f"{100 * draws_error(study):.0f} % or so."
+    )
 
 
 @book_figure
