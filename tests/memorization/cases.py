@@ -101,6 +101,13 @@ def fake(sweep: str = "n", value: Any = SIZE, beside: Beside | None = None, **ch
     return record(found, experiment="digits", spec={**BASE, "sweep": sweep}, beside=beside)
 
 
+def one_seed() -> Record:
+    """The sweep over n with the first seed alone."""
+    found = {key: np.asarray(value) for key, value in arrays().items()}
+    first = {key: a[:, :1] if a.shape[:2] == SHAPE[:2] else a for key, a in found.items()}
+    return record(first, experiment="digits", spec={**BASE, "sweep": "n", "seeds": (0,)})
+
+
 def all_sweeps(others: Mapping[str, Mapping[str, Any]], **changed: Any) -> Record:
     """The sweep over n beside the three others, in which `others` says what is changed."""
     values = {"width": [64, 128, 512], "batch": [8, 16, 64], "rate": [1e-4, 3e-4, 2e-3]}

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from diffnotes import store
-from diffnotes.chapters.memorization import cifar, digits, readings, tables
+from diffnotes.chapters.memorization import calibration_readings as known_sets
+from diffnotes.chapters.memorization import cifar, digits, readings, run_readings, tables
 from diffnotes.chapters.memorization import findings as said
-from diffnotes.chapters.memorization.onsets import minimum
+from diffnotes.chapters.memorization.breakdown import broken_at
+from diffnotes.chapters.memorization.onsets import minimum, rate
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
@@ -77,17 +79,45 @@ def test_order_of_onsets_is_read_from_the_record(small: Record) -> None:
 
 
 def test_a_breakdown_is_seen_said_and_marked(small: Record) -> None:
-    assert "no run loses half" in str(said.breakdown_found(small))
+    assert "no run breaks down" in str(said.breakdown_found(small))
     share = np.zeros_like(small["copies"])
     share[0, 1, 5:8, -1, 0], share[0, 1, 8:, -1, 0] = 0.4, 0.1
     broken = changed(small, copies=share)
-    assert readings.breakdowns(broken, 0) == [(0.4, 0.1, 0.1)]
+    assert run_readings.breakdowns(broken, 0) == [(0.4, 0.1, 0.1)]
     name = readings.label(broken, 0)
     assert f"{name}: in 1 of 3 seeds memorized samples reach 40 %, fall to 10 % and end at 10 %." in str(
         said.breakdown_found(broken)
     )
     assert tables.sweep_table(broken).rows[0][0].replace("\u00a0", " ") == f"{name} †"
-    assert readings.breakdowns(changed(small, copies=share / 5), 0) == []  # never reached a tenth
+    assert run_readings.breakdowns(changed(small, copies=share / 5), 0) == []  # never reached a tenth
+
+
+def test_what_comes_after_a_breakdown_is_left_out(small: Record) -> None:
+    """The losses of one seed meet again, late: without the rule they part only after that."""
+    loss, end = small["train_loss"].copy(), small["train_loss"].shape[2]
+    loss[0, 1, end - 2 :, -1] = small["test_loss"][0, 1, end - 2 :, -1]
+    late = small["onset"].copy()
+    late[0, 1, -1, 1] = np.nan
+    far = small["wasserstein"].copy()
+    far[0, 1, end - 1, -1] = 0
+    found = changed(small, train_loss=loss, onset=late, wasserstein=far)
+    assert readings.broken(found, 0) == [end, end - 2, end]
+    assert np.allclose(readings.onset(found, "split"), readings.onset(small, "split"))
+    assert np.allclose(readings.read(found, "best"), readings.read(small, "best"))
+    share = small["copies"][0, 1, : end - 2, -1, 0]
+    assert readings.read(found, "rate")[0, 1] == pytest.approx(
+        rate(readings.steps(small, 0)[: end - 2], share), nan_ok=True
+    )
+    assert np.allclose(readings.read(found, "rate")[1:], small["rate"][1:, :, -1], equal_nan=True)
+
+
+def test_a_breakdown_is_a_loss_of_copies_or_a_rise_of_the_training_loss() -> None:
+    falling = np.array([1.0, 0.5, 0.4, 0.3])
+    assert broken_at(falling, np.array([0.0, 0.1, 0.4, 0.21])) == 4
+    assert broken_at(falling, np.array([0.0, 0.1, 0.4, 0.19])) == 3
+    assert broken_at(falling, np.array([0.0, 0.09, 0.01, 0.5])) == 4  # never a tenth before
+    assert broken_at(np.array([1.0, 0.5, 0.61, 0.3]), np.zeros(4)) == 2
+    assert broken_at(np.array([1.0, 0.5, 0.59, 0.3]), np.zeros(4)) == 4
 
 
 def test_the_rate_that_broke_down_on_digits_is_named(small: Record) -> None:
@@ -121,7 +151,7 @@ def test_a_table_has_a_sentence_of_its_own(small: Record) -> None:
 def test_a_rise_is_taken_at_the_same_evaluations_in_all_seeds(small: Record) -> None:
     """Single seeds have larger rises, by their noise."""
     place = readings.default_place(small)
-    found = readings.rise(small, place)
+    found = run_readings.rise(small, place)
     each = readings.curve(small, place, "wasserstein")
     largest = (each / np.minimum.accumulate(each, 1)).max(1) - 1
     assert found.low < found.value < largest.mean() + 1e-9
@@ -147,7 +177,7 @@ def test_a_minimum_is_interpolated_in_the_logarithm_of_the_step() -> None:
 
 def test_distances_of_the_calibration_have_no_interval_that_leaves_them_out() -> None:
     record = fakes.record({"side": [32], "kind": ["test"], "wasserstein": [[[0.12, 0.13, 0.18]]]})
-    assert readings.distance(record, "wasserstein", 32, "test") == pytest.approx((0.12, 0.025))
+    assert known_sets.distance(record, "wasserstein", 32, "test") == pytest.approx((0.12, 0.025))
 
 
 def test_a_record_is_named_once(small: Record) -> None:

@@ -10,8 +10,9 @@ import fakes
 import numpy as np
 import pytest
 
+from diffnotes.base.errors import UserError
 from diffnotes.chapters import checks, memorization
-from diffnotes.chapters.memorization import claims, readings
+from diffnotes.chapters.memorization import claims, judging, readings
 from diffnotes.store import Record
 
 cases = fakes.cases("memorization")
@@ -184,8 +185,7 @@ def test_a_power_needs_two_sizes_and_two_seeds(name: str) -> None:
     never = {"onset": times([np.nan] * 3), "test_loss": curves(cases.train_loss)}
     found = check(f"{name}-digits", fake(**never))
     assert (found.verdict, found.our_value) == (checks.FAILED, "not reached at two sizes")
-    one = {key: cases.arrays()[key][:, :1] for key in ("onset", "test_loss", "train_loss", "step")}
-    found = check(f"{name}-digits", fake(**one))
+    found = check(f"{name}-digits", cases.one_seed())
     assert (found.verdict, found.our_value) == (checks.PENDING, "one seed, so no interval")
 
 
@@ -198,8 +198,7 @@ def test_sizes_that_do_not_get_there_are_left_out() -> None:
 
 
 def test_one_seed_is_told_and_proves_no_difference() -> None:
-    one = {name: cases.arrays()[name][:, :1] for name in ("rate", "best", "onset")}
-    found = check("marion-slope-digits", fake(**one))
+    found = check("marion-slope-digits", cases.one_seed())
     assert found.verdict == checks.FAILED
     assert found.interval.startswith("one seed, so no interval")
 
@@ -240,11 +239,37 @@ def test_a_sweep_may_list_its_values_in_any_order(
 
 def test_the_default_run_of_a_sweep_is_that_of_the_sweep_over_n() -> None:
     record = fake("width", [64, 128, 512], best=factors([4.0, 3.0, 1.0]))
-    sweep = claims._sweep(record)
+    sweep = judging.sweep_of(record)
     assert sweep.value.tolist() == [64, 128, 256, 512]
     assert np.allclose(sweep.read("best")[:, 1], [4, 3, 2, 1])
     between = fake("width", [64, 128, 512], best=factors([4.0, 1.5, 1.0]))  # 2 of the default is above 1.5
     assert check("marion-width-fidelity-digits", between).verdict == checks.PARTLY
+
+
+def test_a_sweep_is_read_by_the_seeds_that_it_shares_with_its_default_run() -> None:
+    values = factors([4.0, 3.0, 1.0])
+    more = np.concatenate([values, np.full((3, 2, cases.AVERAGES), 99.0)], 1)
+    wide = fake("width", [64, 128, 512], best=more[:, [4, 1, 0, 2, 3]])
+    wide.spec["seeds"] = (7, 1, 0, 2, 8)
+    for name in ("train_loss", "copies"):
+        wide.arrays[name] = wide[name][:, [0, 1, 0, 2, 0]]
+    sweep = judging.sweep_of(wide)
+    assert sweep.seeds == (1, 0, 2)
+    assert np.allclose(sweep.read("best")[0], values[0, [1, 0, 2], 0])
+    wide.spec["seeds"] = (7, 8, 9, 10, 11)
+    with pytest.raises(UserError, match="no seed in common"):
+        judging.sweep_of(wide)
+
+
+def test_the_default_run_has_the_size_of_the_sweep() -> None:
+    record = fake("batch", [8, 16, 64])
+    record.spec["n"] = 128
+    base = fake()
+    sweep = readings.swept(base, record)
+    assert np.allclose(sweep.read("best")[2], base["best"][2, :, -1])
+    assert readings.run_label(base, record, 0) == "B = 8, N = 128"
+    record.spec["n"] = 1000  # no size of the other sweep
+    assert readings.swept(base, record).value.tolist() == [8, 16, 64]
 
 
 def test_what_never_happens_counts_as_latest_where_all_seeds_agree() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffnotes.chapters.memorization import readings
+from diffnotes.chapters.memorization import readings, run_readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
 from diffnotes.show.labels import bounds
 from diffnotes.show.style import Sentence, together
@@ -108,7 +108,7 @@ def _descent(record: Record) -> str:
 
 def _rise(record: Record, place: int) -> str:
     """'22 % (4 to 41 %)', or 'none'."""
-    found = readings.rise(record, place)
+    found = run_readings.rise(record, place)
     if not found.value > 0:
         return "none"
     ends = f" ({bounds(100 * found.low, 100 * found.high)} %)" if np.isfinite(found.low) else ""
@@ -122,7 +122,7 @@ def mismatch_found(*records: Record) -> Sentence:
 
 def _mismatch(record: Record) -> str:
     places = readings.ordered(record)
-    pairs = [readings.mismatch(record, place) for place in places]
+    pairs = [run_readings.mismatch(record, place) for place in places]
     early, late = (_percents(shares) for shares in zip(*pairs, strict=True))
     sizes = ", ".join(f"{record['value'][place]:,}" for place in places)
     return (
@@ -224,14 +224,14 @@ def _local(record: Record) -> str:
 
 def moved_most(base: Record, *sweeps: Record) -> str:
     """How far each factor moves the step of 10 % memorized samples: largest over least mean."""
-    parts = [_span(readings.swept(base, sweep)) for sweep in sweeps]
+    parts = [_span(base, sweep) for sweep in sweeps]
     return f"{title(base)}: the step of 10 % memorized samples varies by a factor {_join(parts)}."
 
 
-def _span(sweep: Swept) -> str:
+def _span(base: Record, record: Record) -> str:
     """'3.12 with the width'."""
-    mean = sweep.onset(TENTH).mean(1)
-    word = readings.WORDS[sweep.factor]
+    sweep = readings.swept(base, record)
+    mean, word = sweep.onset(TENTH).mean(1), readings.WORDS[sweep.factor] + readings.beside(base, record)
     if not np.isfinite(mean).any():
         return f"unknown with the {word}"
     return f"{_ratio(mean)} with the {word}{_without(sweep, mean)}"
@@ -246,7 +246,7 @@ def _without(sweep: Swept, mean: np.ndarray) -> str:
 def best_run(base: Record, *sweeps: Record) -> str:
     """The run that comes nearest to real images before its losses part, and the one that does so least."""
     least = {
-        label(record, place): float(record["best"][place, :, AVERAGED].mean())
+        readings.run_label(base, record, place): float(readings.read(record, "best")[place].mean())
         for record in (base, *sweeps)
         for place in readings.ordered(record)
     }
@@ -264,7 +264,8 @@ def factor_found(base: Record, sweep: Record) -> Sentence:
     """How much a factor moves the two onsets, in steps and in the paper's units: largest over least mean."""
     runs = readings.swept(base, sweep)
     parts = [_moved(runs, which) for which in ("split", TENTH)]
-    return Sentence(base, sweep, text=f"{title(base)}, from {runs.ends}: {'; '.join(parts)}.")
+    where = f"{title(base)}{readings.beside(base, sweep)}"
+    return Sentence(base, sweep, text=f"{where}, from {runs.ends}: {'; '.join(parts)}.")
 
 
 def _moved(runs: Swept, which: str) -> str:
@@ -289,7 +290,8 @@ def regime_found(*sweeps: Record) -> Sentence:
 
 def _regime(sweep: Record) -> str:
     shares = np.append(sweep["value"], sweep.spec["batch"]) / sweep.spec["n"]
-    return f"{title(sweep)}: B/N from {_fraction(shares.min())} to {_fraction(shares.max())}."
+    low, high = _fraction(shares.min()), _fraction(shares.max())
+    return f"{title(sweep)}, {named('n', sweep.spec['n'])}: B/N from {low} to {high}."
 
 
 def _fraction(share: float) -> str:
@@ -297,27 +299,27 @@ def _fraction(share: float) -> str:
 
 
 def breakdown_found(*records: Record) -> Sentence:
-    """Runs in which the share of memorized samples reached a tenth, and then fell to less than half of it."""
+    """Runs in which training loses again what it had learned."""
     runs = [(record, place) for record in records for place in range(len(record["value"]))]
-    parts = [part for run in runs for part in _broken(*run)]
-    text = f"{title(records[0])}: no run loses half of its memorized samples again."
+    parts = [part for run in runs for part in _broken(records[0], *run)]
+    text = f"{title(records[0])}: no run breaks down."
     if parts:
         text = (
-            f"{title(records[0])}: some runs break down, and means over their seeds say little about onset "
-            f"and rate. {' '.join(parts)}"
+            f"{title(records[0])}: some runs break down, and what comes from there on is left out of their "
+            f"onset, rate and least distance. {' '.join(parts)}"
         )
     return Sentence(*records, text=text)
 
 
-def _broken(record: Record, place: int) -> list[str]:
-    found = readings.breakdowns(record, place)
+def _broken(base: Record, record: Record, place: int) -> list[str]:
+    found = run_readings.breakdowns(record, place)
     if not found:
         return []
     tops, lows, ends = (_percents(shares) for shares in zip(*found, strict=True))
-    seeds = len(readings.onset(record, TENTH)[place])
+    where, seeds = readings.run_label(base, record, place), len(record.spec["seeds"])
     return [
-        f"{label(record, place)}: in {len(found)} of {seeds} seeds memorized samples reach {tops} %, fall to "
-        f"{lows} % and end at {ends} %."
+        f"{where}: in {len(found)} of {seeds} seeds memorized samples reach {tops} %, fall to {lows} % and "
+        f"end at {ends} %."
     ]
 
 
@@ -326,14 +328,16 @@ def _broken(record: Record, place: int) -> list[str]:
 
 def averages(base: Record, *sweeps: Record) -> str:
     """How much lower the longest average makes the least distance, over each sweep."""
-    return " ".join(_gain(readings.swept(base, record)) for record in (base, *sweeps))
+    return " ".join(_gain(base, record) for record in (base, *sweeps))
 
 
-def _gain(sweep: Swept) -> str:
+def _gain(base: Record, record: Record) -> str:
     """In percent of the distance of the weights as they are, least and most over the values."""
+    sweep = readings.swept(base, record)
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
     gains = 100 * np.sort(1 - long / raw)[[0, -1]]
-    return f"From {sweep.ends}, the longest average lowers the least distance by {bounds(*gains)} %."
+    ends = sweep.ends + readings.beside(base, record)
+    return f"From {ends}, the longest average lowers the least distance by {bounds(*gains)} %."
 
 
 def averages_found(base: Record, *sweeps: Record) -> Sentence:
@@ -345,9 +349,10 @@ def _averages(base: Record, record: Record) -> str:
     sweep = readings.swept(base, record)
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
     first, second = (", ".join(f"{v:.3f}" for v in values) for values in (raw, long))
+    ends = sweep.ends + readings.beside(base, record)
     text = (
-        f"{title(base)}, {sweep.ends}: the least distance is {first} as they are and {second} with the "
-        "longest average."
+        f"{title(base)}, {ends}: the least distance is {first} as they are and {second} with the longest "
+        "average."
     )
     between = [sweep.read("best", place).mean(1) for place in range(1, len(readings.horizons(base)) - 1)]
     if between:

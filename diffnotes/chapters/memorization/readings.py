@@ -7,20 +7,32 @@ end with the longest average (AVERAGED), the one that Marion & Wu have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.memorization.onsets import COPIES, SPLIT, exponent, minimum, parting
+from diffnotes.base.errors import UserError
+from diffnotes.chapters.memorization.breakdown import broken_at
+from diffnotes.chapters.memorization.onsets import (
+    COPIES,
+    DEFINITIONS,
+    SPLIT,
+    best_before,
+    exponent,
+    minimum,
+    onsets,
+    parting,
+    rate,
+    reached,
+)
 from diffnotes.show.labels import check_profiles, dataset
 from diffnotes.store import Record
 
 RAW, AVERAGED = 0, -1
+NEAR = 0.1  # of the least distance: where samples may be said to be as good as they get
 SHARES = (0.1, 0.15, 0.2)  # of the least held-out loss: where the losses may be said to part
 TENTH = "copies 0.1"
-FELL_FROM = 0.1  # share of memorized samples that a run must have reached to break down
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
 WORDS = {
     "n": "training images N", "width": "width of the network", "batch": "batch size B",
@@ -55,6 +67,17 @@ def named(factor: str, value: float) -> str:
 def label(record: Record, place: int) -> str:
     """'N = 64': the value of the factor at `place`."""
     return named(record.spec["sweep"], record["value"][place])
+
+
+def beside(base: Record, record: Record) -> str:
+    """', N = 256' for a sweep at another size than the default run, else nothing."""
+    n = record.spec["n"]
+    return "" if n == base.spec["n"] else f", {named('n', n)}"
+
+
+def run_label(base: Record, record: Record, place: int) -> str:
+    """'B = 8', or 'B = 8, N = 256' at another size than the default run."""
+    return label(record, place) + beside(base, record)
 
 
 # ---------------------------------------------------------------------------------------------- runs, curves
@@ -111,10 +134,12 @@ def horizons(record: Record) -> list[int]:
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep in rising order of its factor, with the default run, which is part of the sweep over n."""
+    """A sweep in rising order of its factor, with the default run, which is part of the sweep over n; by the
+    seeds that both have."""
 
     factor: str
     runs: tuple[Run, ...]
+    seeds: tuple[int, ...]
 
     @property
     def value(self) -> np.ndarray:
@@ -128,21 +153,45 @@ class Swept:
 
     def read(self, name: str, average: int = AVERAGED) -> np.ndarray:
         """`rate` or `best`: [value, seed]."""
-        return np.stack([record[name][place, :, average] for record, place in self.runs])
+        return self._taken(lambda record: read(record, name, average))
 
     def onset(self, definition: str, average: int = AVERAGED) -> np.ndarray:
         """Steps [value, seed]."""
-        return np.stack([onset(record, definition, average)[place] for record, place in self.runs])
+        return self._taken(lambda record: onset(record, definition, average))
+
+    def least_loss(self, average: int = AVERAGED) -> np.ndarray:
+        """The least held-out loss [value, seed]."""
+        return self._taken(lambda record: _each(record, average, lambda step, train, test: test.min()))
+
+    def generalized(self, average: int = AVERAGED) -> np.ndarray:
+        """Steps [value, seed]: see the function of that name."""
+        return self._taken(lambda record: generalized(record, average))
+
+    def _taken(self, found: Callable[[Record], np.ndarray]) -> np.ndarray:
+        """Rows of what is `found` [value, seed] in the records, for the shared seeds."""
+        return np.stack([found(record)[place, _seeds(record, self.seeds)] for record, place in self.runs])
 
 
 def swept(base: Record, record: Record) -> Swept:
-    """The runs of `record`; `base` is the sweep over n. UserError for records of two profiles."""
+    """The runs of `record`; `base` is the sweep over n. UserError for records of two profiles, and for two
+    without a seed in common."""
     factor = record.spec["sweep"]
     check_profiles([base, record])
     runs = [(record, place) for place in range(len(record["value"]))]
     if factor != "n":
-        runs.append((base, default_place(base)))
-    return Swept(factor, tuple(sorted(runs, key=lambda run: of_run(run, factor))))
+        runs += [(base, int(place)) for place in np.flatnonzero(base["value"] == record.spec["n"])]
+    seeds = tuple(
+        seed for seed in record.spec["seeds"] if all(seed in other.spec["seeds"] for other, _ in runs)
+    )
+    if not seeds:
+        raise UserError("The sweep and its default run have no seed in common; run one of them again.")
+    return Swept(factor, tuple(sorted(runs, key=lambda run: of_run(run, factor))), seeds)
+
+
+def _seeds(record: Record, seeds: Sequence[int]) -> list[int]:
+    """Where they are in the record."""
+    known = list(record.spec["seeds"])
+    return [known.index(seed) for seed in seeds]
 
 
 def of_run(run: Run, factor: str) -> float:
@@ -158,13 +207,52 @@ def onset(record: Record, definition: str, average: int = AVERAGED) -> np.ndarra
     """Steps [value, seed] by one definition, NaN where it does not happen.
 
     The record has the evaluation at which the held-out loss is least, the same for all seeds; here that
-    minimum is interpolated, so that seeds differ by what they differ in.
+    minimum is interpolated, so that seeds differ by what they differ in. Where a run breaks down, what comes
+    from there on is left out.
     """
     if definition == "minimum":
         return _each(record, average, lambda step, train, test: minimum(step, test))
-    place = list(map(str, record["definition"])).index(definition)
-    found: np.ndarray = record["onset"][:, :, average, place]
+    found: np.ndarray = record["onset"][
+        :, :, average, list(map(str, record["definition"])).index(definition)
+    ].copy()
+    for place, seed, until in _broken(record, average):
+        found[place, seed] = _onsets(record, place, seed, until, average)[DEFINITIONS.index(definition)]
     return found
+
+
+def read(record: Record, name: str, average: int = AVERAGED) -> np.ndarray:
+    """`rate` or `best` [value, seed]; what comes after a breakdown is left out."""
+    found: np.ndarray = record[name][:, :, average].copy()
+    for place, seed, until in _broken(record, average):
+        step = steps(record, place)[:until].astype(float)
+        if name == "rate":
+            found[place, seed] = rate(step, curve(record, place, "copies", average)[seed, :until])
+        else:
+            split = _onsets(record, place, seed, until, average)[DEFINITIONS.index("split")]
+            far = curve(record, place, "wasserstein", average)[seed, :until]
+            found[place, seed] = best_before(step, far, split)
+    return found
+
+
+def _onsets(record: Record, place: int, seed: int, until: int, average: int) -> np.ndarray:
+    """Steps by each definition, of the evaluations before `until`."""
+    names = ("train_loss", "test_loss", "copies")
+    found = (curve(record, place, name, average)[seed, :until] for name in names)
+    return onsets(steps(record, place)[:until].astype(float), *found)
+
+
+def broken(record: Record, place: int, average: int = AVERAGED) -> list[int]:
+    """The evaluation at which each seed breaks down; the count of evaluations where none does."""
+    pairs = (curve(record, place, name, average) for name in ("train_loss", "copies"))
+    return [broken_at(*pair) for pair in zip(*pairs, strict=True)]
+
+
+def _broken(record: Record, average: int) -> Iterator[tuple[int, int, int]]:
+    """(place, seed, evaluation) of each breakdown."""
+    for place in range(len(record["value"])):
+        for seed, until in enumerate(broken(record, place, average)):
+            if until <= last(record, place):
+                yield place, seed, until
 
 
 def split_at(record: Record, share: float, average: int = AVERAGED) -> np.ndarray:
@@ -175,13 +263,13 @@ def split_at(record: Record, share: float, average: int = AVERAGED) -> np.ndarra
 def _each(
     record: Record, average: int, read: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 ) -> np.ndarray:
-    """`read(step, train_loss, test_loss)` of every run and seed, [value, seed]."""
+    """`read(step, train_loss, test_loss)` of every run and seed before it breaks down, [value, seed]."""
     rows = []
     for place in range(len(record["value"])):
-        pairs = zip(
-            *(curve(record, place, f"{name}_loss", average) for name in ("train", "test")), strict=True
-        )
-        rows.append([read(steps(record, place).astype(float), train, test) for train, test in pairs])
+        step = steps(record, place).astype(float)
+        train, test = (curve(record, place, f"{name}_loss", average) for name in ("train", "test"))
+        ends = broken(record, place, average)
+        rows.append([read(step[:k], train[s, :k], test[s, :k]) for s, k in enumerate(ends)])
     return np.array(rows)
 
 
@@ -231,93 +319,15 @@ def local_powers(record: Record, definition: str, average: int = AVERAGED) -> np
     return found
 
 
-# ------------------------------------------------------------------------------------------- what a run does
-
-
-def after_minimum(record: Record, place: int, average: int = AVERAGED) -> tuple[np.ndarray, np.ndarray]:
-    """From the least held-out loss to the end: the rise of the held-out loss and the fall of the training
-    loss, as shares [seed]."""
-    test, train = (curve(record, place, f"{name}_loss", average) for name in ("test", "train"))
-    at = test.argmin(1)
-    seeds = np.arange(len(test))
-    return test[:, -1] / test[seeds, at] - 1, 1 - train[:, -1] / train[seeds, at]
-
-
-@dataclass(frozen=True)
-class Rise:
-    """How far a distance rises after a minimum: a share, its interval over seeds, and how much of it is lost
-    again."""
-
-    value: float
-    low: float
-    high: float
-    lost: float
-
-
-def rise(record: Record, place: int, average: int = AVERAGED, name: str = "wasserstein") -> Rise:
-    """The largest rise of a distance to held-out images above an earlier minimum.
-
-    The two evaluations are those of the mean over seeds: the largest rise of single seeds would grow with the
-    noise.
-    """
-    each = curve(record, place, name, average)
-    mean = each.mean(0)
-    before = np.minimum.accumulate(mean)
-    top = int((mean / before).argmax())
-    bottom = int(mean[: top + 1].argmin())
-    value, low, high = over_seeds(each[:, top] / each[:, bottom] - 1)
-    gained = mean[top] - mean[bottom]
-    lost = float((mean[top] - mean[top:].min()) / gained) if gained > 0 else 0.0
-    return Rise(float(value), float(low), float(high), lost)
-
-
-def fall_again(record: Record, place: int, split: str, rise: float, average: int = AVERAGED) -> float:
-    """How far the loss of a split at any t, in the mean over seeds, falls again after it has risen by the
-    share `rise` above an earlier value: the largest share over all t; 0 where it has not risen so far."""
-    loss = curve(record, place, f"{split}_by_t", average).mean(0)  # [evaluation, t]
-    risen = loss >= (1 + rise) * np.minimum.accumulate(loss)
-    top = np.maximum.accumulate(np.where(risen, loss, 0))
-    return float(np.max(1 - loss / np.where(top > 0, top, np.inf), where=top > 0, initial=0))
-
-
-def turned_back(record: Record, place: int, average: int = AVERAGED) -> tuple[float, float] | None:
-    """How far the share of memorized samples, in the mean over seeds, falls below an earlier one, from the
-    first evaluation with a tenth of them on: the largest fall, and the largest in standard errors of both
-    shares. None where fewer than two evaluations are left."""
-    each = curve(record, place, "copies", average)
-    share, begun = each.mean(0), np.flatnonzero(each.mean(0) >= FELL_FROM)
-    if not len(begun) or begun[0] == len(share) - 1:
-        return None
-    share = share[begun[0] :]
-    top = np.maximum.accumulate(share)
-    error = np.sqrt((top * (1 - top) + share * (1 - share)) / (len(each) * record.spec["samples"]))
-    fall = top - share
-    return float(fall.max()), float(np.max(fall / np.where(error > 0, error, np.inf)))
-
-
-def mismatch(record: Record, place: int, average: int = AVERAGED) -> tuple[float, float]:
-    """The largest |distance to training images / to as many held-out ones - 1| of means over seeds: before
-    the losses part, and in all."""
-    train, other = (curve(record, place, f"wasserstein_{n}", average).mean(0) for n in ("train", "few"))
-    off, split = np.abs(train / other - 1), onset(record, "split", average)[place]
-    known = split[np.isfinite(split)]
-    early = steps(record, place) <= (known.mean() if len(known) else np.inf)
-    return float(off[early].max(initial=0)), float(off.max())
-
-
-def breakdowns(record: Record, place: int, average: int = AVERAGED) -> list[tuple[float, float, float]]:
-    """(top, low, end) of the share of memorized samples of each seed in which training breaks down: after a
-    top of at least FELL_FROM the share falls below half of that."""
-    return list(_breakdowns(curve(record, place, "copies", average)))
-
-
-def _breakdowns(shares: np.ndarray) -> Iterator[tuple[float, float, float]]:
-    for share in shares:
-        top = np.maximum.accumulate(share)
-        fallen = np.flatnonzero((top >= FELL_FROM) & (share < top / 2))
-        if len(fallen):
-            first = int(fallen[0])
-            yield float(top[first]), float(share[first:].min()), float(share[-1])
+def generalized(record: Record, average: int = AVERAGED) -> np.ndarray:
+    """Steps [value, seed] at which the distance to held-out images first is within NEAR of its least value
+    before the losses part."""
+    found = read(record, "best", average)
+    for place in range(len(found)):
+        step, far = steps(record, place).astype(float), curve(record, place, "wasserstein", average)
+        limits = (1 + NEAR) * found[place]
+        found[place] = [reached(step, -one, -limit) for one, limit in zip(far, limits, strict=True)]
+    return found
 
 
 def stderr(values: np.ndarray) -> np.ndarray | None:
@@ -351,36 +361,3 @@ def pairs(record: Record, place: int) -> np.ndarray:
     """Samples of the two networks of the first seed from the same noise, [network, k, c, h, w]."""
     found: np.ndarray = record["sheet"][place, 0]
     return found
-
-
-# ---------------------------------------------------------------------------------------------- calibration
-
-MEDIAN, LOW, HIGH = 0.5, 0.05, 0.95
-
-
-def kinds(record: Record) -> list[str]:
-    """The kinds of sets with a known answer."""
-    return list(map(str, record["kind"]))
-
-
-def shown(record: Record, name: str, side: int, kind: str) -> np.ndarray:
-    """An array of the calibration for images of one side and one kind of set."""
-    found: np.ndarray = record[name][list(map(int, record["side"])).index(side), kinds(record).index(kind)]
-    return found
-
-
-def similarity(record: Record, side: int, kind: str) -> tuple[float, float, float]:
-    """Median, 5 % and 95 % quantile over images of the largest cosine similarity to a training image."""
-    values = np.interp((MEDIAN, LOW, HIGH), record["quantile"], shown(record, "similarity", side, kind))
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def distance(record: Record, name: str, side: int, kind: str) -> tuple[float, float]:
-    """A distance between sets and its error: half the width of the middle 95 % of resampled sets.
-
-    A resampled set repeats images and leaves others out, which moves every distance up, that of a set to
-    itself too. So the resampled range lies above the value, and its ends are no interval for it; its width
-    is what resampling tells of the error.
-    """
-    value, low, high = shown(record, name, side, kind).tolist()
-    return value, (high - low) / 2

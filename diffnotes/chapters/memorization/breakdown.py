@@ -1,0 +1,17 @@
+"""When a run breaks down: it loses again what it had learned, and what comes after says nothing of onsets."""
+
+from __future__ import annotations
+
+import numpy as np
+
+GREW = 1.2  # times an earlier training loss
+FELL_FROM = 0.1  # share of memorized samples that can be lost
+
+
+def broken_at(train_loss: np.ndarray, copies: np.ndarray) -> int:
+    """The first evaluation of one run, arguments [l], at which the training loss is more than GREW times an
+    earlier one, or of a tenth of memorized samples or more less than half is left; l where there is none."""
+    top = np.maximum.accumulate(copies)
+    lost = (top >= FELL_FROM) & (copies < top / 2)
+    found = np.flatnonzero(lost | (train_loss > GREW * np.minimum.accumulate(train_loss)))
+    return int(found[0]) if len(found) else len(copies)
