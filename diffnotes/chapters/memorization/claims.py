@@ -6,11 +6,13 @@ as they are: it is reproduced only where both agree.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import PENDING, Check, Finding, Nothing, companion, every, verdict
-from diffnotes.chapters.memorization import readings, run_readings
+from diffnotes.chapters.memorization import readings, run_readings, trends
 from diffnotes.chapters.memorization.judging import (
     Judge,
     Weighed,
@@ -24,13 +26,12 @@ from diffnotes.chapters.memorization.judging import (
     unread,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH
+from diffnotes.chapters.memorization.run_readings import LOST, RISE
 from diffnotes.show.labels import bounds
 from diffnotes.store import Record
 
-RISE, LOST = 0.2, 0.5  # of the double descent
 AGAIN = 0.05  # by which the loss at one t must rise, and fall again, to look like it
 BEYOND = 2  # standard errors
-SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
 
 
 # -------------------------------------------------------------------------------------------------- one run
@@ -88,7 +89,7 @@ def _levels(record: Record) -> Finding:
     place = readings.default_place(record)
     core, also, found = [], [], []
     for average, words in ((AVERAGED, "longest average"), (RAW, "weights as they are")):
-        if not _descends_twice(run_readings.rise(record, place, average)):
+        if not run_readings.rise(record, place, average).twice:
             found.append(f"{words}: the distance does not descend twice")
             continue
         held, known = (
@@ -101,10 +102,6 @@ def _levels(record: Record) -> Finding:
     if not core:
         raise Nothing("the distance does not descend twice, so there is nothing to explain")
     return Finding("; ".join(found), "means over seeds", verdict(*core, also=also))
-
-
-def _descends_twice(found: run_readings.Rise) -> bool:
-    return found.value >= RISE and found.low > 0 and found.lost >= LOST
 
 
 def _gradual(record: Record, average: int) -> Weighed:
@@ -214,27 +211,13 @@ def _to(ends: np.ndarray) -> str:
 # ------------------------------------------------------------------------------------------------ the batch
 
 
-def _inverse_batch(record: Record, average: int) -> Weighed:
-    """Is the onset times B the same at every B that is a small part of the training set?"""
-    sweep = sweep_of(record)
-    seen = (sweep.onset("split", average) * sweep.value[:, None]).mean(1)
-    small = sweep.value <= record.spec["n"] / SMALL
-    text = f"images seen at the onset: {listed(seen)}"
-    if small.sum() < 2:
-        count = "no batch is" if not small.any() else "one batch is"
-        return Weighed(f"{count} at most N/{SMALL}, so there is nothing to compare; {text}")
-    ratio = float(seen[small].max() / seen[small].min())
-    known = f"ratio {ratio:.2f} up to N/{SMALL}" if np.isfinite(ratio) else ""
-    return Weighed(text, known, (ratio < 1.5,))
-
-
 def _same_rate(record: Record, average: int) -> Weighed:
     rates = sweep_of(record).read("rate", average).mean(1)
     known = rates[np.isfinite(rates)]
     if len(known) < 2:
         return Weighed("too few evaluations between 10 and 60 % for a slope")
     ratio = float(known.max() / known.min())
-    return Weighed(listed(rates), f"ratio {ratio:.2f}", (ratio < 1.25,))
+    return Weighed(listed(rates), f"ratio {ratio:.2f}", (ratio < 1.25 and len(known) == len(rates),))
 
 
 # ------------------------------------------------------------------------------------------ disjoint halves
@@ -256,22 +239,29 @@ ON_BOTH: dict[str, Judge] = {  # judged on digits and on CIFAR-10
     "ours-above": _above_linear,
     "marion-slope": _slower,
     "marion-size-fidelity": _fidelity_with_more,
+    "marion-least-loss": trends.least_loss,
+    "bonnaire-early": trends.early,
     "marion-same": _same_distance,
     "marion-double": _double_descent,
     "marion-double-frechet": _double_frechet,
     "marion-gradual": _gradual,
     "marion-roles": _roles,
     "marion-width-onset": _sooner,
+    "marion-width-split": trends.saturates,
+    "bonnaire-width": trends.inverse_width,
     "marion-width-fidelity": _fidelity_with_more,
-    "marion-batch-onset": _inverse_batch,
+    "marion-batch-onset": partial(trends.inverse_batch, "split"),
+    "marion-batch-copies": partial(trends.inverse_batch, TENTH),
     "marion-batch-slope": _same_rate,
     "marion-batch-fidelity": _fidelity_with_less,
     "marion-rate-onset": _later,
+    "marion-rate-raw": trends.turns,
     "marion-rate-slope": _same_rate,
     "marion-rate-fidelity": _fidelity_with_more,
 }
 CHECKS: dict[str, Check] = {
     **{f"{name}-{data}": both(judge) for name, judge in ON_BOTH.items() for data in ("digits", "cifar")},
+    **{f"marion-second-fall-{data}": trends.second_fall for data in ("digits", "cifar")},
     "marion-levels-digits": _levels,
     "ours-averaging": _raw_fidelity,
     "ours-halves": _halves,

@@ -295,7 +295,12 @@ class Power:
 
 def fitted(record: Record, times: np.ndarray) -> Power:
     """The power of times [value, seed] in a sweep over n."""
-    value, low, high, sizes = exponent(record["value"], times).tolist()
+    return fitted_over(record["value"], times)
+
+
+def fitted_over(size: np.ndarray, times: np.ndarray) -> Power:
+    """The power of a size [value] with which times [value, seed] grow."""
+    value, low, high, sizes = exponent(size, times).tolist()
     return Power(value, low, high, int(sizes))
 
 

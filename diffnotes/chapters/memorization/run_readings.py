@@ -21,15 +21,25 @@ def after_minimum(record: Record, place: int, average: int = AVERAGED) -> tuple[
     return test[:, -1] / test[seeds, at] - 1, 1 - train[:, -1] / train[seeds, at]
 
 
+RISE, LOST = 0.2, 0.5  # of a double descent: a share of the first minimum, and of the rise
+
+
 @dataclass(frozen=True)
 class Rise:
-    """How far a distance rises after a minimum: a share, its interval over seeds, and how much of it is lost
-    again."""
+    """How far a distance rises after a minimum: a share, its interval over seeds, how much of it is lost
+    again, and the evaluations of the top and of the least value from there on."""
 
     value: float
     low: float
     high: float
     lost: float
+    top: int
+    end: int
+
+    @property
+    def twice(self) -> bool:
+        """Whether the distance falls, rises and falls again."""
+        return self.value >= RISE and self.low > 0 and self.lost >= LOST
 
 
 def rise(record: Record, place: int, average: int = AVERAGED, name: str = "wasserstein") -> Rise:
@@ -46,7 +56,7 @@ def rise(record: Record, place: int, average: int = AVERAGED, name: str = "wasse
     value, low, high = over_seeds(each[:, top] / each[:, bottom] - 1)
     gained = mean[top] - mean[bottom]
     lost = float((mean[top] - mean[top:].min()) / gained) if gained > 0 else 0.0
-    return Rise(float(value), float(low), float(high), lost)
+    return Rise(float(value), float(low), float(high), lost, top, top + int(mean[top:].argmin()))
 
 
 def fall_again(record: Record, place: int, split: str, rise: float, average: int = AVERAGED) -> float:
