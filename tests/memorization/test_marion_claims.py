@@ -294,6 +294,54 @@ def test_batches_that_never_memorize_do_not_confirm() -> None:
     assert check("marion-batch-slope-digits", record).verdict == checks.PENDING
 
 
+# --- what moves with a factor ---
+
+
+def test_many_copies_at_the_peak_are_no_second_fall_of_memorization() -> None:
+    early = {"copies": cases.shares(bent(0, 0, 0.3, 0.5, 0.9), 3)}
+    found = check("marion-second-fall-digits", fake(**early))
+    assert found.verdict == checks.PARTLY
+    assert "N = 64: 29 % at the peak, 90 % after the fall" in found.our_value
+    with pytest.raises(checks.Nothing, match="no second fall"):
+        claims.CHECKS["marion-second-fall-digits"](fake(wasserstein=curves(bent(3, 2, 1.5, 1.2, 0.9))))
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict"),
+    [
+        ([3.5e3, 3.3e3, 3.2e3], checks.FAILED),  # flat all along: nothing falls
+        ([9e3, 5e3, 4.1e3], checks.FAILED),  # later again by more than a quarter
+        ([np.nan, 5e3, 3e3], checks.REPRODUCED),
+        ([9e3, 5e3, np.nan], checks.PENDING),
+    ],
+)
+def test_an_onset_that_saturates_falls_first(steps: list[float], verdict: str) -> None:
+    found = check("marion-width-split-digits", fake("width", [64, 128, 512], onset=times(steps)))
+    assert found.verdict == verdict, found
+
+
+def test_a_rate_between_the_ends_must_be_first_beyond_noise() -> None:
+    near = times([9e3, 5e3, 4.9e3])
+    near[2] = near[2, ::-1]
+    found = check("marion-rate-raw-digits", fake("rate", [1e-4, 3e-4, 2e-3], onset=near))
+    assert found.verdict == checks.FAILED
+    never = times([9e3, 5e3, np.nan])
+    found = check("marion-rate-raw-digits", fake("rate", [1e-4, 3e-4, 2e-3], onset=never))
+    assert found.verdict == checks.REPRODUCED
+
+
+def test_good_samples_before_copies_at_every_size() -> None:
+    slow = fake(wasserstein=cases.STEADY, best=cases.ONE, onset=times([50.0] * 3))
+    found = check("bonnaire-early-digits", slow)
+    assert found.verdict == checks.PARTLY  # copies come no later with N
+    assert found.our_value.startswith("power of N 0.00 (")
+
+
+def test_a_slope_that_a_breakdown_takes_away_confirms_nothing() -> None:
+    record = fake("batch", [8, 16, 64], rate=factors([np.nan, 2.1, 2.2]))
+    assert check("marion-batch-slope-digits", record).verdict == checks.FAILED
+
+
 # --- disjoint halves ---
 
 

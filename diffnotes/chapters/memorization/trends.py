@@ -42,7 +42,9 @@ def turns(record: Record, average: int) -> Weighed:
     sides = (("least", steps[0]), ("largest", steps[-1]))
     ends = {name: beyond_noise(steps[middle], end, False, 3) for name, end in sides}
     text = listed(np.where(np.isinf(steps).any(1), np.inf, steps.mean(1)))
-    said = "; ".join(f"{name} η: {words}" for name, (_, words) in ends.items())
+    said = "; ".join(
+        f"{name} η: {words.replace('last less first', 'later by')}" for name, (_, words) in ends.items()
+    )
     return Weighed(text, said, (all(sure for sure, _ in ends.values()),))
 
 
@@ -106,7 +108,8 @@ def second_fall(record: Record) -> Finding:
             peaks.append(share[0] <= FEW)
             ends.append(share[1] >= max(FEW, 2 * share[0]))
             peak, end = (f"{100 * one:.0f} %" for one in share)
-            found.append(f"{words}, {readings.label(record, place)}: {peak} at the peak, {end} after the fall")
+            where = f"{words}, {readings.label(record, place)}"
+            found.append(f"{where}: {peak} at the peak, {end} after the fall")
     if not found:
         raise Nothing("the distance descends twice at no N, so there is no second fall")
     return Finding("; ".join(found), "means over seeds", verdict(every(peaks), every(ends)))
