@@ -68,6 +68,21 @@ def test_the_scan_ends_at_the_threshold_of_the_record(small: Record) -> None:
     assert "From each size to the next, the power at 10 % memorized is" in text
 
 
+def test_a_power_that_grows_with_n_bends(small: Record) -> None:
+    """Steps in proportion to N, but for the last size: twice that, within 2 % by seed."""
+    size = small["value"].astype(float)
+    times = size[:, None] * np.array([1.0, 1.0, 1.0])
+    straight = readings.bend(small, times)
+    assert (straight.value, straight.sizes) == (pytest.approx(0), len(size))
+    times[size.argmax()] *= 2 * np.array([0.98, 1.0, 1.02])
+    bent = readings.bend(small, times)
+    assert bent.value == pytest.approx(1, abs=0.01)
+    assert 0 < bent.low < bent.high
+    assert np.allclose(readings.local_powers(small, times).mean(1), [1, 1, 2], atol=0.01)
+    times[size.argmax()] = np.nan
+    assert len(readings.local_powers(small, times)) == len(size) - 2
+
+
 def test_order_of_onsets_is_read_from_the_record(small: Record) -> None:
     assert "times as late" in said.order(small)
     swapped = small["onset"].copy()

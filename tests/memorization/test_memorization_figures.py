@@ -334,11 +334,14 @@ def cells(table: Any) -> list[list[str]]:
 def test_table_of_onsets(copied: Record, images: Record) -> None:
     header, *rows = cells(tables.onset_table(copied, images))
     assert header[2] == "power of N"
-    assert len(rows) == 2 * len(DEFINITIONS)
-    power = np.log(1.5) / np.log(1.5)  # the larger set is 1.5 times as large, and 1.5 times as late
-    assert rows[1] == ["digits", "losses part by 20 %", f"{power:.2f}", "1.00 to 1.00", "2"]
-    assert rows[6] == ["CIFAR-10, 16 × 16", "losses part by 20 %", "one seed, no fit", "", "2"]
-    assert cells(tables.onset_table(never(copied)))[2][2:] == ["not reached", "", "0"]
+    names = [row[1] for row in rows[: len(rows) // 2]]
+    assert names == list(readings.thresholds(copied)) == [row[1] for row in rows[len(rows) // 2 :]]
+    assert [f"losses part by {100 * share:.0f} %" for share in readings.SCAN] == names[1:-3]
+    tenth = names.index("10 % memorized")  # the larger set is 1.5 times as large, and 1.5 times as late
+    assert rows[tenth] == ["digits", "10 % memorized", "1.00 (1.00 to 1.00)", "1.00", "–"]
+    one = rows[tenth + len(names)]
+    assert one == ["CIFAR-10, 16 × 16", "10 % memorized", "one seed, no fit", "1.00", ""]
+    assert cells(tables.onset_table(never(copied)))[-1][2:] == ["not reached", "", ""]
 
 
 def test_table_of_sweeps(copied: Record, records: dict[str, Record]) -> None:

@@ -179,7 +179,7 @@ def power_range(*records: Record) -> str:
 
 
 def _power_range(record: Record) -> str:
-    found = {text: readings.power(record, name).value for name, text in LABELS.items()}
+    found = {text: readings.fitted(record, t).value for text, t in readings.thresholds(record).items()}
     known = {text: value for text, value in found.items() if np.isfinite(value)}
     if not known:
         return f"{title(record)}: no onset has a power."
@@ -187,6 +187,23 @@ def _power_range(record: Record) -> str:
     return (
         f"{title(record)}: the fitted power of N is least, {known[low]:.2f}, for “{low}” and largest, "
         f"{known[high]:.2f}, for “{high}”."
+    )
+
+
+def bends(*records: Record) -> str:
+    """For how many onsets the power changes with N beyond its interval."""
+    return " ".join(map(_bends, records))
+
+
+def _bends(record: Record) -> str:
+    found = [readings.bend(record, times) for times in readings.thresholds(record).values()]
+    known = [bend for bend in found if bend.known]
+    if not known:
+        return f"{title(record)}: too few sizes or seeds for a bend."
+    up, down = sum(bend.low > 0 for bend in known), sum(bend.high < 0 for bend in known)
+    return (
+        f"{title(record)}: of {len(known)} onsets, the power rises with N beyond its interval for {up}, and "
+        f"falls for {down}."
     )
 
 
@@ -212,7 +229,7 @@ def _thresholds(record: Record) -> str:
 
 def _local(record: Record) -> str:
     """The power from each size to the next, where a tenth are memorized."""
-    steps = readings.local_powers(record, TENTH)
+    steps = readings.local_powers(record, readings.onset(record, TENTH)).mean(1)
     if len(steps) < 2:
         return ""
     listed = ", ".join(f"{step:.2f}" for step in steps)

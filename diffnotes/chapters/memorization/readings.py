@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffnotes.base.errors import UserError
+from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.memorization.breakdown import broken_at
 from diffnotes.chapters.memorization.onsets import (
     COPIES,
@@ -31,6 +32,7 @@ from diffnotes.store import Record
 
 RAW, AVERAGED = 0, -1
 NEAR = 0.1  # of the least distance: where samples may be said to be as good as they get
+SCAN = (0.05, 0.1, 0.15, 0.2, 0.3)  # of the least held-out loss, as SHARES, which claims are judged at
 SHARES = (0.1, 0.15, 0.2)  # of the least held-out loss: where the losses may be said to part
 TENTH = "copies 0.1"
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
@@ -314,14 +316,37 @@ def scan(record: Record, average: int = AVERAGED) -> list[Power]:
     return [fitted(record, split_at(record, share, average)) for share in SHARES]
 
 
-def local_powers(record: Record, definition: str, average: int = AVERAGED) -> np.ndarray:
-    """The power from each size to the next [size - 1], of geometric means over seeds; sizes that a seed does
+def thresholds(record: Record, average: int = AVERAGED) -> dict[str, np.ndarray]:
+    """Steps [value, seed] of every onset by its name: the least held-out loss, losses that part by each of
+    SCAN, and each share of memorized samples."""
+    parts = {
+        f"losses part by {100 * share:.0f} %": onset(record, "split", average)
+        if share == SPLIT
+        else split_at(record, share, average)
+        for share in SCAN
+    }
+    shares = {LABELS[name]: onset(record, name, average) for name in LABELS if name.startswith("copies")}
+    return {LABELS["minimum"]: onset(record, "minimum", average), **parts, **shares}
+
+
+def local_powers(record: Record, times: np.ndarray) -> np.ndarray:
+    """The power of times [value, seed] from each size to the next, [size - 1, seed]; sizes that a seed does
     not reach are left out."""
     order = ordered(record)
-    times = np.exp(np.log(onset(record, definition, average)[order]).mean(1))
-    known = np.isfinite(times)
-    found: np.ndarray = np.diff(np.log(times[known])) / np.diff(np.log(record["value"][order][known]))
+    logs, sizes = np.log(times[order]), np.log(record["value"][order])
+    known = np.isfinite(logs).all(1)
+    found: np.ndarray = np.diff(logs[known], axis=0) / np.diff(sizes[known])[:, None]
     return found
+
+
+def bend(record: Record, times: np.ndarray) -> Power:
+    """How much larger the last local power is than the first, with its interval over seeds; a straight line
+    has none."""
+    steps = local_powers(record, times)
+    if len(steps) < 2 or steps.shape[1] < 2:
+        return Power(np.nan, np.nan, np.nan, len(steps) + 1)
+    value, low, high = over_seeds(steps[-1] - steps[0]).tolist()
+    return Power(value, low, high, len(steps) + 1)
 
 
 def generalized(record: Record, average: int = AVERAGED) -> np.ndarray:

@@ -8,8 +8,8 @@ import numpy as np
 
 from diffnotes.chapters.memorization import calibration_readings as known_sets
 from diffnotes.chapters.memorization import findings, readings, run_readings
-from diffnotes.chapters.memorization.readings import LABELS, TENTH, Run, title
-from diffnotes.show.labels import dataset
+from diffnotes.chapters.memorization.readings import TENTH, Run, title
+from diffnotes.show.labels import dataset, minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
 
@@ -84,22 +84,31 @@ def classifier_found(record: Record) -> Sentence:
 
 @book_figure
 def onset_table(*records: Record) -> BookTable:
-    """The fitted powers with their intervals."""
+    """The fitted powers with their intervals, over a scan of thresholds, and how they change with N."""
     rows = [
-        (title(record), text, *_power(record, name)) for record in records for name, text in LABELS.items()
-    ]
+        (title(record), name, *_power(record, times))
+        for record in records for name, times in readings.thresholds(record).items()
+    ]  # fmt: skip
     return BookTable(
-        *records, header=("training set", "onset", "power of N", "95 % interval", "sizes used"), rows=rows,
-        finding=findings.power_range(*records),
-        shows="How the onset grows with N: a fit for each seed, and Student’s interval over the seeds.",
+        *records, header=("training set", "onset", "power of N", "from size to size", "bend"), rows=rows,
+        finding=f"{findings.power_range(*records)} {findings.bends(*records)}",
+        shows=(
+            "How the onset grows with N: a fit for each seed, and Student’s 95 % interval over the seeds, of "
+            "the sizes that every seed reaches. From size to size: the power between neighbours, which a "
+            "single power hides; the bend is the last of these less the first, and 0 for a power law. Losses "
+            "part by a share of the least held-out loss. What comes after a breakdown is left out."
+        ),
     )  # fmt: skip
 
 
-def _power(record: Record, name: str) -> tuple[str, str, str]:
-    found = readings.power(record, name)
+def _power(record: Record, times: np.ndarray) -> tuple[str, str, str]:
+    """The power, from size to size, and the bend."""
+    found, bend = readings.fitted(record, times), readings.bend(record, times)
+    steps = ", ".join(f"{step:.2f}" for step in readings.local_powers(record, times).mean(1))
     if not found.known:  # a fit needs two sizes, its interval two seeds
-        return "not reached" if found.sizes < 2 else "one seed, no fit", "", f"{found.sizes}"
-    return f"{found.value:.2f}", found.interval, f"{found.sizes}"
+        return "not reached" if found.sizes < 2 else "one seed, no fit", minus(steps), ""
+    more = f"{bend.value:.2f} ({bend.interval})" if bend.known else "–"
+    return minus(f"{found.value:.2f} ({found.interval})"), minus(steps), minus(more)
 
 
 RUNS = ("run", "losses part at", "10 % memorized at", "rate", "least distance", "memorized at the end")
