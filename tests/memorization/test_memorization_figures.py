@@ -386,7 +386,7 @@ def test_table_of_deviations(copied: Record, images: Record, records: dict[str, 
     assert found["width"][1:] == ["16 (8)", "16 (not varied)"]
     at_24 = changed(records["batch"], {"n": 24, "seeds": [0, 1, 2]})
     other = {row[0]: row[2] for row in tables.deviations([copied, at_24]).rows}
-    assert (other["batch size"], other["seeds"]) == ("16 (8, N = 24)", "2 to 3")
+    assert (other["batch size"], other["seeds"]) == ("16 (8 at N = 24)", "2 to 3")
     assert found["longest run"][1] == "30 steps"
     assert found["average of the weights"][1] == "4 steps, and none"
     assert found["network"][1].startswith("residual MLP, ")

@@ -231,7 +231,8 @@ def _tried(factor: str, base: Record, *others: Record) -> str:
     record = next((one for one in (base, *others) if one.spec["sweep"] == factor), None)
     if record is None:
         return "not varied"
-    return ", ".join(f"{v:g}" for v in sorted(record["value"])) + readings.beside(base, record)
+    where = readings.beside(base, record).replace(",", " at")
+    return ", ".join(f"{v:g}" for v in sorted(record["value"])) + where
 
 
 def _counts(*counts: int) -> str:
