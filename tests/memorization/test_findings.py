@@ -13,7 +13,7 @@ from diffnotes import store
 from diffnotes.chapters.memorization import calibration_readings as known_sets
 from diffnotes.chapters.memorization import cifar, digits, readings, run_readings, tables
 from diffnotes.chapters.memorization import findings as said
-from diffnotes.chapters.memorization.breakdown import broken_at
+from diffnotes.chapters.memorization.breakdown import astray_from, broken_at
 from diffnotes.chapters.memorization.onsets import minimum, rate
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
@@ -133,6 +133,20 @@ def test_a_breakdown_is_a_loss_of_copies_or_a_rise_of_the_training_loss() -> Non
     assert broken_at(falling, np.array([0.0, 0.09, 0.01, 0.5])) == 4  # never a tenth before
     assert broken_at(np.array([1.0, 0.5, 0.61, 0.3]), np.zeros(4)) == 2
     assert broken_at(np.array([1.0, 0.5, 0.59, 0.3]), np.zeros(4)) == 4
+    assert astray_from(np.array([1.0, 0.5, 2.1, 9.0])) == 2
+    assert astray_from(np.array([1.0, 9.0, 0.5, 1.9])) == 4  # they come back
+
+
+def test_copies_among_samples_that_are_astray_are_not_known(small: Record) -> None:
+    wide = store.load(digits.EXPERIMENT, sweep="width")
+    place = list(wide["value"]).index(64)
+    assert readings.astray(wide, place) == [True] * 3
+    assert np.isnan(readings.never(wide, readings.TENTH)[place]).all()
+    assert np.allclose(readings.onset(wide, "split"), wide["onset"][..., -1, 1])  # losses need no samples
+    assert "width = 64: in 3 of 3 seeds samples go astray" in str(said.breakdown_found(small, wide))
+    assert not any(readings.astray(small, 0))
+    share, onset = np.zeros_like(small["copies"]), np.full_like(small["onset"], np.nan)
+    assert np.isinf(readings.never(changed(small, copies=share, onset=onset), readings.TENTH)).all()
 
 
 def test_the_rate_that_broke_down_on_digits_is_named(small: Record) -> None:

@@ -279,6 +279,20 @@ def test_what_never_happens_counts_as_latest_where_all_seeds_agree() -> None:
     assert found.our_value.startswith("never, 5,000")
 
 
+def test_an_onset_that_a_breakdown_forestalls_is_not_never() -> None:
+    astray = cases.arrays()["wasserstein"].copy()
+    astray[0, :, -3:] = 100.0
+    onset = times([np.nan, 5e3, 2e3])
+    found = check(
+        "marion-width-onset-digits", fake("width", [64, 128, 512], onset=onset, wasserstein=astray)
+    )
+    assert found.our_value.startswith("–, 5,000")
+    few = fake("width", [64], onset=times([np.nan])[:1], **{
+        name: cases.arrays()[name][:1] for name in ("copies", "train_loss", "step")
+    }, wasserstein=astray[:1])  # fmt: skip
+    assert check("marion-width-onset-digits", few).verdict == checks.PENDING
+
+
 def test_batches_outside_the_regime_are_not_compared() -> None:
     """The default, half of the training set, has another number of images seen, and does not count."""
     record = fake("batch", [8, 64, 128], onset=times([12_800.0, 6_400.0, 1_600.0]))

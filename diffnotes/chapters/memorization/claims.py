@@ -12,7 +12,7 @@ import numpy as np
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import PENDING, Check, Finding, Nothing, companion, every, verdict
-from diffnotes.chapters.memorization import readings, run_readings, trends
+from diffnotes.chapters.memorization import halves_readings, readings, run_readings, trends
 from diffnotes.chapters.memorization.judging import (
     Judge,
     Weighed,
@@ -188,7 +188,7 @@ def _later(record: Record, average: int) -> Weighed:
 def _roles(record: Record, average: int) -> Weighed:
     """More images delay memorization, a larger network hastens it, and both bring the distance down."""
     sweeps = (sweep_of(record), sweep_of(companion(record, record.experiment, {"sweep": "width"})))
-    tenths = [late(sweep, average)[[0, -1]] for sweep in sweeps]
+    tenths = [_known(late(sweep, average))[[0, -1]] for sweep in sweeps]
     bests = [sweep.read("best", average)[[0, -1]] for sweep in sweeps]
     text = "; ".join(
         f"{readings.FACTORS[sweep.factor]}: step {_to(tenth)}, distance {_to(best)}"
@@ -201,6 +201,11 @@ def _roles(record: Record, average: int) -> Weighed:
     found = [beyond_noise(first, last, falls, 3) for (first, last), falls in wanted]
     said = "; ".join(f"{name}: {words}" for name, (_, words) in zip(names, found, strict=True))
     return Weighed(text, said, tuple(sure for sure, _ in found))
+
+
+def _known(found: np.ndarray) -> np.ndarray:
+    """The values that every seed knows, [value, seed]."""
+    return found[~np.isnan(found).any(1)]
 
 
 def _to(ends: np.ndarray) -> str:
@@ -225,7 +230,7 @@ def _same_rate(record: Record, average: int) -> Weighed:
 
 def _halves(record: Record) -> Finding:
     """Distance of the two samples from one noise over that of samples from different noises."""
-    first, *_, end = (over_seeds(each) for each in readings.apart(record))
+    first, *_, end = (over_seeds(each) for each in halves_readings.apart(record))
     n = record["n"]
     text = f"{first[0]:.4f} at N = {n[0]}, {end[0]:.4f} at N = {n[-1]}"
     interval = f"{end[1]:.2f} to {end[2]:.2f} at N = {n[-1]}" if np.isfinite(end[1]) else "one seed"

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffnotes.chapters.memorization import readings, run_readings
+from diffnotes.chapters.memorization import halves_readings, readings, run_readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
 from diffnotes.show.labels import bounds
 from diffnotes.show.style import Sentence, together
@@ -329,12 +329,14 @@ def breakdown_found(*records: Record) -> Sentence:
 
 
 def _broken(base: Record, record: Record, place: int) -> list[str]:
-    found = run_readings.breakdowns(record, place)
-    if not found:
-        return []
-    tops, lows, ends = (_percents(shares) for shares in zip(*found, strict=True))
+    found, far = run_readings.breakdowns(record, place), sum(readings.astray(record, place))
     where, seeds = readings.run_label(base, record, place), len(record.spec["seeds"])
+    astray = [f"{where}: in {far} of {seeds} seeds samples go astray, and none can be a copy."] if far else []
+    if not found:
+        return astray
+    tops, lows, ends = (_percents(shares) for shares in zip(*found, strict=True))
     return [
+        *astray,
         f"{where}: in {len(found)} of {seeds} seeds memorized samples reach {tops} %, fall to {lows} % and "
         f"end at {ends} %."
     ]
@@ -388,7 +390,7 @@ def _at_most(percent: float) -> str:
 
 def halves(record: Record) -> str:
     """Distances and memorized shares at the ends."""
-    share, copied = readings.apart(record).mean(1), readings.memorized_halves(record).mean(1)
+    share, copied = halves_readings.apart(record).mean(1), halves_readings.memorized_halves(record).mean(1)
     n = record["n"]
     return (
         f"With {n[0]} images in a half, two samples from the same noise are {share[0]:.2f} times as far "

@@ -97,6 +97,6 @@ def unread(powers: list[Power]) -> Weighed | None:
 
 
 def late(sweep: Swept, average: int) -> np.ndarray:
-    """The step of 10 % memorized samples [value, seed]; infinite where they are never reached."""
-    found = sweep.onset(TENTH, average)
-    return np.where(np.isnan(found), np.inf, found)
+    """The step of 10 % memorized samples [value, seed]; infinite where they are never reached, and NaN where
+    the run breaks down before."""
+    return sweep.never(TENTH, average)

@@ -14,7 +14,7 @@ import numpy as np
 
 from diffnotes.base.errors import UserError
 from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.memorization.breakdown import broken_at
+from diffnotes.chapters.memorization.breakdown import astray_from, broken_at
 from diffnotes.chapters.memorization.onsets import (
     COPIES,
     DEFINITIONS,
@@ -161,6 +161,10 @@ class Swept:
         """Steps [value, seed]."""
         return self._taken(lambda record: onset(record, definition, average))
 
+    def never(self, definition: str, average: int = AVERAGED) -> np.ndarray:
+        """Steps [value, seed]: see the function of that name."""
+        return self._taken(lambda record: never(record, definition, average))
+
     def least_loss(self, average: int = AVERAGED) -> np.ndarray:
         """The least held-out loss [value, seed]."""
         return self._taken(lambda record: _each(record, average, lambda step, train, test: test.min()))
@@ -217,7 +221,7 @@ def onset(record: Record, definition: str, average: int = AVERAGED) -> np.ndarra
     found: np.ndarray = record["onset"][
         :, :, average, list(map(str, record["definition"])).index(definition)
     ].copy()
-    for place, seed, until in _broken(record, average):
+    for place, seed, until in _broken(record, average, definition.startswith("copies")):
         found[place, seed] = _onsets(record, place, seed, until, average)[DEFINITIONS.index(definition)]
     return found
 
@@ -225,14 +229,14 @@ def onset(record: Record, definition: str, average: int = AVERAGED) -> np.ndarra
 def read(record: Record, name: str, average: int = AVERAGED) -> np.ndarray:
     """`rate` or `best` [value, seed]; what comes after a breakdown is left out."""
     found: np.ndarray = record[name][:, :, average].copy()
+    split = onset(record, "split", average)
     for place, seed, until in _broken(record, average):
         step = steps(record, place)[:until].astype(float)
         if name == "rate":
             found[place, seed] = rate(step, curve(record, place, "copies", average)[seed, :until])
         else:
-            split = _onsets(record, place, seed, until, average)[DEFINITIONS.index("split")]
             far = curve(record, place, "wasserstein", average)[seed, :until]
-            found[place, seed] = best_before(step, far, split)
+            found[place, seed] = best_before(step, far, split[place, seed])
     return found
 
 
@@ -243,16 +247,35 @@ def _onsets(record: Record, place: int, seed: int, until: int, average: int) -> 
     return onsets(steps(record, place)[:until].astype(float), *found)
 
 
-def broken(record: Record, place: int, average: int = AVERAGED) -> list[int]:
-    """The evaluation at which each seed breaks down; the count of evaluations where none does."""
+def broken(record: Record, place: int, average: int = AVERAGED, sampled: bool = True) -> list[int]:
+    """The evaluation at which each seed breaks down, what is `sampled` also where samples go astray; the
+    count of evaluations where none does."""
     pairs = (curve(record, place, name, average) for name in ("train_loss", "copies"))
-    return [broken_at(*pair) for pair in zip(*pairs, strict=True)]
+    ends = [broken_at(*pair) for pair in zip(*pairs, strict=True)]
+    far = curve(record, place, "wasserstein", average)
+    return [min(k, astray_from(one)) for k, one in zip(ends, far, strict=True)] if sampled else ends
 
 
-def _broken(record: Record, average: int) -> Iterator[tuple[int, int, int]]:
+def astray(record: Record, place: int, average: int = AVERAGED) -> list[bool]:
+    """Whether each seed breaks down because its samples go astray."""
+    far, ends = curve(record, place, "wasserstein", average), broken(record, place, average)
+    return [k < len(one) and k == astray_from(one) for one, k in zip(far, ends, strict=True)]
+
+
+def never(record: Record, definition: str, average: int = AVERAGED) -> np.ndarray:
+    """Steps [value, seed] as `onset`: infinite where it does not happen, and NaN where that is not known,
+    since the run breaks down before."""
+    known = onset(record, definition, average)
+    found = np.where(np.isnan(known), np.inf, known)
+    for place, seed, _ in _broken(record, average):
+        found[place, seed] = known[place, seed]
+    return found
+
+
+def _broken(record: Record, average: int, sampled: bool = True) -> Iterator[tuple[int, int, int]]:
     """(place, seed, evaluation) of each breakdown."""
     for place in range(len(record["value"])):
-        for seed, until in enumerate(broken(record, place, average)):
+        for seed, until in enumerate(broken(record, place, average, sampled)):
             if until <= last(record, place):
                 yield place, seed, until
 
@@ -270,7 +293,7 @@ def _each(
     for place in range(len(record["value"])):
         step = steps(record, place).astype(float)
         train, test = (curve(record, place, f"{name}_loss", average) for name in ("train", "test"))
-        ends = broken(record, place, average)
+        ends = broken(record, place, average, sampled=False)
         rows.append([read(step[:k], train[s, :k], test[s, :k]) for s, k in enumerate(ends)])
     return np.array(rows)
 
@@ -364,30 +387,3 @@ def stderr(values: np.ndarray) -> np.ndarray | None:
     """Standard errors over seeds of [x, seed], where there are several seeds."""
     seeds = values.shape[1]
     return values.std(1, ddof=1) / seeds**0.5 if seeds > 1 else None
-
-
-# ------------------------------------------------------------------------------------------- disjoint halves
-
-
-def apart(record: Record) -> np.ndarray:
-    """Distance of two samples from one noise over that of samples from different noises, [n, seed]."""
-    found: np.ndarray = record["apart"] / record["unrelated"]
-    return found
-
-
-def own(record: Record) -> np.ndarray:
-    """Distance to the nearest image of the own half over that to the nearest of the other half, [n, seed]."""
-    found: np.ndarray = record["own"] / record["other"]
-    return found
-
-
-def memorized_halves(record: Record) -> np.ndarray:
-    """The share of memorized samples, of both networks, [n, seed]."""
-    found: np.ndarray = record["copies"]
-    return found
-
-
-def pairs(record: Record, place: int) -> np.ndarray:
-    """Samples of the two networks of the first seed from the same noise, [network, k, c, h, w]."""
-    found: np.ndarray = record["sheet"][place, 0]
-    return found

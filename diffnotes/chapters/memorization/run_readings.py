@@ -8,7 +8,7 @@ import numpy as np
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.memorization.breakdown import FELL_FROM
-from diffnotes.chapters.memorization.readings import AVERAGED, broken, curve, onset, steps
+from diffnotes.chapters.memorization.readings import AVERAGED, astray, broken, curve, onset, steps
 from diffnotes.store import Record
 
 
@@ -95,8 +95,10 @@ def mismatch(record: Record, place: int, average: int = AVERAGED) -> tuple[float
 
 def breakdowns(record: Record, place: int, average: int = AVERAGED) -> list[tuple[float, float, float]]:
     """(top, low, end) of the share of memorized samples of each seed in which training breaks down: the
-    largest before, the least from then on, and the last."""
+    largest before, the least from then on, and the last. Those whose samples go astray are not among them."""
     share = curve(record, place, "copies", average)
-    ends = broken(record, place, average)
-    found = [(one[:k], one[k:]) for one, k in zip(share, ends, strict=True) if k < len(one)]
+    ends, lost = broken(record, place, average), astray(record, place, average)
+    found = [
+        (one[:k], one[k:]) for one, k, far in zip(share, ends, lost, strict=True) if k < len(one) and not far
+    ]
     return [(float(before.max()), float(after.min()), float(after[-1])) for before, after in found]

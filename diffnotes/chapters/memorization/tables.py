@@ -137,7 +137,7 @@ def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequen
     if len(kept) < len(RUNS):
         left = " and ".join(f"“{RUNS[k]}”" for k in range(len(RUNS)) if k not in kept)
         parts.append(f"Left out, since no run has it in every seed: {left}.")
-    if broken := [_broken(run) for run in runs if run_readings.breakdowns(*run)]:
+    if broken := [_broken(run) for run in runs if _breaks(*run)]:
         parts.append(
             f"{BROKEN}: the run breaks down, in {'; '.join(broken)}. What comes from there on is left out, "
             "but for the share at the end."
@@ -148,12 +148,17 @@ def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequen
 def _broken(run: Run) -> str:
     """'3 of 3 seeds at η = 0.002'."""
     record, place = run
-    count = len(run_readings.breakdowns(record, place))
+    count = _breaks(record, place)
     return f"{count} of {len(record.spec['seeds'])} seeds at {readings.label(record, place)}"
 
 
+def _breaks(record: Record, place: int) -> int:
+    """In how many seeds it breaks down."""
+    return len(run_readings.breakdowns(record, place)) + sum(readings.astray(record, place))
+
+
 def _run_row(base: Record, record: Record, place: int) -> tuple[str, ...]:
-    broken = bool(run_readings.breakdowns(record, place))
+    broken = _breaks(record, place) > 0
     split, ten = (readings.onset(record, name)[place] for name in ("split", TENTH))
     rate, best = (readings.read(record, name)[place] for name in ("rate", "best"))
     share = 100 * readings.curve(record, place, "copies")[:, -1]

@@ -29,15 +29,17 @@ def saturates(record: Record, average: int) -> Weighed:
         return Weighed(f"the losses part at fewer than three widths; {text}")
     first = steps[0] if np.isfinite(steps[0]) else np.inf
     fell, flat = first / steps[-2], steps[-2] / steps[-1]
-    said = f"{listed([fell])} times as early from first to last but one, {listed([flat])} times after that"
+    times = f"{listed([fell])} times as early" if np.isfinite(fell) else "not in every seed at first"
+    said = f"{times} from first to last but one, {listed([flat])} times as early after that"
     return Weighed(text, said, (bool(fell > FELL and 1 / FLAT < flat < FLAT),))
 
 
 def turns(record: Record, average: int) -> Weighed:
     """Is a tenth memorized soonest, in steps, at a learning rate between the ends?"""
     steps = late(sweep_of(record), average)
+    steps = steps[~np.isnan(steps).any(1)]
     if len(steps) < 3:
-        return Weighed(f"only {len(steps)} rates")
+        return Weighed(f"known in all seeds at {len(steps)} rates")
     middle = 1 + int(steps.mean(1)[1:-1].argmin())
     sides = (("least", steps[0]), ("largest", steps[-1]))
     ends = {name: beyond_noise(steps[middle], end, False, 3) for name, end in sides}
