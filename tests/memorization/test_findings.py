@@ -150,7 +150,8 @@ def test_copies_among_samples_that_are_astray_are_not_known(small: Record) -> No
     assert any(lost)
     assert np.isnan(readings.never(wide, readings.TENTH)[place][lost]).all()
     assert np.allclose(readings.onset(wide, "split"), wide["onset"][..., -1, 1])  # losses need no samples
-    assert f"width = 64: in {sum(lost)} of {len(lost)} seeds samples go astray" in str(said.breakdown_found(small, wide))
+    text = str(said.breakdown_found(small, wide))
+    assert f"width = 64: in {sum(lost)} of {len(lost)} seeds samples go astray" in text
     assert not any(readings.astray(small, 0))
     share, onset = np.zeros_like(small["copies"]), np.full_like(small["onset"], np.nan)
     assert np.isinf(readings.never(changed(small, copies=share, onset=onset), readings.TENTH)).all()
