@@ -55,7 +55,7 @@ def pinned() -> list[store.Record]:
 
 def _row(experiment: store.Experiment, shown: Mapping[str, Any], figures: tuple[str, ...]) -> Row:
     """The pinned record of the best profile under these settings, or why there is none."""
-    settings = experiment.twin.settings(shown)
+    settings = store.request(experiment, store.PINNED, shown).settings
     record = None
     try:
         record = store.best(experiment, settings)

@@ -101,6 +101,13 @@ def fake(sweep: str = "n", value: Any = SIZE, beside: Beside | None = None, **ch
     return record(found, experiment="digits", spec={**BASE, "sweep": sweep}, beside=beside)
 
 
+def one_seed() -> Record:
+    """The sweep over n with the first seed alone."""
+    found = {key: np.asarray(value) for key, value in arrays().items()}
+    first = {key: a[:, :1] if a.shape[:2] == SHAPE[:2] else a for key, a in found.items()}
+    return record(first, experiment="digits", spec={**BASE, "sweep": "n", "seeds": (0,)})
+
+
 def all_sweeps(others: Mapping[str, Mapping[str, Any]], **changed: Any) -> Record:
     """The sweep over n beside the three others, in which `others` says what is changed."""
     values = {"width": [64, 128, 512], "batch": [8, 16, 64], "rate": [1e-4, 3e-4, 2e-3]}
@@ -118,6 +125,12 @@ def halves(*share: float) -> Record:
     return record({"n": np.array([8, 32, 599]), "apart": apart, "unrelated": unrelated})
 
 
+# a distance that gets good at a step in proportion to one over the width; that of the default is 256
+WIDE = np.stack([DESCENTS(STEP * width / (64 * 256)) for width in (64, 128, 512)])
+WIDE = np.broadcast_to(WIDE[:, None, :, None], SHAPE).copy()
+STEADY = curves(bent(*[3.0] * 5, 1.5, *[1.0] * 4), 0.0)  # good at a step without N
+LATE = curves(bent(3, 3, 1.5, 1, 1))
+ONE = factors([1.0, 1.0, 1.0])
 UP, DOWN = factors([1.0, 2.0, 3.0]), factors([3.0, 2.0, 1.0])
 NOT: dict[str, dict[str, Any]] = {  # claim on the sweep over n: a change that makes it fail
     "marion-part": {"test_loss": curves(lambda clock: 1.05 * train_loss(clock))},
@@ -129,6 +142,7 @@ NOT: dict[str, dict[str, Any]] = {  # claim on the sweep over n: a change that m
     "marion-same": {"wasserstein_few": 0.8 * curves(DESCENTS)},
     "marion-double": {"wasserstein": curves(bent(3, 2, 1.5, 1.6, 0.9))},
     "marion-double-frechet": {"frechet": curves(bent(3, 2, 1.5, 1.6, 0.9))},
+    "marion-second-fall": {"copies": shares(bent(0, 0, 0.5, 0.3, 0.1), 3)},
 }
 Sweep = tuple[str, str, list[float], dict[str, Any], dict[str, Any]]
 SWEEPS: list[Sweep] = [
@@ -136,9 +150,16 @@ SWEEPS: list[Sweep] = [
     # best 2), where it holds, where it fails
     ("marion-width-onset", "width", [64, 128, 512], {"onset": times([9e3, 5e3, 2e3])},
      {"onset": times([1e3, 2e3, 5e3])}),
+    ("marion-width-split", "width", [64, 128, 512], {"onset": times([9e3, 5e3, 3e3])},
+     {"onset": times([9e3, 5e3, 1e3])}),
+    ("bonnaire-width", "width", [64, 128, 512],
+     {"onset": times([12_800.0, 6_400.0, 1_600.0]), "wasserstein": WIDE, "best": factors([2.0, 2.0, 2.0])},
+     {"onset": times([3_200.0] * 3), "best": factors([2.0, 2.0, 2.0])}),
     ("marion-width-fidelity", "width", [64, 128, 512], {"best": factors([4.0, 3.0, 1.0])},
      {"best": factors([0.5, 1.0, 3.0])}),
     ("marion-batch-onset", "batch", [8, 16, 64], {"onset": times([12_800.0, 6_400.0, 9_000.0])},
+     {"onset": times([3_200.0, 3_200.0, 3_200.0])}),
+    ("marion-batch-copies", "batch", [8, 16, 64], {"onset": times([12_800.0, 6_400.0, 9_000.0])},
      {"onset": times([3_200.0, 3_200.0, 3_200.0])}),
     ("marion-batch-slope", "batch", [8, 16, 64], {"rate": factors([2.0, 2.1, 2.2])},
      {"rate": factors([2.0, 2.1, 2.6])}),
@@ -146,6 +167,8 @@ SWEEPS: list[Sweep] = [
      {"best": factors([3.0, 2.5, 1.0])}),
     ("marion-rate-onset", "rate", [1e-4, 3e-4, 2e-3], {"onset": times([9e3, 5e3, 4e3])},
      {"onset": times([90e3, 20e3, 1e3])}),
+    ("marion-rate-raw", "rate", [1e-4, 3e-4, 2e-3], {"onset": times([9e3, 5e3, 9e3])},
+     {"onset": times([9e3, 5e3, 1e3])}),
     ("marion-rate-slope", "rate", [1e-4, 3e-4, 2e-3], {"rate": factors([2.0, 2.1, 2.2])},
      {"rate": factors([2.0, 2.1, 2.6])}),
     ("marion-rate-fidelity", "rate", [1e-4, 3e-4, 2e-3], {"best": factors([4.0, 3.0, 1.0])},
@@ -167,7 +190,12 @@ HOLDS: dict[str, Callable[[], Record]] = {
     **_both(dict.fromkeys(NOT, fake)),
     **_both({name: partial(fake, factor, values, **good) for name, factor, values, good, _ in SWEEPS}),
     **_both(
-        {"marion-roles": partial(all_sweeps, WIDER_IS_BETTER), "marion-gradual": partial(all_sweeps, {})}
+        {
+            "marion-roles": partial(all_sweeps, WIDER_IS_BETTER),
+            "marion-gradual": partial(all_sweeps, {}),
+            "marion-least-loss": partial(fake, test_loss=curves(test_loss) * DOWN[:, :, None]),
+            "bonnaire-early": partial(fake, wasserstein=STEADY, best=ONE),
+        }
     ),
     "marion-levels-digits": fake,
     "ours-averaging": fake,
@@ -180,6 +208,8 @@ FAILS: dict[str, Callable[[], Record]] = {
         {
             "marion-roles": partial(all_sweeps, WIDER_IS_WORSE, onset=times(ONSET[::-1]), best=UP),
             "marion-gradual": partial(all_sweeps, {}, copies=TURNING),
+            "marion-least-loss": partial(fake, test_loss=curves(test_loss) * UP[:, :, None]),
+            "bonnaire-early": partial(fake, wasserstein=LATE, best=ONE),
         }
     ),
     "marion-levels-digits": partial(fake, **AT_SOME_T),

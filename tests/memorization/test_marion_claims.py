@@ -10,8 +10,9 @@ import fakes
 import numpy as np
 import pytest
 
+from diffnotes.base.errors import UserError
 from diffnotes.chapters import checks, memorization
-from diffnotes.chapters.memorization import claims, readings
+from diffnotes.chapters.memorization import claims, judging, readings
 from diffnotes.store import Record
 
 cases = fakes.cases("memorization")
@@ -184,8 +185,7 @@ def test_a_power_needs_two_sizes_and_two_seeds(name: str) -> None:
     never = {"onset": times([np.nan] * 3), "test_loss": curves(cases.train_loss)}
     found = check(f"{name}-digits", fake(**never))
     assert (found.verdict, found.our_value) == (checks.FAILED, "not reached at two sizes")
-    one = {key: cases.arrays()[key][:, :1] for key in ("onset", "test_loss", "train_loss", "step")}
-    found = check(f"{name}-digits", fake(**one))
+    found = check(f"{name}-digits", cases.one_seed())
     assert (found.verdict, found.our_value) == (checks.PENDING, "one seed, so no interval")
 
 
@@ -198,8 +198,7 @@ def test_sizes_that_do_not_get_there_are_left_out() -> None:
 
 
 def test_one_seed_is_told_and_proves_no_difference() -> None:
-    one = {name: cases.arrays()[name][:, :1] for name in ("rate", "best", "onset")}
-    found = check("marion-slope-digits", fake(**one))
+    found = check("marion-slope-digits", cases.one_seed())
     assert found.verdict == checks.FAILED
     assert found.interval.startswith("one seed, so no interval")
 
@@ -240,11 +239,37 @@ def test_a_sweep_may_list_its_values_in_any_order(
 
 def test_the_default_run_of_a_sweep_is_that_of_the_sweep_over_n() -> None:
     record = fake("width", [64, 128, 512], best=factors([4.0, 3.0, 1.0]))
-    sweep = claims._sweep(record)
+    sweep = judging.sweep_of(record)
     assert sweep.value.tolist() == [64, 128, 256, 512]
     assert np.allclose(sweep.read("best")[:, 1], [4, 3, 2, 1])
     between = fake("width", [64, 128, 512], best=factors([4.0, 1.5, 1.0]))  # 2 of the default is above 1.5
     assert check("marion-width-fidelity-digits", between).verdict == checks.PARTLY
+
+
+def test_a_sweep_is_read_by_the_seeds_that_it_shares_with_its_default_run() -> None:
+    values = factors([4.0, 3.0, 1.0])
+    more = np.concatenate([values, np.full((3, 2, cases.AVERAGES), 99.0)], 1)
+    wide = fake("width", [64, 128, 512], best=more[:, [4, 1, 0, 2, 3]])
+    wide.spec["seeds"] = (7, 1, 0, 2, 8)
+    for name in ("train_loss", "copies", "wasserstein"):
+        wide.arrays[name] = wide[name][:, [0, 1, 0, 2, 0]]
+    sweep = judging.sweep_of(wide)
+    assert sweep.seeds == (1, 0, 2)
+    assert np.allclose(sweep.read("best")[0], values[0, [1, 0, 2], 0])
+    wide.spec["seeds"] = (7, 8, 9, 10, 11)
+    with pytest.raises(UserError, match="no seed in common"):
+        judging.sweep_of(wide)
+
+
+def test_the_default_run_has_the_size_of_the_sweep() -> None:
+    record = fake("batch", [8, 16, 64])
+    record.spec["n"] = 128
+    base = fake()
+    sweep = readings.swept(base, record)
+    assert np.allclose(sweep.read("best")[2], base["best"][2, :, -1])
+    assert readings.run_label(base, record, 0) == "B = 8, N = 128"
+    record.spec["n"] = 1000  # no size of the other sweep
+    assert readings.swept(base, record).value.tolist() == [8, 16, 64]
 
 
 def test_what_never_happens_counts_as_latest_where_all_seeds_agree() -> None:
@@ -252,6 +277,18 @@ def test_what_never_happens_counts_as_latest_where_all_seeds_agree() -> None:
     found = check("marion-width-onset-digits", fake("width", [64, 128, 512], onset=onset))
     assert found.verdict == checks.REPRODUCED
     assert found.our_value.startswith("never, 5,000")
+
+
+def test_an_onset_that_a_breakdown_forestalls_is_not_never() -> None:
+    astray = cases.arrays()["wasserstein"].copy()
+    astray[0, :, -3:] = 100.0
+    copies = cases.arrays()["copies"].copy()
+    copies[0] = 0
+    runs = {"onset": times([np.nan, 5e3, 2e3]), "copies": copies}
+    found = check("marion-width-onset-digits", fake("width", [64, 128, 512], **runs))
+    assert found.our_value.startswith("never, 5,000")
+    found = check("marion-width-onset-digits", fake("width", [64, 128, 512], **runs, wasserstein=astray))
+    assert found.our_value.startswith("–, 5,000")
 
 
 def test_batches_outside_the_regime_are_not_compared() -> None:
@@ -267,6 +304,54 @@ def test_batches_that_never_memorize_do_not_confirm() -> None:
     assert check("marion-batch-onset-digits", record).verdict == checks.FAILED
     record = fake("batch", [8, 16, 64], rate=factors([np.nan] * 3))
     assert check("marion-batch-slope-digits", record).verdict == checks.PENDING
+
+
+# --- what moves with a factor ---
+
+
+def test_many_copies_at_the_peak_are_no_second_fall_of_memorization() -> None:
+    early = {"copies": cases.shares(bent(0, 0, 0.3, 0.5, 0.9), 3)}
+    found = check("marion-second-fall-digits", fake(**early))
+    assert found.verdict == checks.PARTLY
+    assert "N = 64: 29 % at the peak, 90 % after the fall" in found.our_value
+    with pytest.raises(checks.Nothing, match="no second fall"):
+        claims.CHECKS["marion-second-fall-digits"](fake(wasserstein=curves(bent(3, 2, 1.5, 1.2, 0.9))))
+
+
+@pytest.mark.parametrize(
+    ("steps", "verdict"),
+    [
+        ([3.5e3, 3.3e3, 3.2e3], checks.FAILED),  # flat all along: nothing falls
+        ([9e3, 5e3, 4.1e3], checks.FAILED),  # later again by more than a quarter
+        ([np.nan, 5e3, 3e3], checks.REPRODUCED),
+        ([9e3, 5e3, np.nan], checks.PENDING),
+    ],
+)
+def test_an_onset_that_saturates_falls_first(steps: list[float], verdict: str) -> None:
+    found = check("marion-width-split-digits", fake("width", [64, 128, 512], onset=times(steps)))
+    assert found.verdict == verdict, found
+
+
+def test_a_rate_between_the_ends_must_be_first_beyond_noise() -> None:
+    near = times([9e3, 5e3, 4.9e3])
+    near[2] = near[2, ::-1]
+    found = check("marion-rate-raw-digits", fake("rate", [1e-4, 3e-4, 2e-3], onset=near))
+    assert found.verdict == checks.FAILED
+    never = times([9e3, 5e3, np.nan])
+    found = check("marion-rate-raw-digits", fake("rate", [1e-4, 3e-4, 2e-3], onset=never))
+    assert found.verdict == checks.REPRODUCED
+
+
+def test_good_samples_before_copies_at_every_size() -> None:
+    slow = fake(wasserstein=cases.STEADY, best=cases.ONE, onset=times([50.0] * 3))
+    found = check("bonnaire-early-digits", slow)
+    assert found.verdict == checks.PARTLY  # copies come no later with N
+    assert found.our_value.startswith("power of N 0.00 (")
+
+
+def test_a_slope_that_a_breakdown_takes_away_confirms_nothing() -> None:
+    record = fake("batch", [8, 16, 64], rate=factors([np.nan, 2.1, 2.2]))
+    assert check("marion-batch-slope-digits", record).verdict == checks.FAILED
 
 
 # --- disjoint halves ---

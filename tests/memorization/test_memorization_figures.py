@@ -334,11 +334,14 @@ def cells(table: Any) -> list[list[str]]:
 def test_table_of_onsets(copied: Record, images: Record) -> None:
     header, *rows = cells(tables.onset_table(copied, images))
     assert header[2] == "power of N"
-    assert len(rows) == 2 * len(DEFINITIONS)
-    power = np.log(1.5) / np.log(1.5)  # the larger set is 1.5 times as large, and 1.5 times as late
-    assert rows[1] == ["digits", "losses part by 20 %", f"{power:.2f}", "1.00 to 1.00", "2"]
-    assert rows[6] == ["CIFAR-10, 16 × 16", "losses part by 20 %", "one seed, no fit", "", "2"]
-    assert cells(tables.onset_table(never(copied)))[2][2:] == ["not reached", "", "0"]
+    names = [row[1] for row in rows[: len(rows) // 2]]
+    assert names == list(readings.thresholds(copied)) == [row[1] for row in rows[len(rows) // 2 :]]
+    assert [f"losses part by {100 * share:.0f} %" for share in readings.SCAN] == names[1:-3]
+    tenth = names.index("10 % memorized")  # the larger set is 1.5 times as large, and 1.5 times as late
+    assert rows[tenth] == ["digits", "10 % memorized", "1.00 (1.00 to 1.00)", "1.00", "–"]
+    one = rows[tenth + len(names)]
+    assert one == ["CIFAR-10, 16 × 16", "10 % memorized", "one seed, no fit", "1.00", ""]
+    assert cells(tables.onset_table(never(copied)))[-1][2:] == ["not reached", "", ""]
 
 
 def test_table_of_sweeps(copied: Record, records: dict[str, Record]) -> None:
@@ -360,27 +363,30 @@ def test_no_column_is_all_dashes(records: dict[str, Record]) -> None:
     assert {len(row) for row in table.rows} == {len(table.header)}
 
 
-def test_runs_that_break_down_have_medians(copied: Record) -> None:
+def test_runs_that_break_down_are_marked_and_cut(copied: Record) -> None:
     share = copied["copies"].copy()
     share[0, :, 1, -1], share[0, :, 2, -1] = 0.5, 0.1
     onset = copied["onset"].copy()
     onset[0, :, -1, SPLIT] = [171, 7932]
     table = tables.sweep_table(changed(copied, copies=share, onset=onset))
-    assert table.rows[0][:2] == ["N\u00a0=\u00a016\u00a0†", "4,052"]
-    assert "Its seeds part at 171, 7,932 (N = 16)." in table.caption.shows
+    assert table.rows[0][:2] == ["N\u00a0=\u00a016\u00a0†", "–"]  # within what is left they do not part
+    assert "the run breaks down, in 2 of 2 seeds at N = 16. What comes from there on" in table.caption.shows
     assert "† : " in table.caption.shows.replace("†:", "† :")
 
 
-def test_table_of_deviations(copied: Record, images: Record) -> None:
-    header, *rows = cells(tables.deviations(copied, images))
+def test_table_of_deviations(copied: Record, images: Record, records: dict[str, Record]) -> None:
+    header, *rows = cells(tables.deviations([copied, *(records[sweep] for sweep in SWEEPS[1:])], [images]))
     assert header == ["", "Marion & Wu", "digits", "CIFAR-10, 16 × 16"]
     found = {row[0]: row[1:] for row in rows}
     assert found.keys() == tables.THEIRS.keys()
     assert found["training set"][1:] == ["digits, 8 × 8, no classes", "CIFAR-10, 16 × 16, no classes"]
     assert found["N"][1] == "16, 24"
-    assert found["batch size"][1:] == ["16 (8)", "16 (8)"]
-    assert found["learning rate (Adam)"][1:] == ["0.001 (0.0003)", "0.001 (0.0003)"]
-    assert found["width"][1:] == ["16 (8)", "16 (8)"]
+    assert found["batch size"][1:] == ["16 (8)", "16 (not varied)"]
+    assert found["learning rate (Adam)"][1:] == ["0.001 (0.0003)", "0.001 (not varied)"]
+    assert found["width"][1:] == ["16 (8)", "16 (not varied)"]
+    at_24 = changed(records["batch"], {"n": 24, "seeds": [0, 1, 2]})
+    other = {row[0]: row[2] for row in tables.deviations([copied, at_24]).rows}
+    assert (other["batch size"], other["seeds"]) == ("16 (8 at N = 24)", "2 to 3")
     assert found["longest run"][1] == "30 steps"
     assert found["average of the weights"][1] == "4 steps, and none"
     assert found["network"][1].startswith("residual MLP, ")
@@ -393,7 +399,7 @@ def test_the_experiment_says_where_distances_are_taken(experiment: str, space: s
     """Not the data set: the small profile of `cifar` has digits. Whole images have a side too."""
     record = changed(copied, {"dataset": "cifar10"})
     record.meta["experiment"] = experiment
-    found = {row[0]: row[2] for row in tables.deviations(record).rows}
+    found = {row[0]: row[2] for row in tables.deviations([record]).rows}
     assert found["distances"].startswith(space)
     assert found["training set"] == "CIFAR-10, 8 × 8, no classes"
 

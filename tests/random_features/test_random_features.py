@@ -226,6 +226,15 @@ def test_the_power_of_theory_is_that_of_its_times(record):
     assert readings.sooner(record) == pytest.approx(float(ratio))
 
 
+def test_the_time_of_a_good_score_is_between_two_times(record):
+    """Where the error, drawn as a line over ln tau, has made nine tenths of its fall."""
+    error, tau = record["score_error"][1, 0], record["tau"]
+    time = readings.good(record)[1, 0]
+    there = np.interp(np.log(time), np.log(tau), error)
+    assert there == pytest.approx(error[0] - 0.9 * (error[0] - error.min()))
+    assert (error[tau < time] > there).all()
+
+
 def test_the_drawn_density_holds_the_points_it_stands_for(record):
     """n = 20 and 80 eigenvalues of p = 160."""
     for place, n in enumerate((20, 80)):

@@ -6,67 +6,32 @@ as they are: it is reproduced only where both agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import PENDING, Check, Finding, Nothing, companion, every, verdict
-from diffnotes.chapters.memorization import readings
-from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH, Power, Swept
-from diffnotes.show.labels import bounds, minus
+from diffnotes.chapters.memorization import halves_readings, readings, run_readings, trends
+from diffnotes.chapters.memorization.judging import (
+    Judge,
+    Weighed,
+    beyond_noise,
+    both,
+    late,
+    listed,
+    number,
+    ordered,
+    sweep_of,
+    unread,
+)
+from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH
+from diffnotes.chapters.memorization.run_readings import LOST, RISE
+from diffnotes.show.labels import bounds
 from diffnotes.store import Record
 
-RISE, LOST = 0.2, 0.5  # of the double descent
 AGAIN = 0.05  # by which the loss at one t must rise, and fall again, to look like it
 BEYOND = 2  # standard errors
-SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """What one kind of weights says: a value, its interval, and which parts of the rule hold."""
-
-    value: str
-    interval: str = ""
-    core: tuple[bool, ...] = ()
-    also: tuple[bool, ...] = ()
-
-
-Judge = Callable[[Record, int], Weighed]
-
-
-def _both(judge: Judge) -> Check:
-    """The finding of a claim by both kinds of weights; pending where one of them cannot be read."""
-
-    def check(record: Record) -> Finding:
-        mean, raw = (judge(record, average) for average in (AVERAGED, RAW))
-        unlike = f"weights as they are: {raw.value}" + (f" ({raw.interval})" if raw.interval else "")
-        interval = "; ".join(filter(None, (mean.interval, unlike)))
-        if not (mean.core and raw.core):
-            return Finding(mean.value, unlike if mean.core else "", PENDING)
-        return Finding(mean.value, interval, verdict(*mean.core, *raw.core, also=(*mean.also, *raw.also)))
-
-    return check
-
-
-def _list(values: Sequence[float] | np.ndarray, digits: int = 3) -> str:
-    """'1.2, never, –': infinity is what never happens, NaN what cannot be read."""
-    return ", ".join(_number(value, digits) for value in np.asarray(values).tolist())
-
-
-def _number(value: float, digits: int = 3) -> str:
-    if not np.isfinite(value):
-        return "–" if np.isnan(value) else "never"
-    return minus(f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}")
-
-
-def _sweep(record: Record) -> Swept:
-    """The sweep with its default run, which is part of the sweep over n."""
-    alone = record.spec["sweep"] == "n"
-    base = record if alone else companion(record, record.experiment, {"sweep": "n"})
-    return readings.swept(base, record)
 
 
 # -------------------------------------------------------------------------------------------------- one run
@@ -74,7 +39,7 @@ def _sweep(record: Record) -> Swept:
 
 def _part(record: Record, average: int) -> Weighed:
     """Held-out loss rises again while the training loss goes on falling."""
-    rise, fall = readings.after_minimum(record, readings.default_place(record), average)
+    rise, fall = run_readings.after_minimum(record, readings.default_place(record), average)
     text = f"held-out loss +{100 * rise.mean():.0f} %, training loss −{100 * fall.mean():.0f} % from there on"
     least = f"{len(rise)} seeds, least rise {100 * rise.min():.0f} %"
     return Weighed(text, least, (every(rise > 0.2),), (every(fall > 0),))
@@ -88,7 +53,7 @@ def _memorized(record: Record, average: int) -> Weighed:
         readings.curve(record, place, name, average).mean(0) for name in ("copies", "copies_baseline")
     )
     text = f"{100 * share[0]:.0f} % to {100 * share[-1]:.0f} % at {readings.label(record, place)}"
-    later = f"a tenth {_list([(ten / split).mean()])} times as late as the losses part"
+    later = f"a tenth {listed([(ten / split).mean()])} times as late as the losses part"
     control = f"of held-out images {100 * chance[-1]:.0f} %"
     core = (bool(share[-1] > 0.5), every(ten > split))
     return Weighed(f"{text}; {later}", control, core, (bool(share[0] < 0.02), bool(chance[-1] < 0.05)))
@@ -96,14 +61,14 @@ def _memorized(record: Record, average: int) -> Weighed:
 
 def _same_distance(record: Record, average: int) -> Weighed:
     """Distance to the training set over that to as many held-out images, before and after the losses part."""
-    early, whole = readings.mismatch(record, readings.default_place(record), average)
+    early, whole = run_readings.mismatch(record, readings.default_place(record), average)
     text = f"differ by at most {100 * early:.0f} % before the losses part, {100 * whole:.0f} % in all"
     return Weighed(text, "means over seeds", (early < 0.1, whole < 0.1))
 
 
 def _double_descent(record: Record, average: int, name: str = "wasserstein") -> Weighed:
     """A rise of a fifth above the first minimum, of which at least half is lost again."""
-    found = readings.rise(record, readings.default_place(record), average, name)
+    found = run_readings.rise(record, readings.default_place(record), average, name)
     large = found.value >= RISE
     sure = large and bool(found.low >= RISE)  # one seed has no interval
     core = (large, sure, large and found.lost >= LOST)
@@ -124,10 +89,12 @@ def _levels(record: Record) -> Finding:
     place = readings.default_place(record)
     core, also, found = [], [], []
     for average, words in ((AVERAGED, "longest average"), (RAW, "weights as they are")):
-        if not _descends_twice(readings.rise(record, place, average)):
+        if not run_readings.rise(record, place, average).twice:
             found.append(f"{words}: the distance does not descend twice")
             continue
-        held, known = (readings.fall_again(record, place, name, AGAIN, average) for name in ("test", "train"))
+        held, known = (
+            run_readings.fall_again(record, place, name, AGAIN, average) for name in ("test", "train")
+        )
         core.append(held <= AGAIN)
         also.append(known <= AGAIN)
         falls = f"held-out {100 * held:.0f} %, training {100 * known:.0f} %"
@@ -135,10 +102,6 @@ def _levels(record: Record) -> Finding:
     if not core:
         raise Nothing("the distance does not descend twice, so there is nothing to explain")
     return Finding("; ".join(found), "means over seeds", verdict(*core, also=also))
-
-
-def _descends_twice(found: readings.Rise) -> bool:
-    return found.value >= RISE and found.low > 0 and found.lost >= LOST
 
 
 def _gradual(record: Record, average: int) -> Weighed:
@@ -156,7 +119,7 @@ def _gradual(record: Record, average: int) -> Weighed:
 
 def _turned(record: Record, average: int) -> tuple[tuple[bool, ...], float]:
     """Which runs of a sweep do not turn back beyond noise, and the largest fall; NaN where none gets far."""
-    found = [readings.turned_back(record, place, average) for place in readings.ordered(record)]
+    found = [run_readings.turned_back(record, place, average) for place in readings.ordered(record)]
     known = [one for one in found if one is not None]
     return tuple(errors <= BEYOND for _, errors in known), max((fall for fall, _ in known), default=np.nan)
 
@@ -175,9 +138,8 @@ def _linear(record: Record, average: int) -> Weighed:
     """
     powers = readings.scan(record, average)
     names = ", ".join(f"{100 * share:.0f} %" for share in SHARES)
-    unread = _unread(powers)
-    if unread:
-        return unread
+    if missing := unread(powers):
+        return missing
     text = f"power {', '.join(f'{p.value:.2f}' for p in powers)} at thresholds of {names}"
     core = tuple(0.5 < p.low <= 1 <= p.high < 1.5 for p in powers)
     return Weighed(text, "; ".join(p.interval for p in powers), core)
@@ -186,59 +148,23 @@ def _linear(record: Record, average: int) -> Weighed:
 def _above_linear(record: Record, average: int) -> Weighed:
     found = readings.power(record, TENTH, average)
     text = f"power {found.value:.2f} over {found.sizes} sizes"
-    return _unread([found]) or Weighed(text, found.interval, (found.low > 1,))
-
-
-def _unread(powers: list[Power]) -> Weighed | None:
-    """What is said where a power has no interval. One seed has none, which proves nothing."""
-    if min(found.sizes for found in powers) < 2:
-        return Weighed("not reached at two sizes", "", (False,))
-    return None if all(found.known for found in powers) else Weighed("one seed, so no interval")
+    return unread([found]) or Weighed(text, found.interval, (found.low > 1,))
 
 
 # ------------------------------------------------------------------------------------------------- in order
 
 
-def _ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Weighed:
-    """Do means over seeds fall (or rise) at every step, and from first to last by more than noise?
-
-    The second part, Student's 95 % interval of the difference, paired by seed, is the core: noise may well
-    have the right order, which can only take away. Values that a seed lacks
-    are left out; infinity, for what never happens, counts as later than all.
-    """
-    known = found[~np.isnan(found).any(1)]
-    if len(known) < 2:
-        return Weighed(f"known in all seeds at {len(known)} of {len(found)} values")
-    mean = known.mean(1) * (-1 if falls else 1)
-    rising = every(mean[1:] > mean[:-1])
-    sure, said = _beyond_noise(known[0], known[-1], falls, digits)
-    shown = np.where(np.isnan(found).any(1), np.nan, found.mean(1))
-    return Weighed(_list(shown, digits), said, (sure,), (rising,))
-
-
-def _beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int) -> tuple[bool, str]:
-    """Whether last - first [seed] has the wanted sign beyond noise, and the interval as text."""
-    if not np.isfinite([first, last]).all():
-        return every(last < first if falls else last > first), "an end is never reached"
-    value, low, high = over_seeds(last - first)
-    if np.isnan(low):
-        return False, "one seed, so no interval"
-    sure = high < 0 if falls else low > 0
-    said = [_number(one, digits) for one in (value, low, high)]
-    return bool(sure), f"last less first {said[0]}, {said[1]} to {said[2]}"
-
-
 def _slower(record: Record, average: int) -> Weighed:
-    return _ordered(_sweep(record).read("rate", average), falls=True)
+    return ordered(sweep_of(record).read("rate", average), falls=True)
 
 
 def _fidelity_with_more(record: Record, average: int) -> Weighed:
     """The least distance gets smaller as the factor grows."""
-    return _ordered(_sweep(record).read("best", average), falls=True)
+    return ordered(sweep_of(record).read("best", average), falls=True)
 
 
 def _fidelity_with_less(record: Record, average: int) -> Weighed:
-    return _ordered(_sweep(record).read("best", average), falls=False)
+    return ordered(sweep_of(record).read("best", average), falls=False)
 
 
 def _raw_fidelity(record: Record) -> Finding:
@@ -250,25 +176,19 @@ def _raw_fidelity(record: Record) -> Finding:
 
 
 def _sooner(record: Record, average: int) -> Weighed:
-    return _ordered(_late(_sweep(record), average), falls=True)
-
-
-def _late(sweep: Swept, average: int) -> np.ndarray:
-    """The step of 10 % memorized samples [value, seed]; infinite where they are never reached."""
-    found = sweep.onset(TENTH, average)
-    return np.where(np.isnan(found), np.inf, found)
+    return ordered(late(sweep_of(record), average), falls=True)
 
 
 def _later(record: Record, average: int) -> Weighed:
     """Does the onset, times the learning rate, grow with the rate?"""
-    sweep = _sweep(record)
-    return _ordered(_late(sweep, average) * sweep.value[:, None], falls=False)
+    sweep = sweep_of(record)
+    return ordered(late(sweep, average) * sweep.value[:, None], falls=False)
 
 
 def _roles(record: Record, average: int) -> Weighed:
     """More images delay memorization, a larger network hastens it, and both bring the distance down."""
-    sweeps = (_sweep(record), _sweep(companion(record, record.experiment, {"sweep": "width"})))
-    tenths = [_late(sweep, average)[[0, -1]] for sweep in sweeps]
+    sweeps = (sweep_of(record), sweep_of(companion(record, record.experiment, {"sweep": "width"})))
+    tenths = [_known(late(sweep, average))[[0, -1]] for sweep in sweeps]
     bests = [sweep.read("best", average)[[0, -1]] for sweep in sweeps]
     text = "; ".join(
         f"{readings.FACTORS[sweep.factor]}: step {_to(tenth)}, distance {_to(best)}"
@@ -278,40 +198,31 @@ def _roles(record: Record, average: int) -> Weighed:
         return Weighed(text)
     wanted = [(tenths[0], False), (tenths[1], True), (bests[0], True), (bests[1], True)]
     names = [f"{what} over {readings.FACTORS[s.factor]}" for what in ("step", "distance") for s in sweeps]
-    found = [_beyond_noise(first, last, falls, 3) for (first, last), falls in wanted]
+    found = [beyond_noise(first, last, falls, 3) for (first, last), falls in wanted]
     said = "; ".join(f"{name}: {words}" for name, (_, words) in zip(names, found, strict=True))
     return Weighed(text, said, tuple(sure for sure, _ in found))
 
 
+def _known(found: np.ndarray) -> np.ndarray:
+    """The values that every seed knows, [value, seed]."""
+    return found[~np.isnan(found).any(1)]
+
+
 def _to(ends: np.ndarray) -> str:
     """'1,644 to 19,609': means over seeds [end, seed]."""
-    return " to ".join(_number(one) for one in ends.mean(1))
+    return " to ".join(number(one) for one in ends.mean(1))
 
 
 # ------------------------------------------------------------------------------------------------ the batch
 
 
-def _inverse_batch(record: Record, average: int) -> Weighed:
-    """Is the onset times B the same at every B that is a small part of the training set?"""
-    sweep = _sweep(record)
-    seen = (sweep.onset("split", average) * sweep.value[:, None]).mean(1)
-    small = sweep.value <= record.spec["n"] / SMALL
-    text = f"images seen at the onset: {_list(seen)}"
-    if small.sum() < 2:
-        count = "no batch is" if not small.any() else "one batch is"
-        return Weighed(f"{count} at most N/{SMALL}, so there is nothing to compare; {text}")
-    ratio = float(seen[small].max() / seen[small].min())
-    known = f"ratio {ratio:.2f} up to N/{SMALL}" if np.isfinite(ratio) else ""
-    return Weighed(text, known, (ratio < 1.5,))
-
-
 def _same_rate(record: Record, average: int) -> Weighed:
-    rates = _sweep(record).read("rate", average).mean(1)
+    rates = sweep_of(record).read("rate", average).mean(1)
     known = rates[np.isfinite(rates)]
     if len(known) < 2:
         return Weighed("too few evaluations between 10 and 60 % for a slope")
     ratio = float(known.max() / known.min())
-    return Weighed(_list(rates), f"ratio {ratio:.2f}", (ratio < 1.25,))
+    return Weighed(listed(rates), f"ratio {ratio:.2f}", (ratio < 1.25 and len(known) == len(rates),))
 
 
 # ------------------------------------------------------------------------------------------ disjoint halves
@@ -319,7 +230,7 @@ def _same_rate(record: Record, average: int) -> Weighed:
 
 def _halves(record: Record) -> Finding:
     """Distance of the two samples from one noise over that of samples from different noises."""
-    first, *_, end = (over_seeds(each) for each in readings.apart(record))
+    first, *_, end = (over_seeds(each) for each in halves_readings.apart(record))
     n = record["n"]
     text = f"{first[0]:.4f} at N = {n[0]}, {end[0]:.4f} at N = {n[-1]}"
     interval = f"{end[1]:.2f} to {end[2]:.2f} at N = {n[-1]}" if np.isfinite(end[1]) else "one seed"
@@ -333,22 +244,29 @@ ON_BOTH: dict[str, Judge] = {  # judged on digits and on CIFAR-10
     "ours-above": _above_linear,
     "marion-slope": _slower,
     "marion-size-fidelity": _fidelity_with_more,
+    "marion-least-loss": trends.least_loss,
+    "bonnaire-early": trends.early,
     "marion-same": _same_distance,
     "marion-double": _double_descent,
     "marion-double-frechet": _double_frechet,
     "marion-gradual": _gradual,
     "marion-roles": _roles,
     "marion-width-onset": _sooner,
+    "marion-width-split": trends.saturates,
+    "bonnaire-width": trends.inverse_width,
     "marion-width-fidelity": _fidelity_with_more,
-    "marion-batch-onset": _inverse_batch,
+    "marion-batch-onset": partial(trends.inverse_batch, "split"),
+    "marion-batch-copies": partial(trends.inverse_batch, TENTH),
     "marion-batch-slope": _same_rate,
     "marion-batch-fidelity": _fidelity_with_less,
     "marion-rate-onset": _later,
+    "marion-rate-raw": trends.turns,
     "marion-rate-slope": _same_rate,
     "marion-rate-fidelity": _fidelity_with_more,
 }
 CHECKS: dict[str, Check] = {
-    **{f"{name}-{data}": _both(judge) for name, judge in ON_BOTH.items() for data in ("digits", "cifar")},
+    **{f"{name}-{data}": both(judge) for name, judge in ON_BOTH.items() for data in ("digits", "cifar")},
+    **{f"marion-second-fall-{data}": trends.second_fall for data in ("digits", "cifar")},
     "marion-levels-digits": _levels,
     "ours-averaging": _raw_fidelity,
     "ours-halves": _halves,

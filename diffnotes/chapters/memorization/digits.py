@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
 from diffnotes.chapters.memorization import experiment as memorization
 from diffnotes.chapters.memorization.experiment import MemorizationSpec
-from diffnotes.store import Arrays, Experiment, Work
+from diffnotes.store import PINNED, Arrays, Experiment, Work
 
 
 def compute(spec: MemorizationSpec, work: Work) -> Arrays:
@@ -28,6 +31,13 @@ SWEPT = SMOKE.replace(
     blocks=2, widths=(8, 24), batches=(8, 4), rates=(3e-4, 2e-3), snapshots=2, horizons=(4, 9), samples=16
 )
 
+SHOWN: dict[str, dict[str, Any]] = {  # of each sweep, the settings that differ from those of the profile
+    "n": {},
+    "width": {},
+    "batch": {},
+    "rate": {},
+}
+
 EXPERIMENT = Experiment(
     name="digits",
     version=1,
@@ -48,7 +58,12 @@ EXPERIMENT = Experiment(
         "smoke": 3, "smoke_copies": 2, "smoke_width": 2, "smoke_batch": 2, "smoke_rate": 2, "laptop": 900,
     },
     data=memorization.fingerprints,
-    shown=tuple({"sweep": sweep} for sweep in memorization.SWEEPS),
+    shown=tuple({"sweep": sweep, **settings} for sweep, settings in SHOWN.items()),
     tolerance=memorization.TOLERANCE,
     tolerances=memorization.TOLERANCES,
 )  # fmt: skip
+
+
+def sweeps(profile: str) -> tuple[Mapping[str, Any], ...]:
+    """The settings that the book shows; a profile that is asked for by name has its own."""
+    return EXPERIMENT.shown if profile == PINNED else tuple({"sweep": sweep} for sweep in SHOWN)

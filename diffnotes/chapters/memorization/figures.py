@@ -114,7 +114,7 @@ def size_sweep(*records: Record) -> BookFigure:
 def factor_sweeps(base: Record, *sweeps: Record) -> BookFigure:
     """The same for other factors, a row for each; the default run comes from the sweep over n."""
     named_rows = [
-        (f"{title(base)}\n{readings.WORDS[sweep.spec['sweep']]}", readings.swept(base, sweep))
+        (_row_title(base, sweep), readings.swept(base, sweep))
         for sweep in sweeps
     ]
     return _sweeps(
@@ -127,6 +127,10 @@ def factor_sweeps(base: Record, *sweeps: Record) -> BookFigure:
         ),
         rows=[(text, sweep.runs, sweep.factor) for text, sweep in named_rows],
     )  # fmt: skip
+
+
+def _row_title(base: Record, sweep: Record) -> str:
+    return f"{title(base)}{readings.beside(base, sweep)}\n{readings.WORDS[sweep.spec['sweep']]}"
 
 
 UNITS = {
@@ -280,7 +284,7 @@ def _averages_panel(axis: Any, base: Record, record: Record) -> None:
             ms=4, capsize=2, label=text,
         )  # fmt: skip
     axis.axhline(readings.floor(base), lw=1, **OPTIMUM.curve(label=""))
-    axis.set(xscale="log", xlabel=readings.WORDS[sweep.factor])
+    axis.set(xscale="log", xlabel=readings.WORDS[sweep.factor] + readings.beside(base, record))
     axis.set_xticks(sweep.value, [f"{v:g}" for v in sweep.value])
     axis.minorticks_off()
     axis.grid(True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffnotes.chapters.memorization import readings
+from diffnotes.chapters.memorization import halves_readings, readings, run_readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
 from diffnotes.show.labels import bounds
 from diffnotes.show.style import Sentence, together
@@ -108,7 +108,7 @@ def _descent(record: Record) -> str:
 
 def _rise(record: Record, place: int) -> str:
     """'22 % (4 to 41 %)', or 'none'."""
-    found = readings.rise(record, place)
+    found = run_readings.rise(record, place)
     if not found.value > 0:
         return "none"
     ends = f" ({bounds(100 * found.low, 100 * found.high)} %)" if np.isfinite(found.low) else ""
@@ -122,7 +122,7 @@ def mismatch_found(*records: Record) -> Sentence:
 
 def _mismatch(record: Record) -> str:
     places = readings.ordered(record)
-    pairs = [readings.mismatch(record, place) for place in places]
+    pairs = [run_readings.mismatch(record, place) for place in places]
     early, late = (_percents(shares) for shares in zip(*pairs, strict=True))
     sizes = ", ".join(f"{record['value'][place]:,}" for place in places)
     return (
@@ -179,7 +179,7 @@ def power_range(*records: Record) -> str:
 
 
 def _power_range(record: Record) -> str:
-    found = {text: readings.power(record, name).value for name, text in LABELS.items()}
+    found = {text: readings.fitted(record, t).value for text, t in readings.thresholds(record).items()}
     known = {text: value for text, value in found.items() if np.isfinite(value)}
     if not known:
         return f"{title(record)}: no onset has a power."
@@ -187,6 +187,23 @@ def _power_range(record: Record) -> str:
     return (
         f"{title(record)}: the fitted power of N is least, {known[low]:.2f}, for “{low}” and largest, "
         f"{known[high]:.2f}, for “{high}”."
+    )
+
+
+def bends(*records: Record) -> str:
+    """For how many onsets the power changes with N beyond its interval."""
+    return " ".join(map(_bends, records))
+
+
+def _bends(record: Record) -> str:
+    found = [readings.bend(record, times) for times in readings.thresholds(record).values()]
+    known = [bend for bend in found if bend.known]
+    if not known:
+        return f"{title(record)}: too few sizes or seeds for a bend."
+    up, down = sum(bend.low > 0 for bend in known), sum(bend.high < 0 for bend in known)
+    return (
+        f"{title(record)}: of {len(known)} onsets, the power rises with N beyond its interval for {up}, and "
+        f"falls for {down}."
     )
 
 
@@ -212,7 +229,7 @@ def _thresholds(record: Record) -> str:
 
 def _local(record: Record) -> str:
     """The power from each size to the next, where a tenth are memorized."""
-    steps = readings.local_powers(record, TENTH)
+    steps = readings.local_powers(record, readings.onset(record, TENTH)).mean(1)
     if len(steps) < 2:
         return ""
     listed = ", ".join(f"{step:.2f}" for step in steps)
@@ -224,14 +241,14 @@ def _local(record: Record) -> str:
 
 def moved_most(base: Record, *sweeps: Record) -> str:
     """How far each factor moves the step of 10 % memorized samples: largest over least mean."""
-    parts = [_span(readings.swept(base, sweep)) for sweep in sweeps]
+    parts = [_span(base, sweep) for sweep in sweeps]
     return f"{title(base)}: the step of 10 % memorized samples varies by a factor {_join(parts)}."
 
 
-def _span(sweep: Swept) -> str:
+def _span(base: Record, record: Record) -> str:
     """'3.12 with the width'."""
-    mean = sweep.onset(TENTH).mean(1)
-    word = readings.WORDS[sweep.factor]
+    sweep = readings.swept(base, record)
+    mean, word = sweep.onset(TENTH).mean(1), readings.WORDS[sweep.factor] + readings.beside(base, record)
     if not np.isfinite(mean).any():
         return f"unknown with the {word}"
     return f"{_ratio(mean)} with the {word}{_without(sweep, mean)}"
@@ -246,7 +263,7 @@ def _without(sweep: Swept, mean: np.ndarray) -> str:
 def best_run(base: Record, *sweeps: Record) -> str:
     """The run that comes nearest to real images before its losses part, and the one that does so least."""
     least = {
-        label(record, place): float(record["best"][place, :, AVERAGED].mean())
+        readings.run_label(base, record, place): float(readings.read(record, "best")[place].mean())
         for record in (base, *sweeps)
         for place in readings.ordered(record)
     }
@@ -264,7 +281,8 @@ def factor_found(base: Record, sweep: Record) -> Sentence:
     """How much a factor moves the two onsets, in steps and in the paper's units: largest over least mean."""
     runs = readings.swept(base, sweep)
     parts = [_moved(runs, which) for which in ("split", TENTH)]
-    return Sentence(base, sweep, text=f"{title(base)}, from {runs.ends}: {'; '.join(parts)}.")
+    where = f"{title(base)}{readings.beside(base, sweep)}"
+    return Sentence(base, sweep, text=f"{where}, from {runs.ends}: {'; '.join(parts)}.")
 
 
 def _moved(runs: Swept, which: str) -> str:
@@ -289,7 +307,8 @@ def regime_found(*sweeps: Record) -> Sentence:
 
 def _regime(sweep: Record) -> str:
     shares = np.append(sweep["value"], sweep.spec["batch"]) / sweep.spec["n"]
-    return f"{title(sweep)}: B/N from {_fraction(shares.min())} to {_fraction(shares.max())}."
+    low, high = _fraction(shares.min()), _fraction(shares.max())
+    return f"{title(sweep)}, {named('n', sweep.spec['n'])}: B/N from {low} to {high}."
 
 
 def _fraction(share: float) -> str:
@@ -297,27 +316,29 @@ def _fraction(share: float) -> str:
 
 
 def breakdown_found(*records: Record) -> Sentence:
-    """Runs in which the share of memorized samples reached a tenth, and then fell to less than half of it."""
+    """Runs in which training loses again what it had learned."""
     runs = [(record, place) for record in records for place in range(len(record["value"]))]
-    parts = [part for run in runs for part in _broken(*run)]
-    text = f"{title(records[0])}: no run loses half of its memorized samples again."
+    parts = [part for run in runs for part in _broken(records[0], *run)]
+    text = f"{title(records[0])}: no run breaks down."
     if parts:
         text = (
-            f"{title(records[0])}: some runs break down, and means over their seeds say little about onset "
-            f"and rate. {' '.join(parts)}"
+            f"{title(records[0])}: some runs break down, and what comes from there on is left out of their "
+            f"onset, rate and least distance. {' '.join(parts)}"
         )
     return Sentence(*records, text=text)
 
 
-def _broken(record: Record, place: int) -> list[str]:
-    found = readings.breakdowns(record, place)
+def _broken(base: Record, record: Record, place: int) -> list[str]:
+    found, far = run_readings.breakdowns(record, place), sum(readings.astray(record, place))
+    where, seeds = readings.run_label(base, record, place), len(record.spec["seeds"])
+    astray = [f"{where}: in {far} of {seeds} seeds samples go astray, and none can be a copy."] if far else []
     if not found:
-        return []
+        return astray
     tops, lows, ends = (_percents(shares) for shares in zip(*found, strict=True))
-    seeds = len(readings.onset(record, TENTH)[place])
     return [
-        f"{label(record, place)}: in {len(found)} of {seeds} seeds memorized samples reach {tops} %, fall to "
-        f"{lows} % and end at {ends} %."
+        *astray,
+        f"{where}: in {len(found)} of {seeds} seeds memorized samples reach {tops} %, fall to {lows} % and "
+        f"end at {ends} %."
     ]
 
 
@@ -326,14 +347,16 @@ def _broken(record: Record, place: int) -> list[str]:
 
 def averages(base: Record, *sweeps: Record) -> str:
     """How much lower the longest average makes the least distance, over each sweep."""
-    return " ".join(_gain(readings.swept(base, record)) for record in (base, *sweeps))
+    return " ".join(_gain(base, record) for record in (base, *sweeps))
 
 
-def _gain(sweep: Swept) -> str:
+def _gain(base: Record, record: Record) -> str:
     """In percent of the distance of the weights as they are, least and most over the values."""
+    sweep = readings.swept(base, record)
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
     gains = 100 * np.sort(1 - long / raw)[[0, -1]]
-    return f"From {sweep.ends}, the longest average lowers the least distance by {bounds(*gains)} %."
+    ends = sweep.ends + readings.beside(base, record)
+    return f"From {ends}, the longest average lowers the least distance by {bounds(*gains)} %."
 
 
 def averages_found(base: Record, *sweeps: Record) -> Sentence:
@@ -345,9 +368,10 @@ def _averages(base: Record, record: Record) -> str:
     sweep = readings.swept(base, record)
     raw, long = (sweep.read("best", average).mean(1) for average in (RAW, AVERAGED))
     first, second = (", ".join(f"{v:.3f}" for v in values) for values in (raw, long))
+    ends = sweep.ends + readings.beside(base, record)
     text = (
-        f"{title(base)}, {sweep.ends}: the least distance is {first} as they are and {second} with the "
-        "longest average."
+        f"{title(base)}, {ends}: the least distance is {first} as they are and {second} with the longest "
+        "average."
     )
     between = [sweep.read("best", place).mean(1) for place in range(1, len(readings.horizons(base)) - 1)]
     if between:
@@ -366,7 +390,7 @@ def _at_most(percent: float) -> str:
 
 def halves(record: Record) -> str:
     """Distances and memorized shares at the ends."""
-    share, copied = readings.apart(record).mean(1), readings.memorized_halves(record).mean(1)
+    share, copied = halves_readings.apart(record).mean(1), halves_readings.memorized_halves(record).mean(1)
     n = record["n"]
     return (
         f"With {n[0]} images in a half, two samples from the same noise are {share[0]:.2f} times as far "

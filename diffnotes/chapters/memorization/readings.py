@@ -7,20 +7,34 @@ end with the longest average (AVERAGED), the one that Marion & Wu have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from diffnotes.base.errors import UserError
 from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.memorization.onsets import COPIES, SPLIT, exponent, minimum, parting
+from diffnotes.chapters.memorization.breakdown import astray_from, broken_at
+from diffnotes.chapters.memorization.onsets import (
+    COPIES,
+    DEFINITIONS,
+    SPLIT,
+    best_before,
+    exponent,
+    minimum,
+    onsets,
+    parting,
+    rate,
+    reached,
+)
 from diffnotes.show.labels import check_profiles, dataset
 from diffnotes.store import Record
 
 RAW, AVERAGED = 0, -1
+NEAR = 0.1  # of the least distance: where samples may be said to be as good as they get
+SCAN = (0.05, 0.1, 0.15, 0.2, 0.3)  # of the least held-out loss, as SHARES, which claims are judged at
 SHARES = (0.1, 0.15, 0.2)  # of the least held-out loss: where the losses may be said to part
 TENTH = "copies 0.1"
-FELL_FROM = 0.1  # share of memorized samples that a run must have reached to break down
 FACTORS = {"n": "N", "width": "width", "batch": "B", "rate": "η"}
 WORDS = {
     "n": "training images N", "width": "width of the network", "batch": "batch size B",
@@ -55,6 +69,17 @@ def named(factor: str, value: float) -> str:
 def label(record: Record, place: int) -> str:
     """'N = 64': the value of the factor at `place`."""
     return named(record.spec["sweep"], record["value"][place])
+
+
+def beside(base: Record, record: Record) -> str:
+    """', N = 256' for a sweep at another size than the default run, else nothing."""
+    n = record.spec["n"]
+    return "" if n == base.spec["n"] else f", {named('n', n)}"
+
+
+def run_label(base: Record, record: Record, place: int) -> str:
+    """'B = 8', or 'B = 8, N = 256' at another size than the default run."""
+    return label(record, place) + beside(base, record)
 
 
 # ---------------------------------------------------------------------------------------------- runs, curves
@@ -111,10 +136,12 @@ def horizons(record: Record) -> list[int]:
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep in rising order of its factor, with the default run, which is part of the sweep over n."""
+    """A sweep in rising order of its factor, with the default run, which is part of the sweep over n; by the
+    seeds that both have."""
 
     factor: str
     runs: tuple[Run, ...]
+    seeds: tuple[int, ...]
 
     @property
     def value(self) -> np.ndarray:
@@ -128,21 +155,49 @@ class Swept:
 
     def read(self, name: str, average: int = AVERAGED) -> np.ndarray:
         """`rate` or `best`: [value, seed]."""
-        return np.stack([record[name][place, :, average] for record, place in self.runs])
+        return self._taken(lambda record: read(record, name, average))
 
     def onset(self, definition: str, average: int = AVERAGED) -> np.ndarray:
         """Steps [value, seed]."""
-        return np.stack([onset(record, definition, average)[place] for record, place in self.runs])
+        return self._taken(lambda record: onset(record, definition, average))
+
+    def never(self, definition: str, average: int = AVERAGED) -> np.ndarray:
+        """Steps [value, seed]: see the function of that name."""
+        return self._taken(lambda record: never(record, definition, average))
+
+    def least_loss(self, average: int = AVERAGED) -> np.ndarray:
+        """The least held-out loss [value, seed]."""
+        return self._taken(lambda record: _each(record, average, lambda step, train, test: test.min()))
+
+    def generalized(self, average: int = AVERAGED) -> np.ndarray:
+        """Steps [value, seed]: see the function of that name."""
+        return self._taken(lambda record: generalized(record, average))
+
+    def _taken(self, found: Callable[[Record], np.ndarray]) -> np.ndarray:
+        """Rows of what is `found` [value, seed] in the records, for the shared seeds."""
+        return np.stack([found(record)[place, _seeds(record, self.seeds)] for record, place in self.runs])
 
 
 def swept(base: Record, record: Record) -> Swept:
-    """The runs of `record`; `base` is the sweep over n. UserError for records of two profiles."""
+    """The runs of `record`; `base` is the sweep over n. UserError for records of two profiles, and for two
+    without a seed in common."""
     factor = record.spec["sweep"]
     check_profiles([base, record])
     runs = [(record, place) for place in range(len(record["value"]))]
     if factor != "n":
-        runs.append((base, default_place(base)))
-    return Swept(factor, tuple(sorted(runs, key=lambda run: of_run(run, factor))))
+        runs += [(base, int(place)) for place in np.flatnonzero(base["value"] == record.spec["n"])]
+    seeds = tuple(
+        seed for seed in record.spec["seeds"] if all(seed in other.spec["seeds"] for other, _ in runs)
+    )
+    if not seeds:
+        raise UserError("The sweep and its default run have no seed in common; run one of them again.")
+    return Swept(factor, tuple(sorted(runs, key=lambda run: of_run(run, factor))), seeds)
+
+
+def _seeds(record: Record, seeds: Sequence[int]) -> list[int]:
+    """Where they are in the record."""
+    known = list(record.spec["seeds"])
+    return [known.index(seed) for seed in seeds]
 
 
 def of_run(run: Run, factor: str) -> float:
@@ -158,13 +213,71 @@ def onset(record: Record, definition: str, average: int = AVERAGED) -> np.ndarra
     """Steps [value, seed] by one definition, NaN where it does not happen.
 
     The record has the evaluation at which the held-out loss is least, the same for all seeds; here that
-    minimum is interpolated, so that seeds differ by what they differ in.
+    minimum is interpolated, so that seeds differ by what they differ in. Where a run breaks down, what comes
+    from there on is left out.
     """
     if definition == "minimum":
         return _each(record, average, lambda step, train, test: minimum(step, test))
-    place = list(map(str, record["definition"])).index(definition)
-    found: np.ndarray = record["onset"][:, :, average, place]
+    found: np.ndarray = record["onset"][
+        :, :, average, list(map(str, record["definition"])).index(definition)
+    ].copy()
+    for place, seed, until in _broken(record, average, definition.startswith("copies")):
+        found[place, seed] = _onsets(record, place, seed, until, average)[DEFINITIONS.index(definition)]
     return found
+
+
+def read(record: Record, name: str, average: int = AVERAGED) -> np.ndarray:
+    """`rate` or `best` [value, seed]; what comes after a breakdown is left out."""
+    found: np.ndarray = record[name][:, :, average].copy()
+    split = onset(record, "split", average)
+    for place, seed, until in _broken(record, average):
+        step = steps(record, place)[:until].astype(float)
+        if name == "rate":
+            found[place, seed] = rate(step, curve(record, place, "copies", average)[seed, :until])
+        else:
+            far = curve(record, place, "wasserstein", average)[seed, :until]
+            found[place, seed] = best_before(step, far, split[place, seed])
+    return found
+
+
+def _onsets(record: Record, place: int, seed: int, until: int, average: int) -> np.ndarray:
+    """Steps by each definition, of the evaluations before `until`."""
+    names = ("train_loss", "test_loss", "copies")
+    found = (curve(record, place, name, average)[seed, :until] for name in names)
+    return onsets(steps(record, place)[:until].astype(float), *found)
+
+
+def broken(record: Record, place: int, average: int = AVERAGED, sampled: bool = True) -> list[int]:
+    """The evaluation at which each seed breaks down, what is `sampled` also where samples go astray; the
+    count of evaluations where none does."""
+    pairs = (curve(record, place, name, average) for name in ("train_loss", "copies"))
+    ends = [broken_at(*pair) for pair in zip(*pairs, strict=True)]
+    far = curve(record, place, "wasserstein", average)
+    return [min(k, astray_from(one)) for k, one in zip(ends, far, strict=True)] if sampled else ends
+
+
+def astray(record: Record, place: int, average: int = AVERAGED) -> list[bool]:
+    """Whether each seed breaks down because its samples go astray."""
+    far, ends = curve(record, place, "wasserstein", average), broken(record, place, average)
+    return [k < len(one) and k == astray_from(one) for one, k in zip(far, ends, strict=True)]
+
+
+def never(record: Record, definition: str, average: int = AVERAGED) -> np.ndarray:
+    """Steps [value, seed] as `onset`: infinite where it does not happen, and NaN where that is not known,
+    since the run breaks down before."""
+    known = onset(record, definition, average)
+    found = np.where(np.isnan(known), np.inf, known)
+    for place, seed, _ in _broken(record, average):
+        found[place, seed] = known[place, seed]
+    return found
+
+
+def _broken(record: Record, average: int, sampled: bool = True) -> Iterator[tuple[int, int, int]]:
+    """(place, seed, evaluation) of each breakdown."""
+    for place in range(len(record["value"])):
+        for seed, until in enumerate(broken(record, place, average, sampled)):
+            if until <= last(record, place):
+                yield place, seed, until
 
 
 def split_at(record: Record, share: float, average: int = AVERAGED) -> np.ndarray:
@@ -175,13 +288,13 @@ def split_at(record: Record, share: float, average: int = AVERAGED) -> np.ndarra
 def _each(
     record: Record, average: int, read: Callable[[np.ndarray, np.ndarray, np.ndarray], float]
 ) -> np.ndarray:
-    """`read(step, train_loss, test_loss)` of every run and seed, [value, seed]."""
+    """`read(step, train_loss, test_loss)` of every run and seed before it breaks down, [value, seed]."""
     rows = []
     for place in range(len(record["value"])):
-        pairs = zip(
-            *(curve(record, place, f"{name}_loss", average) for name in ("train", "test")), strict=True
-        )
-        rows.append([read(steps(record, place).astype(float), train, test) for train, test in pairs])
+        step = steps(record, place).astype(float)
+        train, test = (curve(record, place, f"{name}_loss", average) for name in ("train", "test"))
+        ends = broken(record, place, average, sampled=False)
+        rows.append([read(step[:k], train[s, :k], test[s, :k]) for s, k in enumerate(ends)])
     return np.array(rows)
 
 
@@ -207,7 +320,12 @@ class Power:
 
 def fitted(record: Record, times: np.ndarray) -> Power:
     """The power of times [value, seed] in a sweep over n."""
-    value, low, high, sizes = exponent(record["value"], times).tolist()
+    return fitted_over(record["value"], times)
+
+
+def fitted_over(size: np.ndarray, times: np.ndarray) -> Power:
+    """The power of a size [value] with which times [value, seed] grow."""
+    value, low, high, sizes = exponent(size, times).tolist()
     return Power(value, low, high, int(sizes))
 
 
@@ -221,166 +339,51 @@ def scan(record: Record, average: int = AVERAGED) -> list[Power]:
     return [fitted(record, split_at(record, share, average)) for share in SHARES]
 
 
-def local_powers(record: Record, definition: str, average: int = AVERAGED) -> np.ndarray:
-    """The power from each size to the next [size - 1], of geometric means over seeds; sizes that a seed does
+def thresholds(record: Record, average: int = AVERAGED) -> dict[str, np.ndarray]:
+    """Steps [value, seed] of every onset by its name: the least held-out loss, losses that part by each of
+    SCAN, and each share of memorized samples."""
+    parts = {
+        f"losses part by {100 * share:.0f} %": onset(record, "split", average)
+        if share == SPLIT
+        else split_at(record, share, average)
+        for share in SCAN
+    }
+    shares = {LABELS[name]: onset(record, name, average) for name in LABELS if name.startswith("copies")}
+    return {LABELS["minimum"]: onset(record, "minimum", average), **parts, **shares}
+
+
+def local_powers(record: Record, times: np.ndarray) -> np.ndarray:
+    """The power of times [value, seed] from each size to the next, [size - 1, seed]; sizes that a seed does
     not reach are left out."""
     order = ordered(record)
-    times = np.exp(np.log(onset(record, definition, average)[order]).mean(1))
-    known = np.isfinite(times)
-    found: np.ndarray = np.diff(np.log(times[known])) / np.diff(np.log(record["value"][order][known]))
+    logs, sizes = np.log(times[order]), np.log(record["value"][order])
+    known = np.isfinite(logs).all(1)
+    found: np.ndarray = np.diff(logs[known], axis=0) / np.diff(sizes[known])[:, None]
     return found
 
 
-# ------------------------------------------------------------------------------------------- what a run does
+def bend(record: Record, times: np.ndarray) -> Power:
+    """How much larger the last local power is than the first, with its interval over seeds; a straight line
+    has none."""
+    steps = local_powers(record, times)
+    if len(steps) < 2 or steps.shape[1] < 2:
+        return Power(np.nan, np.nan, np.nan, len(steps) + 1)
+    value, low, high = over_seeds(steps[-1] - steps[0]).tolist()
+    return Power(value, low, high, len(steps) + 1)
 
 
-def after_minimum(record: Record, place: int, average: int = AVERAGED) -> tuple[np.ndarray, np.ndarray]:
-    """From the least held-out loss to the end: the rise of the held-out loss and the fall of the training
-    loss, as shares [seed]."""
-    test, train = (curve(record, place, f"{name}_loss", average) for name in ("test", "train"))
-    at = test.argmin(1)
-    seeds = np.arange(len(test))
-    return test[:, -1] / test[seeds, at] - 1, 1 - train[:, -1] / train[seeds, at]
-
-
-@dataclass(frozen=True)
-class Rise:
-    """How far a distance rises after a minimum: a share, its interval over seeds, and how much of it is lost
-    again."""
-
-    value: float
-    low: float
-    high: float
-    lost: float
-
-
-def rise(record: Record, place: int, average: int = AVERAGED, name: str = "wasserstein") -> Rise:
-    """The largest rise of a distance to held-out images above an earlier minimum.
-
-    The two evaluations are those of the mean over seeds: the largest rise of single seeds would grow with the
-    noise.
-    """
-    each = curve(record, place, name, average)
-    mean = each.mean(0)
-    before = np.minimum.accumulate(mean)
-    top = int((mean / before).argmax())
-    bottom = int(mean[: top + 1].argmin())
-    value, low, high = over_seeds(each[:, top] / each[:, bottom] - 1)
-    gained = mean[top] - mean[bottom]
-    lost = float((mean[top] - mean[top:].min()) / gained) if gained > 0 else 0.0
-    return Rise(float(value), float(low), float(high), lost)
-
-
-def fall_again(record: Record, place: int, split: str, rise: float, average: int = AVERAGED) -> float:
-    """How far the loss of a split at any t, in the mean over seeds, falls again after it has risen by the
-    share `rise` above an earlier value: the largest share over all t; 0 where it has not risen so far."""
-    loss = curve(record, place, f"{split}_by_t", average).mean(0)  # [evaluation, t]
-    risen = loss >= (1 + rise) * np.minimum.accumulate(loss)
-    top = np.maximum.accumulate(np.where(risen, loss, 0))
-    return float(np.max(1 - loss / np.where(top > 0, top, np.inf), where=top > 0, initial=0))
-
-
-def turned_back(record: Record, place: int, average: int = AVERAGED) -> tuple[float, float] | None:
-    """How far the share of memorized samples, in the mean over seeds, falls below an earlier one, from the
-    first evaluation with a tenth of them on: the largest fall, and the largest in standard errors of both
-    shares. None where fewer than two evaluations are left."""
-    each = curve(record, place, "copies", average)
-    share, begun = each.mean(0), np.flatnonzero(each.mean(0) >= FELL_FROM)
-    if not len(begun) or begun[0] == len(share) - 1:
-        return None
-    share = share[begun[0] :]
-    top = np.maximum.accumulate(share)
-    error = np.sqrt((top * (1 - top) + share * (1 - share)) / (len(each) * record.spec["samples"]))
-    fall = top - share
-    return float(fall.max()), float(np.max(fall / np.where(error > 0, error, np.inf)))
-
-
-def mismatch(record: Record, place: int, average: int = AVERAGED) -> tuple[float, float]:
-    """The largest |distance to training images / to as many held-out ones - 1| of means over seeds: before
-    the losses part, and in all."""
-    train, other = (curve(record, place, f"wasserstein_{n}", average).mean(0) for n in ("train", "few"))
-    off, split = np.abs(train / other - 1), onset(record, "split", average)[place]
-    known = split[np.isfinite(split)]
-    early = steps(record, place) <= (known.mean() if len(known) else np.inf)
-    return float(off[early].max(initial=0)), float(off.max())
-
-
-def breakdowns(record: Record, place: int, average: int = AVERAGED) -> list[tuple[float, float, float]]:
-    """(top, low, end) of the share of memorized samples of each seed in which training breaks down: after a
-    top of at least FELL_FROM the share falls below half of that."""
-    return list(_breakdowns(curve(record, place, "copies", average)))
-
-
-def _breakdowns(shares: np.ndarray) -> Iterator[tuple[float, float, float]]:
-    for share in shares:
-        top = np.maximum.accumulate(share)
-        fallen = np.flatnonzero((top >= FELL_FROM) & (share < top / 2))
-        if len(fallen):
-            first = int(fallen[0])
-            yield float(top[first]), float(share[first:].min()), float(share[-1])
+def generalized(record: Record, average: int = AVERAGED) -> np.ndarray:
+    """Steps [value, seed] at which the distance to held-out images first is within NEAR of its least value
+    before the losses part."""
+    found = read(record, "best", average)
+    for place in range(len(found)):
+        step, far = steps(record, place).astype(float), curve(record, place, "wasserstein", average)
+        limits = (1 + NEAR) * found[place]
+        found[place] = [reached(step, -one, -limit) for one, limit in zip(far, limits, strict=True)]
+    return found
 
 
 def stderr(values: np.ndarray) -> np.ndarray | None:
     """Standard errors over seeds of [x, seed], where there are several seeds."""
     seeds = values.shape[1]
     return values.std(1, ddof=1) / seeds**0.5 if seeds > 1 else None
-
-
-# ------------------------------------------------------------------------------------------- disjoint halves
-
-
-def apart(record: Record) -> np.ndarray:
-    """Distance of two samples from one noise over that of samples from different noises, [n, seed]."""
-    found: np.ndarray = record["apart"] / record["unrelated"]
-    return found
-
-
-def own(record: Record) -> np.ndarray:
-    """Distance to the nearest image of the own half over that to the nearest of the other half, [n, seed]."""
-    found: np.ndarray = record["own"] / record["other"]
-    return found
-
-
-def memorized_halves(record: Record) -> np.ndarray:
-    """The share of memorized samples, of both networks, [n, seed]."""
-    found: np.ndarray = record["copies"]
-    return found
-
-
-def pairs(record: Record, place: int) -> np.ndarray:
-    """Samples of the two networks of the first seed from the same noise, [network, k, c, h, w]."""
-    found: np.ndarray = record["sheet"][place, 0]
-    return found
-
-
-# ---------------------------------------------------------------------------------------------- calibration
-
-MEDIAN, LOW, HIGH = 0.5, 0.05, 0.95
-
-
-def kinds(record: Record) -> list[str]:
-    """The kinds of sets with a known answer."""
-    return list(map(str, record["kind"]))
-
-
-def shown(record: Record, name: str, side: int, kind: str) -> np.ndarray:
-    """An array of the calibration for images of one side and one kind of set."""
-    found: np.ndarray = record[name][list(map(int, record["side"])).index(side), kinds(record).index(kind)]
-    return found
-
-
-def similarity(record: Record, side: int, kind: str) -> tuple[float, float, float]:
-    """Median, 5 % and 95 % quantile over images of the largest cosine similarity to a training image."""
-    values = np.interp((MEDIAN, LOW, HIGH), record["quantile"], shown(record, "similarity", side, kind))
-    return float(values[0]), float(values[1]), float(values[2])
-
-
-def distance(record: Record, name: str, side: int, kind: str) -> tuple[float, float]:
-    """A distance between sets and its error: half the width of the middle 95 % of resampled sets.
-
-    A resampled set repeats images and leaves others out, which moves every distance up, that of a set to
-    itself too. So the resampled range lies above the value, and its ends are no interval for it; its width
-    is what resampling tells of the error.
-    """
-    value, low, high = shown(record, name, side, kind).tolist()
-    return value, (high - low) / 2

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffnotes.chapters.memorization import findings, readings
+from diffnotes.chapters.memorization import findings, halves_readings, readings
 from diffnotes.chapters.memorization.readings import label
 from diffnotes.show.style import INK, OCHRE, PINK, TEAL, BookFigure, book_figure
 from diffnotes.store import Record
@@ -57,9 +57,9 @@ def sheets(record: Record) -> BookFigure:
 # ------------------------------------------------------------------------------------------ disjoint halves
 
 SERIES = (  # what is read at each size of a half
-    (readings.apart, TEAL, "o", "-", "same noise, two networks"),
-    (readings.own, OCHRE, "s", "--", "own nearest / other half’s"),
-    (readings.memorized_halves, PINK, "^", "-.", "memorized share"),
+    (halves_readings.apart, TEAL, "o", "-", "same noise, two networks"),
+    (halves_readings.own, OCHRE, "s", "--", "own nearest / other half’s"),
+    (halves_readings.memorized_halves, PINK, "^", "-.", "memorized share"),
 )
 
 
@@ -83,7 +83,7 @@ def halves(record: Record) -> BookFigure:
     grid = figure.add_gridspec(count, 2, width_ratios=(1.05, 1))
     for place in range(count):
         axis = figure.add_subplot(grid[place, 0])
-        show_mosaic(axis, readings.pairs(record, place))
+        show_mosaic(axis, halves_readings.pairs(record, place))
         axis.set_ylabel(f"N = {int(record['n'][place])}")
     _measured(figure.add_subplot(grid[:, 1]), record)
     return figure

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffnotes.chapters.memorization import findings, readings
-from diffnotes.chapters.memorization.readings import LABELS, TENTH, Run, named, title
+from diffnotes.chapters.memorization import calibration_readings as known_sets
+from diffnotes.chapters.memorization import findings, readings, run_readings
+from diffnotes.chapters.memorization.readings import TENTH, Run, title
 from diffnotes.show.labels import dataset, minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
@@ -31,7 +32,7 @@ def calibration(record: Record, side: int = 32) -> BookTable:
     """What each metric says of each kind of set against the same training images, at `side` pixels."""
     spec = record.spec
     header = ("set", "ρ < 1/3", "largest cosine similarity", "sliced Wasserstein", "Fréchet")
-    rows = [_kind_row(record, side, kind) for kind in readings.kinds(record)]
+    rows = [_kind_row(record, side, kind) for kind in known_sets.kinds(record)]
     return BookTable(record, header=header, rows=rows, finding=_calibrated(record, side), shows=(
         f"{spec['count']:,} images of each set against {spec['count']:,} training images of "
         f"{dataset(record)} at {side} × {side} pixels; noise on copies has σ = {spec['noise']:g}. "
@@ -42,9 +43,9 @@ def calibration(record: Record, side: int = 32) -> BookTable:
 
 
 def _kind_row(record: Record, side: int, kind: str) -> tuple[str, ...]:
-    shares = 100 * readings.shown(record, "copies", side, kind)
-    middle, low, high = readings.similarity(record, side, kind)
-    distances = (readings.distance(record, name, side, kind) for name in ("wasserstein", "frechet"))
+    shares = 100 * known_sets.shown(record, "copies", side, kind)
+    middle, low, high = known_sets.similarity(record, side, kind)
+    distances = (known_sets.distance(record, name, side, kind) for name in ("wasserstein", "frechet"))
     return (
         SETS[kind], f"{shares[0]:.1f} % ({shares[1]:.1f} to {shares[2]:.1f})",
         f"{middle:.3f} ({low:.3f} to {high:.3f})", *(plus_minus(*found) for found in distances),
@@ -54,10 +55,10 @@ def _kind_row(record: Record, side: int, kind: str) -> tuple[str, ...]:
 def _calibrated(record: Record, side: int) -> str:
     """What the memorized share, and the similarity, say of altered copies and of images that are none."""
     share = {
-        kind: f"{100 * readings.shown(record, 'copies', side, kind)[0]:.1f} %"
-        for kind in readings.kinds(record)
+        kind: f"{100 * known_sets.shown(record, 'copies', side, kind)[0]:.1f} %"
+        for kind in known_sets.kinds(record)
     }
-    alike = {kind: f"{readings.similarity(record, side, kind)[0]:.3f}" for kind in ("flipped", "test")}
+    alike = {kind: f"{known_sets.similarity(record, side, kind)[0]:.3f}" for kind in ("flipped", "test")}
     return (
         f"ρ < 1/3 holds for {share['noisy']} of the noisy, {share['blurred']} of the blurred and "
         f"{share['flipped']} of the mirrored copies, and for {share['test']} of the held-out images; the "
@@ -83,22 +84,31 @@ def classifier_found(record: Record) -> Sentence:
 
 @book_figure
 def onset_table(*records: Record) -> BookTable:
-    """The fitted powers with their intervals."""
+    """The fitted powers with their intervals, over a scan of thresholds, and how they change with N."""
     rows = [
-        (title(record), text, *_power(record, name)) for record in records for name, text in LABELS.items()
-    ]
+        (title(record), name, *_power(record, times))
+        for record in records for name, times in readings.thresholds(record).items()
+    ]  # fmt: skip
     return BookTable(
-        *records, header=("training set", "onset", "power of N", "95 % interval", "sizes used"), rows=rows,
-        finding=findings.power_range(*records),
-        shows="How the onset grows with N: a fit for each seed, and Student’s interval over the seeds.",
+        *records, header=("training set", "onset", "power of N", "from size to size", "bend"), rows=rows,
+        finding=f"{findings.power_range(*records)} {findings.bends(*records)}",
+        shows=(
+            "How the onset grows with N: a fit for each seed, and Student’s 95 % interval over the seeds, of "
+            "the sizes that every seed reaches. From size to size: the power between neighbours, which a "
+            "single power hides; the bend is the last of these less the first, and 0 for a power law. Losses "
+            "part by a share of the least held-out loss. What comes after a breakdown is left out."
+        ),
     )  # fmt: skip
 
 
-def _power(record: Record, name: str) -> tuple[str, str, str]:
-    found = readings.power(record, name)
+def _power(record: Record, times: np.ndarray) -> tuple[str, str, str]:
+    """The power, from size to size, and the bend."""
+    found, bend = readings.fitted(record, times), readings.bend(record, times)
+    steps = ", ".join(f"{step:.2f}" for step in readings.local_powers(record, times).mean(1))
     if not found.known:  # a fit needs two sizes, its interval two seeds
-        return "not reached" if found.sizes < 2 else "one seed, no fit", "", f"{found.sizes}"
-    return f"{found.value:.2f}", found.interval, f"{found.sizes}"
+        return "not reached" if found.sizes < 2 else "one seed, no fit", minus(steps), ""
+    more = f"{bend.value:.2f} ({bend.interval})" if bend.known else "–"
+    return minus(f"{found.value:.2f} ({found.interval})"), minus(steps), minus(more)
 
 
 RUNS = ("run", "losses part at", "10 % memorized at", "rate", "least distance", "memorized at the end")
@@ -109,7 +119,7 @@ BROKEN = "†"
 def sweep_table(base: Record, *sweeps: Record) -> BookTable:
     """Onsets, rate and least distance of every run: means over seeds."""
     runs = [(record, place) for record in (base, *sweeps) for place in readings.ordered(record)]
-    rows = [_run_row(record, place) for record, place in runs]
+    rows = [_run_row(base, record, place) for record, place in runs]
     kept = [k for k in range(len(RUNS)) if k == 0 or any(row[k] != "–" for row in rows)]
     return BookTable(
         base, *sweeps, header=[RUNS[k] for k in kept], rows=[[row[k] for k in kept] for row in rows],
@@ -127,31 +137,34 @@ def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequen
     if len(kept) < len(RUNS):
         left = " and ".join(f"“{RUNS[k]}”" for k in range(len(RUNS)) if k not in kept)
         parts.append(f"Left out, since no run has it in every seed: {left}.")
-    if broken := [_broken(run) for run in runs if readings.breakdowns(*run)]:
+    if broken := [_broken(run) for run in runs if _breaks(*run)]:
         parts.append(
-            f"{BROKEN}: the run breaks down in some seeds, so that its losses meet again and count as parted "
-            "only from the last meeting on; medians in place of means. Its seeds part at "
-            f"{'; '.join(broken)}."
+            f"{BROKEN}: the run breaks down, in {'; '.join(broken)}. What comes from there on is left out, "
+            "but for the share at the end."
         )
     return " ".join(parts)
 
 
 def _broken(run: Run) -> str:
-    """'171, 213, 7,932 (η = 0.002)'."""
+    """'3 of 3 seeds at η = 0.002'."""
     record, place = run
-    split = np.sort(readings.onset(record, "split")[place])
-    return f"{', '.join(f'{step:,.0f}' for step in split)} ({readings.label(record, place)})"
+    count = _breaks(record, place)
+    return f"{count} of {len(record.spec['seeds'])} seeds at {readings.label(record, place)}"
 
 
-def _run_row(record: Record, place: int) -> tuple[str, ...]:
-    broken = bool(readings.breakdowns(record, place))
+def _breaks(record: Record, place: int) -> int:
+    """In how many seeds it breaks down."""
+    return len(run_readings.breakdowns(record, place)) + sum(readings.astray(record, place))
+
+
+def _run_row(base: Record, record: Record, place: int) -> tuple[str, ...]:
+    broken = _breaks(record, place) > 0
     split, ten = (readings.onset(record, name)[place] for name in ("split", TENTH))
-    rate, best = (record[name][place, :, readings.AVERAGED] for name in ("rate", "best"))
+    rate, best = (readings.read(record, name)[place] for name in ("rate", "best"))
     share = 100 * readings.curve(record, place, "copies")[:, -1]
-    name = named(record.spec["sweep"], record["value"][place]) + (f" {BROKEN}" if broken else "")
+    name = readings.run_label(base, record, place) + (f" {BROKEN}" if broken else "")
     columns = ((split, 0), (ten, 0), (rate, 2), (best, 3), (share, 0))
-    say = _middle if broken else _mean
-    *found, end = (say(values, digits) for values, digits in columns)
+    *found, end = (_mean(values, digits) for values, digits in columns)
     return name.replace(" ", "\u00a0"), *found, f"{end} %"
 
 
@@ -161,11 +174,6 @@ def _mean(values: np.ndarray, digits: int) -> str:
     spread = readings.stderr(values[None])
     more = "" if spread is None else f" ± {spread[0]:,.{digits}f}"
     return f"{values.mean():,.{digits}f}{more}"
-
-
-def _middle(values: np.ndarray, digits: int) -> str:
-    """The median; with all seeds in every column the table would be too wide."""
-    return minus(f"{np.median(values):,.{digits}f}") if np.isfinite(values).all() else "–"
 
 
 # ----------------------------------------------------------------------------------------------- deviations
@@ -187,38 +195,52 @@ THEIRS = {  # arXiv 2605.06077, section 3, Table 1 and the captions of figures 1
 
 
 @book_figure
-def deviations(*records: Record) -> BookTable:
-    """The paper's setting next to ours, line by line."""
-    columns = [_setting(record) for record in records]
+def deviations(*sets: Sequence[Record]) -> BookTable:
+    """The paper's setting next to ours, line by line; of each training set the sweep over n and others."""
+    columns = [_setting(*sweeps) for sweeps in sets]
     rows = [(name, theirs, *(column[name] for column in columns)) for name, theirs in THEIRS.items()]
-    header = ("", "Marion & Wu", *(title(record) for record in records))
+    header = ("", "Marion & Wu", *(title(base) for base, *_ in sets))
     return BookTable(
-        *records, header=header, rows=rows,
+        *(record for sweeps in sets for record in sweeps), header=header, rows=rows,
         shows="The paper’s settings beside ours: the default, and in brackets what else was tried.",
     )  # fmt: skip
 
 
-def _setting(record: Record) -> dict[str, str]:
+def _setting(record: Record, *others: Record) -> dict[str, str]:
     spec, side = record.spec, record["sheet"].shape[-1]
     images = title(record) if spec["side"] else f"{title(record)}, {side} × {side}"
     kind = "U-Net" if spec["network"] == "unet" else "residual MLP"
-    factors = ("sizes", "widths", "batches", "rates")
-    listed = {name: ", ".join(f"{v:g}" for v in sorted(spec[name])) for name in factors}
+    listed = {name: _tried(name, record, *others) for name in ("n", "width", "batch", "rate")}
     space = "pixels" if record.experiment == "digits" else "features of our classifier"
     classes = "classes given" if spec["conditional"] else "no classes"
     parameters = int(record["parameters"][readings.default_place(record), 0])
     averages = ", ".join(f"{h:,}" for h in readings.horizons(record) if h)
     return {
         "training set": f"{images}, {classes}",
-        "N": listed["sizes"],
+        "N": listed["n"],
         "network": f"{kind}, {parameters:,} parameters",
-        "width": f"{spec['width']} ({listed['widths']})",
-        "batch size": f"{spec['batch']} ({listed['batches']})",
-        "learning rate (Adam)": f"{spec['rate']:g} ({listed['rates']})",
-        "longest run": f"{int(record['step'].max()):,} steps",
+        "width": f"{spec['width']} ({listed['width']})",
+        "batch size": f"{spec['batch']} ({listed['batch']})",
+        "learning rate (Adam)": f"{spec['rate']:g} ({listed['rate']})",
+        "longest run": f"{max(int(one['step'].max()) for one in (record, *others)):,} steps",
         "average of the weights": f"{averages} steps, and none",
         "sampler": f"Euler, {spec['sampler_steps']} steps",
         "memorized": "pixels, nearest three times nearer than the next",
         "distances": f"{space}, {spec['samples']} samples",
-        "seeds": f"{len(spec['seeds'])}",
+        "seeds": _counts(*(len(one.spec["seeds"]) for one in (record, *others))),
     }  # fmt: skip
+
+
+def _tried(factor: str, base: Record, *others: Record) -> str:
+    """'8, 64', the values that a sweep tried, and at which N, where that is not the default."""
+    record = next((one for one in (base, *others) if one.spec["sweep"] == factor), None)
+    if record is None:
+        return "not varied"
+    where = readings.beside(base, record).replace(",", " at")
+    return ", ".join(f"{v:g}" for v in sorted(record["value"])) + where
+
+
+def _counts(*counts: int) -> str:
+    """'3', or '5 to 10'."""
+    low, high = min(counts), max(counts)
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -7,6 +7,8 @@ from diffnotes.chapters.random_features import readings
 from diffnotes.show.labels import minus
 from diffnotes.store import Record
 
+STILL = 0.1  # a power that is none: a factor 1.2 over sizes that differ by 8
+
 
 def _onset(record: Record) -> Finding:
     """Is the power of the onset that of the time which the lower edge of the spectrum sets?"""
@@ -27,4 +29,16 @@ def _error(record: Record) -> Finding:
     return Finding(text, interval, verdict(abs(power - readings.THEIR_ERROR) < 0.1))
 
 
-CHECKS = {"bonnaire-onset": _onset, "bonnaire-error": _error}
+def _early(record: Record) -> Finding:
+    """Does the score get good at a time that does not depend on N?"""
+    power, low, high = readings.good_power(record)
+    first, *_, last = readings.typical(readings.good(record))
+    psi_n = readings.sizes(record)
+    text = (
+        f"power {power:.2f}; τ = {first:.1f} at ψₙ = {psi_n[0]} and {last:.1f} at ψₙ = {psi_n[-1]}; theory "
+        f"{readings.good_in_theory(record):.1f}"
+    )
+    return Finding(minus(text), minus(f"{low:.2f} to {high:.2f}"), verdict(low >= -STILL and high <= STILL))
+
+
+CHECKS = {"bonnaire-onset": _onset, "bonnaire-error": _error, "bonnaire-early": _early}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from diffnotes.base.statistics import over_seeds
 from diffnotes.store import Record
 
 # Bonnaire et al., arXiv 2505.17638, figure 5: the power of N of the score error between the two phases.
 THEIR_ERROR = -0.59
+GOOD = 0.9  # of the fall of the score error, after which it may be said to be good
 MAIN = 1  # which of the thresholds the text speaks of
 
 
@@ -75,6 +77,31 @@ def half(record: Record) -> np.ndarray:
     """When half of the final rise of the gap is reached, [psi_n, seed]."""
     found: np.ndarray = record["half"]
     return found
+
+
+def good(record: Record) -> np.ndarray:
+    """When the score error of each run has made GOOD of its fall from first to least, linear in ln tau
+    between two times, [psi_n, seed]."""
+    error, tau = record["score_error"], times(record)
+    first, least = error[..., 0], record["least_error"]
+    level = first - GOOD * (first - least)
+    after = (error <= level[..., None]).argmax(-1)
+    found = np.empty(level.shape)
+    for place in np.ndindex(level.shape):
+        pair = slice(after[place] - 1, after[place] + 1)
+        falling = error[place][pair]
+        found[place] = np.exp(np.interp(-level[place], -falling, np.log(tau[pair])))
+    return found
+
+
+def good_power(record: Record) -> tuple[float, float, float]:
+    """The power of N of that time, with its interval over seeds."""
+    return _three(over_seeds(np.polyfit(np.log(sizes(record)), np.log(good(record)), 1)[0]))
+
+
+def good_in_theory(record: Record) -> float:
+    """1/(Delta mu^2), the time of the d largest eigenvalues."""
+    return float(record["tau_generalize"])
 
 
 def least_error(record: Record) -> np.ndarray:

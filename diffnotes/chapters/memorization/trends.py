@@ -1,0 +1,117 @@
+"""Checks on what moves with a factor, and on what the second fall of the distance is."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffnotes.chapters.checks import Finding, Nothing, every, verdict
+from diffnotes.chapters.memorization import readings, run_readings
+from diffnotes.chapters.memorization.judging import Weighed, beyond_noise, late, listed, ordered, sweep_of
+from diffnotes.chapters.memorization.readings import AVERAGED, RAW, TENTH, Power
+from diffnotes.store import Record
+
+FEW = 0.2  # share of memorized samples: the paper's curves have 1 to 17 % at the peak
+SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
+FELL, FLAT = 1.5, 1.25  # factors between steps, for a fall and for none
+STILL = 0.25  # a power that is none: a factor 1.7 over sizes that differ by 8
+
+
+def least_loss(record: Record, average: int) -> Weighed:
+    """Does the least held-out loss fall with N?"""
+    return ordered(sweep_of(record).least_loss(average), falls=True)
+
+
+def saturates(record: Record, average: int) -> Weighed:
+    """Does the step at which the losses part fall with the width at first, and not at last?"""
+    steps = sweep_of(record).onset("split", average).mean(1)
+    text = f"step {listed(steps)}"
+    if len(steps) < 3 or not np.isfinite(steps[-2:]).all():
+        return Weighed(f"the losses part at fewer than three widths; {text}")
+    first = steps[0] if np.isfinite(steps[0]) else np.inf
+    fell, flat = first / steps[-2], steps[-2] / steps[-1]
+    times = f"{listed([fell])} times as early" if np.isfinite(fell) else "not in every seed at first"
+    said = f"{times} from first to last but one, {listed([flat])} times as early after that"
+    return Weighed(text, said, (bool(fell > FELL and 1 / FLAT < flat < FLAT),))
+
+
+def turns(record: Record, average: int) -> Weighed:
+    """Is a tenth memorized soonest, in steps, at a learning rate between the ends?"""
+    steps = late(sweep_of(record), average)
+    steps = steps[~np.isnan(steps).any(1)]
+    if len(steps) < 3:
+        return Weighed(f"known in all seeds at {len(steps)} rates")
+    middle = 1 + int(steps.mean(1)[1:-1].argmin())
+    sides = (("least", steps[0]), ("largest", steps[-1]))
+    ends = {name: beyond_noise(steps[middle], end, False, 3) for name, end in sides}
+    text = listed(np.where(np.isinf(steps).any(1), np.inf, steps.mean(1)))
+    said = "; ".join(
+        f"{name} η: {words.replace('last less first', 'later by')}" for name, (_, words) in ends.items()
+    )
+    return Weighed(text, said, (all(sure for sure, _ in ends.values()),))
+
+
+def inverse_batch(definition: str, record: Record, average: int) -> Weighed:
+    """Is the onset times B the same at every B that is a small part of the training set?"""
+    sweep = sweep_of(record)
+    seen = (sweep.onset(definition, average) * sweep.value[:, None]).mean(1)
+    small = sweep.value <= record.spec["n"] / SMALL
+    text = f"images seen at the onset: {listed(seen)}"
+    if small.sum() < 2:
+        count = "no batch is" if not small.any() else "one batch is"
+        return Weighed(f"{count} at most N/{SMALL}, so there is nothing to compare; {text}")
+    ratio = float(seen[small].max() / seen[small].min())
+    known = f"ratio {ratio:.2f} up to N/{SMALL}" if np.isfinite(ratio) else ""
+    return Weighed(text, known, (ratio < 1.5,))
+
+
+def early(record: Record, average: int) -> Weighed:
+    """Do samples get as good as they will at a step that does not depend on N, where copies come later?"""
+    good = readings.fitted(record, readings.generalized(record, average))
+    copies = readings.power(record, TENTH, average)
+    text = f"power of N {_shown(good)} for good samples, {_shown(copies)} for a tenth memorized"
+    if not good.known:
+        return Weighed(text)
+    still = good.low >= -STILL and good.high <= STILL
+    return Weighed(text, "", (still,), (copies.low > STILL,))
+
+
+def inverse_width(record: Record, average: int) -> Weighed:
+    """Do good samples and the parting of the losses come at steps in proportion to 1/W?"""
+    sweep = sweep_of(record)
+    pairs = {
+        "good samples": sweep.generalized(average), "losses that part": sweep.onset("split", average)
+    }  # fmt: skip
+    powers = {name: readings.fitted_over(sweep.value, times) for name, times in pairs.items()}
+    text = ", ".join(f"{_shown(power)} for {name}" for name, power in powers.items())
+    if not all(power.known for power in powers.values()):
+        return Weighed(f"power of W {text}")
+    return Weighed(f"power of W {text}", "", tuple(_minus_one(power) for power in powers.values()))
+
+
+def _minus_one(power: Power) -> bool:
+    """Whether the interval holds −1, and tells it from −1/2 and −3/2."""
+    return -1.5 < power.low <= -1 <= power.high < -0.5
+
+
+def _shown(power: Power) -> str:
+    """'1.20 (1.05 to 1.34)'; without an interval, '–'."""
+    return f"{power.value:.2f} ({power.interval})".replace("-", "−") if power.known else "–"
+
+
+def second_fall(record: Record) -> Finding:
+    """Where the distance descends twice: are few samples memorized at the peak, and many after the fall?"""
+    peaks, ends, found = [], [], []
+    for average, words in ((AVERAGED, "longest average"), (RAW, "weights as they are")):
+        for place in readings.ordered(record):
+            rise = run_readings.rise(record, place, average)
+            if not rise.twice:
+                continue
+            share = readings.curve(record, place, "copies", average).mean(0)[[rise.top, rise.end]]
+            peaks.append(share[0] <= FEW)
+            ends.append(share[1] >= max(FEW, 2 * share[0]))
+            peak, end = (f"{100 * one:.0f} %" for one in share)
+            where = f"{words}, {readings.label(record, place)}"
+            found.append(f"{where}: {peak} at the peak, {end} after the fall")
+    if not found:
+        raise Nothing("the distance descends twice at no N, so there is no second fall")
+    return Finding("; ".join(found), "means over seeds", verdict(every(peaks), every(ends)))
