@@ -33,7 +33,7 @@ SWEPT = SMOKE.replace(
 
 SHOWN: dict[str, dict[str, Any]] = {  # of each sweep, the settings that differ from those of the profile
     "n": {},
-    "width": {},
+    "width": {"seeds": tuple(range(10))},
     "batch": {},
     "rate": {},
 }
