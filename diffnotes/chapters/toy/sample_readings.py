@@ -59,6 +59,12 @@ def dip(record: Record, way: int, split: int) -> Dip:
     return Dip(float(delta[place]), float(found[:, place].mean()), (low, high))
 
 
+def dips(record: Record) -> int:
+    """For how many sets of points Euler's samples are nearest to training points at a δ midway."""
+    delta, best = record["delta"], distances(record, EULER, 0).argmin(1)
+    return int(((best != delta.argmin()) & (best != delta.argmax())).sum())
+
+
 def cost(record: Record) -> tuple[float, Array]:
     """The model error that is best with Euler's method, and how much farther from training points it brings
     Heun's samples than the smallest model error does: an interval."""
