@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cases
 import numpy as np
 import pytest
 import torch
+from fakes import cases as cases_of
 from slices import in_slices, same
 
 from diffnotes import store
@@ -16,6 +16,7 @@ from diffnotes.metrics import frechet
 from diffnotes.posterior import posterior
 from diffnotes.sample import edm_sigmas, sample
 
+cases = cases_of("toy")
 SMALL = samples.SamplesSpec(n=30, deltas=(3.0, 0.1), steps=10, supports=2)
 
 
@@ -38,7 +39,7 @@ def test_distances_are_those_of_the_library(tmp_path):
     start = toy.normal(SMALL.seed, "samples, start", 30)
     [made] = samples._solved(train, 3.0, start, 10)[1:]
     assert np.isclose(found[0, 0, 1, 1], frechet(torch.from_numpy(made), torch.from_numpy(val)))
-    assert (found[:, 1, 2, 0] < 1e-3).all()  # the exact law with little blur is the training points
+    assert (found[:, 1, 2, 0] < 0.05 * found[:, 0, 2, 0]).all()  # with little blur it is the training points
 
 
 def test_ends_are_those_of_the_exact_posterior_mean(tmp_path):
