@@ -115,7 +115,19 @@ def trained(
     return fakes.record(arrays, "digits_trained", spec=SPEC)
 
 
+def conditions(*heights: float, moves: float = 1.3) -> Record:
+    """Bumps of the gap with these heights; each lies at a σ so many times that of the one before."""
+    sigma = np.geomspace(0.01, 10, 25)
+    places = 0.15 * moves ** np.arange(len(heights))
+    bumps = np.array(heights)[:, None] * np.exp(-(np.log(sigma / places[:, None]) ** 2))
+    gap = SEEDS[:, :, None, None] * bumps[:, None].repeat(2, 1)
+    arrays = {"gap": gap, "sigma": sigma, "clusters": np.array([1, 10, 50])}
+    return fakes.record(arrays, "digits_conditions", spec=SPEC)
+
+
 HOLDS: dict[str, Case] = {
+    "kaiser-net-conditions-digits": lambda: conditions(0.1, 0.2, 0.4),
+    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4),
     "kaiser-net-overlap": trained,
     "ours-net-overlap": trained,
     "kaiser-net-guidance-digits": trained,
@@ -139,6 +151,8 @@ HOLDS: dict[str, Case] = {
 }
 
 FAILS: dict[str, Case] = {
+    "kaiser-net-conditions-digits": lambda: conditions(0.4, 0.2, 0.1),
+    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4, moves=0.8),
     "kaiser-net-overlap": lambda: trained(np.array([0.98, 0.02, 0.5]), 0.7),
     "ours-net-overlap": lambda: trained(np.array([0.98, 0.02, 0.5])),
     "kaiser-net-guidance-digits": lambda: trained(samples=0.9),
