@@ -15,6 +15,7 @@ from diffnotes.store import Record
 
 ROLES = (TRAIN, style.HELD_OUT, style.SAMPLER)  # in the order of kinds
 LABELS = ("noised training", "noised held-out", "states")
+SOME = 0.1  # a share of held-out images that can be compared with
 BANDS = "Lines are means over seeds, bands reach from the lowest seed to the highest."
 
 
@@ -68,6 +69,21 @@ def _shares_text(record: Record) -> str:
     return (
         f"At σ = {readings.level(record):.2g}, {parts[0]} and {parts[1]} lie among noised training images; "
         f"the area under the ROC curve is {areas[0][0]:.3f} ({at_95(areas[0], 3)}) and {areas[1][0]:.3f}."
+        f"{_between(record)}"
+    )
+
+
+def _between(record: Record) -> str:
+    """The same shares at the smallest level at which some held-out images do lie there."""
+    shares = record["share"].mean(0)
+    some = np.flatnonzero(shares[:, HELD_OUT] >= SOME)
+    if not len(some):
+        return ""
+    place = some[record["level"][some].argmin()]
+    states, unseen = 100 * shares[place, [SAMPLER, HELD_OUT]]
+    return (
+        f" At σ = {record['level'][place]:.2g}, the smallest level at which a tenth of the held-out images "
+        f"or more lie there, these are {states:.0f} and {unseen:.0f} %."
     )
 
 
