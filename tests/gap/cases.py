@@ -92,7 +92,46 @@ def samples_of_sizes(share: float, **changed: np.ndarray) -> Record:
 Case = Callable[[], Record]
 OTHERS = {(600, 54): 0.1, (200, 144): 10.0, (1190, 144): 0.2}
 
+KINDS = np.array([0.98, 0.02, 0.03])  # shares within the range: noised training, held-out, states
+
+
+def trained(
+    shares: np.ndarray = KINDS, states: float = 0.99, samples: float = 2.0, strong: float = 1.5,
+    rises: float = 1.1,
+) -> Record:  # fmt: skip
+    """Overlaps, and gaps of samples that grow by a factor to w 1.2 and by another one to w 2; those of
+    denoising by half as much in the logarithm."""
+    factors = np.array([1.0, samples, strong])
+    small = np.sqrt(factors)
+    val = np.linspace(0.2, 0.1, 3)[:, None] * np.ones(4)
+    val[-1, 1] = rises * val[1, 1]
+    arrays = {
+        "pilot_val": val, "chosen": 0, "level": np.array([0.5, 0.1]), "sigma": np.geomspace(0.05, 5, 4),
+        "share": np.tile(shares, (3, 2, 1)), "area": np.tile([0.5, 0.98, states], (3, 2, 1)),
+        "distance": np.ones((3, 3, 599)), "weight": np.array([0.0, 1.2, 2.0]),
+        "frechet_train": np.ones((3, 3)), "frechet_val": 1 + 0.5 * SEEDS * factors,
+        "gap": (SEEDS * small)[:, :, None] * np.array([0.1, 1.0, 0.2]),
+    }  # fmt: skip
+    return fakes.record(arrays, "digits_trained", spec=SPEC)
+
+
+def conditions(*heights: float, moves: float = 1.3) -> Record:
+    """Bumps of the gap with these heights; each lies at a σ so many times that of the one before."""
+    sigma = np.geomspace(0.01, 10, 25)
+    places = 0.15 * moves ** np.arange(len(heights))
+    bumps = np.array(heights)[:, None] * np.exp(-(np.log(sigma / places[:, None]) ** 2))
+    gap = SEEDS[:, :, None, None] * bumps[:, None].repeat(2, 1)
+    arrays = {"gap": gap, "sigma": sigma, "clusters": np.array([1, 10, 50])}
+    return fakes.record(arrays, "digits_conditions", spec=SPEC)
+
+
 HOLDS: dict[str, Case] = {
+    "kaiser-net-conditions-digits": lambda: conditions(0.1, 0.2, 0.4),
+    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4),
+    "kaiser-net-overlap": trained,
+    "ours-net-overlap": trained,
+    "kaiser-net-guidance-digits": trained,
+    "kaiser-net-guidance-strong-digits": trained,
     "kaiser-net-growth": fake,
     "kaiser-net-growth-cifar10": fake,
     "kaiser-net-capacity": lambda: with_runs(OTHERS, {}),
@@ -112,6 +151,12 @@ HOLDS: dict[str, Case] = {
 }
 
 FAILS: dict[str, Case] = {
+    "kaiser-net-conditions-digits": lambda: conditions(0.4, 0.2, 0.1),
+    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4, moves=0.8),
+    "kaiser-net-overlap": lambda: trained(np.array([0.98, 0.02, 0.5]), 0.7),
+    "ours-net-overlap": lambda: trained(np.array([0.98, 0.02, 0.5])),
+    "kaiser-net-guidance-digits": lambda: trained(samples=0.9),
+    "kaiser-net-guidance-strong-digits": lambda: trained(strong=3.0),
     "kaiser-net-growth": lambda: fake(gap=at_the_end("gap", 0)),
     "kaiser-net-growth-cifar10": lambda: fake(gap=at_the_end("gap", 0)),
     "kaiser-net-capacity": lambda: with_runs(dict.fromkeys(OTHERS, 1.0), {}),

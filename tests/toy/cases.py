@@ -13,6 +13,7 @@ from diffnotes.store import Record
 SPEC = {"n_train": 10, "delta": 1.6}
 ANGLES = 2 * np.pi * np.arange(20) / 20
 TRAIN, VAL = (10 * np.stack([np.cos(one), np.sin(one)], axis=1) for one in (ANGLES[::2], ANGLES[1::2]))
+OPTIMAL = ("kaiser-toy-optimal", "kaiser-net-optimal", "kaiser-net-optimal-cifar10")
 OFF = np.linspace(0.9, 1.1, 41)  # factors by which few draws put E_val / E_train off
 
 
@@ -118,6 +119,22 @@ def spreads(*times: float) -> Record:
     return toy(law_rms=rms, law_rms_stderr=0.01 * np.ones((2, 2)), law_delta=[0.5, 2.0], law_sigma=1.0)
 
 
+def made(euler: list[float], heun: list[float]) -> Record:
+    """Fréchet distances of samples at three model errors, for three sets of points."""
+    ways = np.array([euler, heun, heun]).T[:, :, None].repeat(2, 2)
+    sets = np.array([0.9, 1.0, 1.1])[:, None, None, None]
+    return record({"frechet": sets * ways, "delta": [3.0, 2.0, 0.1]}, "toy_samples", spec={"n": 500})
+
+
+def ends(distance: float, rho: float) -> Record:
+    """End points so far from the nearest training point, over the last noise."""
+    arrays = {
+        "distance": np.full(50, distance * 0.002 * 8), "rho": np.full(50, rho), "dimension": 64,
+        "held_out": np.full(50, 4.0), "index": np.arange(50),
+    }  # fmt: skip
+    return record(arrays, "optimal_sampler", spec={"dataset": "digits", "n": 60})
+
+
 HOLDS = {
     "kaiser-toy-flow": lambda: flow(lands=True),
     "kaiser-toy-bump": lambda: bump(floor=0),
@@ -133,6 +150,9 @@ HOLDS = {
     "kaiser-toy-shots": lambda: shots(1.9, 1.1, 2.3),
     "kaiser-toy-overlap": lambda: spreads(1.12, 2.2),
     "ours-toy-plane": lambda: spreads(1.12, 2.2),
+    "kaiser-toy-frechet": lambda: made([0.3, 0.1, 0.2], [0.3, 0.2, 0.1]),
+    "ours-toy-steps": lambda: made([0.3, 0.1, 0.2], [0.3, 0.2, 0.1]),
+    **dict.fromkeys(OPTIMAL, lambda: ends(0.5, 0.01)),
 }
 FAILS = {
     "kaiser-toy-flow": lambda: flow(lands=False),
@@ -149,4 +169,7 @@ FAILS = {
     "kaiser-toy-shots": lambda: shots(1.9, 1.95, 1.8),
     "kaiser-toy-overlap": lambda: spreads(1.01, 2.2),
     "ours-toy-plane": lambda: spreads(2.2, 1.12),
+    "kaiser-toy-frechet": lambda: made([0.3, 0.2, 0.1], [0.3, 0.2, 0.1]),
+    "ours-toy-steps": lambda: made([0.3, 0.1, 0.2], [0.3, 0.1, 0.2]),
+    **dict.fromkeys(OPTIMAL, lambda: ends(2.0, 0.9)),
 }

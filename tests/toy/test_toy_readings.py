@@ -123,5 +123,5 @@ def test_the_answer_counts_verdicts(pinned):
     found = [{"id": "kaiser-toy-a", "verdict": "reproduced"}, {"id": "kaiser-net-b", "verdict": "partly"}]
     found.append({"id": "kaiser-toy-c", "verdict": "only on paper"})
     text = str(tables.answer_finding(pinned, found))
-    assert "Of 1 claims on the toy, on its pinned record: 1 reproduced." in text
+    assert "Of 1 claims on the toy, on its pinned records: 1 reproduced." in text
     assert "claims" not in str(tables.answer_finding(pinned))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from diffnotes.chapters.checks import Finding, every, verdict
-from diffnotes.chapters.toy import readings
-from diffnotes.show.labels import power_of_ten
+from diffnotes.chapters.toy import readings, sample_readings
+from diffnotes.show.labels import at_95, bounds, power_of_ten
 from diffnotes.store import Record
 
 CIFAR = 3072  # dimensions of CIFAR-10
@@ -167,6 +167,40 @@ def _plane(record: Record) -> Finding:
     return Finding(_overlaps(ratio, overlaps), FROM_SPREADS, verdict(every(overlaps[ratio <= 1] > 0.9)))
 
 
+def _frechet(record: Record) -> Finding:
+    """Euler's samples: is the distance to points of either split least midway?"""
+    dips = [sample_readings.dip(record, sample_readings.EULER, split) for split in range(2)]
+    named = list(zip(sample_readings.SPLITS, dips, strict=True))
+    text = "; ".join(f"to {name} points least at δ {one.delta:g}, {one.distance:.3f}" for name, one in named)
+    ends = "; ".join(
+        f"{name}: {_interval(one.above[0])} more at the smallest δ, {_interval(one.above[1])} at the largest"
+        for name, one in named
+    )
+    return Finding(text, f"{ends}, at 95 %", verdict(*(one.midway for one in dips)))
+
+
+def _interval(found: np.ndarray) -> str:
+    return bounds(found[1], found[2], 3)
+
+
+def _steps(record: Record) -> Finding:
+    """Heun's samples, at the model error that is best for Euler's."""
+    delta, more = sample_readings.cost(record)
+    text = f"Euler’s best δ, {delta:g}, takes Heun’s samples {more[0]:.3f} farther than the smallest δ"
+    return Finding(text, at_95(more, 3), verdict(bool(more[1] > 0)))
+
+
+def _optimal(record: Record) -> Finding:
+    """Where the sampler of the optimal denoiser ends."""
+    on, copied = sample_readings.on_points(record), sample_readings.copies(record)
+    end, unseen = sample_readings.apart(record)
+    text = (
+        f"{100 * on:.1f} % of {len(record['rho']):,} samples end on a training point, {100 * copied:.1f} % "
+        f"are copies; median distance {power_of_ten(end)}, of held-out points {unseen:.2g}"
+    )
+    return Finding(text, "", verdict(on >= 0.99, copied >= 0.99))
+
+
 CHECKS = {
     "kaiser-toy-flow": _optimal_flow,
     "kaiser-toy-bump": _bump,
@@ -182,4 +216,9 @@ CHECKS = {
     "kaiser-toy-shots": _shots,
     "kaiser-toy-overlap": _overlap,
     "ours-toy-plane": _plane,
+    "kaiser-toy-frechet": _frechet,
+    "ours-toy-steps": _steps,
+    "kaiser-toy-optimal": _optimal,
+    "kaiser-net-optimal": _optimal,
+    "kaiser-net-optimal-cifar10": _optimal,
 }

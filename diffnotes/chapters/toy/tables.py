@@ -347,4 +347,4 @@ def answer_finding(record: Record, claims: Sequence[Mapping[str, str]] = ()) -> 
 def _counted(claims: Sequence[Mapping[str, str]]) -> str:
     """How many claims on the toy have which verdict; those only on paper stand on no record."""
     toy = [claim for claim in claims if "-toy-" in claim["id"] and claim["verdict"] != PAPER_ONLY]
-    return f" Of {len(toy)} claims on the toy, on its pinned record: {in_numbers(toy)}." if toy else ""
+    return f" Of {len(toy)} claims on the toy, on its pinned records: {in_numbers(toy)}." if toy else ""

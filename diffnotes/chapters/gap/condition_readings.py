@@ -1,0 +1,43 @@
+"""What is read off `digits_conditions`. Intervals are [mean, low, high], Student's at 95 % over seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from diffnotes.base.statistics import over_seeds
+from diffnotes.chapters.checks import Nothing
+from diffnotes.store import Record
+
+
+def peak(record: Record, evaluation: int = -1) -> np.ndarray:
+    """The largest gap over noise levels [seed, condition]."""
+    found: np.ndarray = record["gap"][:, :, evaluation].max(2)
+    return found
+
+
+def steps(record: Record) -> list[np.ndarray]:
+    """Interval of ln of the factor by which the last peak grows from each condition to the next finer one."""
+    top = peak(record)
+    if not (top > 0).all():
+        raise Nothing("A peak of the gap is not above 0, so it has no factor by which it grows.")
+    return [over_seeds(one) for one in np.diff(np.log(top)).T]
+
+
+def place(record: Record) -> np.ndarray:
+    """ln σ of the last peak [seed, condition]: its mean over the levels where the gap is at least half of its
+    largest value, weighted by the gap."""
+    gap = record["gap"][:, :, -1]
+    weight = np.where(gap >= 0.5 * gap.max(2, keepdims=True), gap, 0.0)
+    found: np.ndarray = (weight * np.log(record["sigma"])).sum(2) / weight.sum(2)
+    return found
+
+
+def shift(record: Record) -> np.ndarray:
+    """Interval of how much larger ln σ of the peak is for the finest condition than for none."""
+    found = place(record)
+    return over_seeds(found[:, -1] - found[:, 0])
+
+
+def named(count: int) -> str:
+    """'no condition', '50 clusters'."""
+    return "no condition" if count == 1 else f"{count} clusters"
