@@ -157,6 +157,7 @@ NUMBERS: dict[str, str] = {
     "mean_speed": "Figure A.3",
     "sampling_speed": "Figure A.4",
     "speed_targets": "Table A.1",
+    "lens_visible": "Figure B.1",
     "lens_power": "Table B.1",
     "lens_power-2": "Table B.2",
     "sweep_power": "Table B.3",

@@ -71,12 +71,17 @@ class Counted:
         return math.ceil(self.count * (2**0.5 * self.error * power.QUANTILES / LOG_EFFECT) ** 2)
 
 
-def cell(seen: Seen | None) -> str:
-    """'12 %; 5 (3 to 14)'."""
+def seeds(seen: Seen | None) -> str:
+    """'5 (3 to 14)'."""
     if seen is None:
         return NOTHING
     value, low, high = (f"{count:,}" for count in seen.needed)
-    return f"{change(seen.smallest)}; {value} ({low} to {high})"
+    return f"{value} ({low} to {high})"
+
+
+def cell(seen: Seen | None) -> str:
+    """'12 %; 5 (3 to 14)'."""
+    return NOTHING if seen is None else f"{change(seen.smallest)}; {seeds(seen)}"
 
 
 def change(value: float) -> str:

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from diffnotes import store
-from diffnotes.chapters.four_lenses import cifar, digits, power_findings, power_readings, power_tables
+from diffnotes.chapters.four_lenses import (
+    cifar,
+    digits,
+    power_figures,
+    power_findings,
+    power_readings,
+    power_tables,
+)
 from diffnotes.chapters.four_lenses.readings import LENSES
 from diffnotes.chapters.loss_floor import curve
 from diffnotes.chapters.power import findings, readings
@@ -95,3 +102,14 @@ def test_training_laws_are_told_apart_better(ladder: store.Record) -> None:
     assert "told apart better" in findings.outcomes(
         *[store.load(laws.EXPERIMENT)] * 2
     ).text
+
+
+def test_the_figure_has_every_lens_and_size_and_its_line(ladder: store.Record) -> None:
+    figure = power_figures.lens_visible(ladder, store.load(cifar.EXPERIMENT))
+    for axes, record in zip(figure.axes, figure.records, strict=True):
+        *drawn, line = axes.get_lines()
+        assert len(drawn) == len(record["n"])
+        assert line.get_xdata()[0] == EFFECT
+        for size, marks in enumerate(drawn):
+            assert len(marks.get_xdata()) == len(power_readings.lenses(record, size))
+    assert "of 14 numbers at N = 32" in figure.caption.finding

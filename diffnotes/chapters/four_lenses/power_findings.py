@@ -20,10 +20,13 @@ def counts(record: Record) -> list[int]:
 
 
 def seen(record: Record) -> str:
-    """'Of 14 numbers, 3 seeds see a change of 10 % in 0 at N = 32 and 6 at N = 288.'"""
-    each = [f"{many} at N = {int(n):,}" for many, n in zip(counts(record), record["n"], strict=True)]
+    """'On digits, 3 seeds see a change of 10 % in 0 of 14 numbers at N = 32 and 6 at N = 288.'"""
+    few, *more = counts(record)
+    sizes = [f"N = {int(n):,}" for n in record["n"]]
+    each = [f"{few} of {len(LENSES)} numbers at {sizes[0]}"]
+    each += [f"{many} at {size}" for many, size in zip(more, sizes[1:], strict=True)]
     seeds = record["frechet"].shape[2]
-    return f"Of {len(LENSES)} numbers, {seeds} seeds see a change of {WANTED} in {listed(each)}."
+    return f"On {title(record)}, {seeds} seeds see a change of {WANTED} in {listed(each)}."
 
 
 def resolved(*ladders: Record) -> Sentence:
