@@ -65,10 +65,9 @@ class Counted:
     count: int
     error: float
 
-    @property
-    def needed(self) -> int:
-        """Draws to see EFFECT between two settings that share none, where nothing else scatters."""
-        return math.ceil(self.count * (2**0.5 * self.error * power.QUANTILES / LOG_EFFECT) ** 2)
+    def needed(self, effect: float = EFFECT) -> int:
+        """Draws to see a relative change between two settings that share none; nothing else scatters."""
+        return math.ceil(self.count * (2**0.5 * self.error * power.QUANTILES / math.log1p(effect)) ** 2)
 
 
 def seeds(seen: Seen | None) -> str:

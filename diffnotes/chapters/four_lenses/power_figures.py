@@ -20,7 +20,7 @@ def lens_visible(*records: Record) -> BookFigure:
     figure = BookFigure(
         *records, size=(3.45 * len(records), 4.2), finding=joined(map(power_findings.seen, records)),
         shows=f"The smallest relative change between two widths that {seeds} seeds see in four of five "
-        f"cases, at the last checkpoint at which no run of that size is thrown back by a jump of its loss. "
+        "cases, at the last checkpoint of that size before any jump of the training loss. "
         f"The line is at {WANTED}; what is beyond {FOLD}-fold stands at the right edge.",
     )  # fmt: skip
     cells = figure.subplots(1, len(records), squeeze=False)[0]

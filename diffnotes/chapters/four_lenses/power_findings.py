@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from diffnotes.chapters.four_lenses import power_readings
 from diffnotes.chapters.four_lenses.readings import LENSES, title
 from diffnotes.show.resolution import EFFECT, WANTED, listed
@@ -39,12 +35,12 @@ def resolved(*ladders: Record) -> Sentence:
             for one in power_readings.lenses(record, place)
         ]
         if each:
-            half = math.floor(np.median(each))
-            parts.append(f"on {title(record)} half of all numbers need more than {half:,} seeds")
+            half = sorted(each)[len(each) // 2]
+            parts.append(f"half of the {len(each)} on {title(record)} need {half:,} or more")
     if not parts:
         return Sentence(*ladders, text="One seed says nothing of the scatter over seeds.")
     have = ladders[0]["frechet"].shape[2]
     return Sentence(*ladders, text=(
-        f"To see a change of {WANTED} between two networks, {listed(parts)}. There are {have}. Differences "
-        "in chapter 5 that are smaller than its intervals say nothing, in either direction."
+        f"To see a change of {WANTED} between two widths, the numbers of chapter 5 mostly need more seeds "
+        f"than the {have} it has: {listed(parts)}, counted at every training-set size."
     ))  # fmt: skip

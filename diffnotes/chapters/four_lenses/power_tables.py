@@ -18,6 +18,13 @@ def lens_power(record: Record) -> BookTable:
         record, header=("number", *(f"N = {n:,}" for n in sizes)),
         rows=[(lens.word, *(seeds(some.get(lens.word)) for some in found)) for lens in LENSES],
         shows=f"{title(record)}: the seeds that would see a change of {WANTED} in four of five cases, with "
-        f"the 95 % interval that the error of the scatter itself leaves. {NOTHING}: zero or negative for "
-        "some seed at every width.",
+        f"the 95 % interval that the error of the scatter itself leaves, which has {_freedom(record)} "
+        f"degrees of freedom. {NOTHING}: an overlap at its ceiling, or zero or negative for some seed at "
+        "every width.",
     )  # fmt: skip
+
+
+def _freedom(record: Record) -> int:
+    """Of the scatter at one training-set size."""
+    _, widths, seeds, _ = record["frechet"].shape
+    return max(widths - 1, 1) * (seeds - 1)

@@ -12,6 +12,7 @@ from diffnotes.store import Record
 
 AVERAGE = -1  # of the weights: the longest
 TIMES = {"split": "step where the losses part", "copies 0.1": "step of 10 % memorized samples"}
+SHARE = 0.1  # of memorized samples
 LOW, MIDDLE = 0.1, 0.5  # of the data variance, which a loss is to be near
 
 
@@ -24,7 +25,7 @@ def onsets(record: Record) -> list[Seen]:
 
 
 def schedules(record: Record) -> list[Seen]:
-    """Outcomes of the training laws of chapter 4, over these laws."""
+    """Outcomes of the training schedules of chapter 4, over these."""
     place = int(np.abs(np.log(record["sigma"] / record["critical"])).argmin())
     found = {
         "Fréchet distance": record["frechet"],
@@ -74,8 +75,8 @@ def held_out(record: Record) -> Counted:
     )
 
 
-def share(record: Record, value: float = 0.1) -> Counted:
-    """A share of samples, which is binomial."""
+def share(record: Record) -> Counted:
+    """A share of samples, which is binomial, where it is SHARE."""
     count = int(record.spec["samples"])
-    error = math.sqrt((1 - value) / (value * count))
-    return Counted(f"share of memorized samples, at {100 * value:.0f} %", "samples", count, error)
+    error = math.sqrt((1 - SHARE) / (SHARE * count))
+    return Counted(f"share of memorized samples, at {100 * SHARE:.0f} %", "samples", count, error)

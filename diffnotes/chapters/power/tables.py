@@ -11,19 +11,23 @@ from diffnotes.store import Record
 
 @book_figure
 def sweep_power(digits: Record, cifar: Record, laws: Record, laws_cifar: Record) -> BookTable:
-    """What seeds see of times and distances of chapter 3, and of outcomes of training laws of chapter 4."""
+    """What seeds see of times and distances of chapter 3, and of training schedules of chapter 4."""
     pairs = ((readings.onsets, digits, cifar), (readings.schedules, laws, laws_cifar))
     rows = []
     for read, *records in pairs:
         found = [{one.name: one for one in read(record)} for record in records]
         names = dict.fromkeys(name for some in found for name in some)
-        rows += [(name, *(cell(some.get(name)) for some in found)) for name in names]
+        rows += [
+            (name, str(max(some[name].seeds for some in found if name in some)),
+             *(cell(some.get(name)) for some in found))
+            for name in names
+        ]  # fmt: skip
     return BookTable(
-        digits, cifar, laws, laws_cifar, header=("number", dataset(digits), dataset(cifar)), rows=rows,
-        shows=f"The smallest relative change that the seeds see in four of five cases, and the seeds that "
-        f"would see {WANTED}. Times and the sliced distance: between training-set sizes, "
-        f"{digits['onset'].shape[1]} and {cifar['onset'].shape[1]} seeds. The others: between training laws, "
-        f"{laws['frechet'].shape[1]} and {laws_cifar['frechet'].shape[1]} seeds.",
+        digits, cifar, laws, laws_cifar, rows=rows,
+        header=("number", "seeds", dataset(digits), dataset(cifar)),
+        shows=f"The smallest relative change that these seeds see in four of five cases, and the seeds that "
+        f"would see {WANTED}. Times and the sliced distance: between training-set sizes. The others: between "
+        "training schedules.",
     )  # fmt: skip
 
 
@@ -49,4 +53,4 @@ def sample_power(
 
 
 def _counts(one: Counted) -> tuple[str, ...]:
-    return one.unit, f"{one.count:,}", f"{100 * one.error:.1f} %", f"{one.needed:,}"
+    return one.unit, f"{one.count:,}", f"{100 * one.error:.1f} %", f"{one.needed():,}"
