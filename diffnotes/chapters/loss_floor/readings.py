@@ -20,6 +20,7 @@ from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
 KNOWN = 1e-3  # of the variance: from here on the standard error of a loss can be trusted
+TWICE = 2.02  # a factor 2, to one percent: a C of the grid can be off by 2 exactly
 
 # -------------------------------------------------------------------------------------------- optimal losses
 
@@ -124,6 +125,12 @@ def told(sigma: Array, loss: Array, variance: float) -> Array:
 def sums_up(area: float, error: float, nats: float) -> bool:
     """Whether an area is so many nats, within 3 standard errors and 0.01, the error of the trapezoid."""
     return abs(area - nats) < 3 * error + 0.01
+
+
+def near(value: Array, wanted: Array | float) -> Array:
+    """Which are within a factor 2 of what is wanted."""
+    found: Array = np.abs(np.log(value / wanted)) <= np.log(TWICE)
+    return found
 
 
 def sharp(error: float, nats: float) -> bool:

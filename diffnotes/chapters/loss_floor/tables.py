@@ -159,13 +159,13 @@ def corrections(*records: Record) -> BookTable:
     """The best C by three measures at each N/L, and which of them agree with the paper's rule."""
     studies = list(map(Study, records))
     words = [best.word.partition(" at ")[0] for best in studies[0].criteria()]
-    header = ("data", "N/L", *words, f"{PAPER_RULE:g} N/L within 2×")
+    header = ("data", "N/L", *words)
     return BookTable(
         *records, header=header, rows=[row for study in studies for row in _correction_rows(study)],
         finding=" ".join(map(_kept, studies)),
-        shows="The best C in units of N/L. Zero bias at one noise level is the paper's measure; its interval "
-        "is two standard errors of the bias. That of the relative bias holds 90 %. Of the last measure, the "
-        "nearest C that was tried. Last: by which of the three 4 N/L is within a factor 2 of the best.",
+        shows=f"The best C in units of N/L; ✓ where {PAPER_RULE:g} N/L is within a factor 2 of it. "
+        "Zero bias at one noise level is the paper's measure; its interval is two standard errors of the "
+        "bias. That of the relative bias holds 90 %. Of the last measure, the nearest C that was tried.",
     )  # fmt: skip
 
 
@@ -173,17 +173,17 @@ def _correction_rows(study: Study) -> list[list[str]]:
     zero, relative, plain = study.criteria()
     ends = [study.crossing_interval(), study.relative_interval(), None]
     columns = [_with_ends(best, end) for best, end in zip((zero, relative, plain), ends, strict=True)]
-    near = zip(*(best.within() for best in (zero, relative, plain)), strict=True)
-    kept = [", ".join("yes" if one else "no" for one in each) for each in near]
     return [
-        [study.dataset, str(ratio), *(column[k] for column in columns), kept[k]]
+        [study.dataset, str(ratio), *(column[k] for column in columns)]
         for k, ratio in enumerate(study.ratios)
     ]
 
 
 def _with_ends(best: Best, ends: tuple[Array, Array] | None) -> list[str]:
-    """'2.1 (1.8 to 2.4)' at each N/L; of a bound the bound alone."""
-    texts = best.texts()
+    """'✓ 2.1 (1.8 to 2.4)' at each N/L, with the mark where the paper's rule is near; of a bound the bound
+    alone.
+    """
+    texts = [f"✓ {text}" if near else text for text, near in zip(best.texts(), best.within(), strict=True)]
     if ends is None:
         return texts
     rows = zip(texts, best.capped, *ends, strict=True)
