@@ -91,10 +91,14 @@ class Curve:
 
     @property
     def critical_error(self) -> float:
-        """Standard error of the critical sigma: that of the loss there over the slope of the curve."""
-        at = int(np.clip(np.searchsorted(self.sigma, self.critical[0]), 1, len(self.sigma) - 1))
+        """Standard error of the critical sigma."""
+        return self.error_at(float(self.critical[0]))
+
+    def error_at(self, sigma: float) -> float:
+        """Standard error of a sigma at which J* passes some level: that of J* over the slope of its curve."""
+        at = int(np.clip(np.searchsorted(self.sigma, sigma), 1, len(self.sigma) - 1))
         slope = (self.share[at] - self.share[at - 1]) / (self.sigma[at] - self.sigma[at - 1])
-        error = float(np.interp(self.critical[0], self.sigma, self.share_error))
+        error = float(np.interp(sigma, self.sigma, self.share_error))
         return error / float(slope) if slope > 0 else math.inf
 
     def at(self, share: float) -> float:
