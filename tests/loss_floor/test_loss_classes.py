@@ -131,11 +131,29 @@ def test_a_part_of_another_size_is_no_comparison():
         claims.CHECKS["ours-class-part-cifar10"](unequal)
 
 
+def test_an_error_is_never_printed_as_zero():
+    made = cases.classed(share=0.5)
+    found = readings.classes(made, made.beside("loss_curve", {"dataset": "digits"}))
+    assert class_figures._lower(found, 0.9) == "50.0 ± 0.1 %"
+
+
+def test_the_noise_at_equal_loss_has_an_error():
+    made = cases.classed(share=0.5)
+    whole = made.beside("loss_curve", {"dataset": "digits"})
+    found = readings.classes(changed(made, stderr=1000 * made["stderr"]), whole)
+    sigma, error = map(float, class_figures._equal(found).split(" ± "))
+    expected = 0.01 * found.whole.variance
+    given = found.given
+    assert np.interp(sigma, given.sigma, given.mean) == pytest.approx(expected, rel=0.05)
+    assert error == pytest.approx(given.error_at(sigma), rel=0.1)
+
+
 def test_pages_show_the_records(record, whole):
     assert "<svg" in class_figures.class_floors(record, whole)._repr_html_()
     table = class_figures.class_table(record, whole)._repr_html_()
-    assert "10 of 23 to 38" in table
+    assert "10 classes of 23 to 38 images" in table
     assert "±" in class_figures.class_gains(record, whole)._repr_html_()
+    assert [len(row) for row in class_figures.which_floor().rows] == [2, 2, 2, 2]
     sizes = store.run(loss_sizes.EXPERIMENT, "smoke")
     assert "no random part" in str(class_figures.part_found(record, whole, sizes))
     made = store.run(loss_sizes.EXPERIMENT, "smoke", sizes=(30, 40))

@@ -15,6 +15,7 @@ from diffnotes.show.style import (
     TEAL,
     BookFigure,
     BookTable,
+    Markup,
     Sentence,
     book_figure,
     log_ticks,
@@ -25,6 +26,7 @@ from diffnotes.store import Record
 COLOURS = (TEAL, PINK, OCHRE)  # of the training sets, in the order in which they are given
 SIGMA = "noise level σ (pixels in [−1, 1])"
 TICKS = (0.2, 0.5, 1, 2, 5, 10, 20, 50)
+LEAST = 0.1  # the least error that is printed, in %
 PLACES = (0.01, 0.1, 0.5, 0.9)  # parts of the variance at which both floors are compared in the table
 
 
@@ -41,8 +43,8 @@ def class_floors(*records: Record) -> BookFigure:
         *records,
         finding=f"Where the floor is half the variance, that given the class is lower by {', '.join(half)}.",
         shows="Left: the optimal loss over the data variance, solid without classes and dashed given the "
-        "class. Right: by which part of it the second is lower, from 0.1 % of the variance on; the band is "
-        "two standard errors.",
+        "class. Right: by what fraction of it the second is lower, from 0.1 % of the variance on; the band "
+        "is two standard errors.",
         key={one.whole.name: colour for one, colour in zip(found, COLOURS, strict=False)},
         size=(6.8, 3.1),
     )
@@ -69,7 +71,7 @@ def class_floors(*records: Record) -> BookFigure:
 def _lower(one: Classes, share: float) -> str:
     """'12.3 ± 0.2 %': by how much the floor is lower where the one without classes is this share."""
     value, error = one.lower(np.array([one.whole.at(share)]))
-    return f"{plus_minus(100 * value[0], 100 * error[0])} %"
+    return f"{100 * value[0]:.1f} ± {max(100 * error[0], LEAST):.1f} %"
 
 
 @book_figure
@@ -81,12 +83,12 @@ def class_table(*records: Record) -> BookTable:
     rows = [
         (
             one.dataset,
-            f"{len(one.sizes)} of {_sizes(one)}",
+            f"{len(one.sizes)} classes of {_sizes(one)} images",
             plus_minus(one.given.area, one.given.area_stderr),
             f"{one.entropy:.3f}",
             _critical(one.whole),
             _critical(one.given),
-            f"{one.given.at(0.01 * one.whole.variance / one.given.variance):.2f}",
+            _equal(one),
         )
         for one in found
     ]
@@ -100,6 +102,27 @@ def class_table(*records: Record) -> BookTable:
     )  # fmt: skip
 
 
+@book_figure
+def which_floor() -> BookTable:
+    """Which floor a network is to be held against, by what it is told."""
+    whole, given = "<i>J</i>*", "<i>J</i>*<sub><i>c</i></sub>"
+    rows = {
+        "does not know the class, as all networks of this chapter": whole,
+        "is given the class": f"{given}; for samples of one class, the floor of that class",
+        "is given it in a part of its training only, for guidance": (
+            f"{given} where it is given the class, {whole} where it is not"
+        ),
+        "is trained on flipped or shifted copies, too": (
+            "that of the larger set; if the network is told which shift or flip, the floor given it"
+        ),
+    }
+    return BookTable(
+        header=("network", "its floor"), rows=[[Markup(one), Markup(its)] for one, its in rows.items()],
+        finding="What a network is told decides which floor counts for it.",
+        shows="J* is the optimal loss without classes; with the index c, the optimal loss given the class.",
+    )  # fmt: skip
+
+
 def _sizes(one: Classes) -> str:
     """'5,000', or '111 to 129'."""
     return " to ".join(f"{size:,}" for size in sorted({int(one.sizes.min()), int(one.sizes.max())}))
@@ -107,6 +130,12 @@ def _sizes(one: Classes) -> str:
 
 def _critical(one: Curve) -> str:
     return plus_minus(float(one.critical[0]), one.critical_error)
+
+
+def _equal(one: Classes) -> str:
+    """Where the floor given the class is as high as that without classes is at its critical sigma."""
+    sigma = one.given.at(0.01 * one.whole.variance / one.given.variance)
+    return plus_minus(sigma, one.given.error_at(sigma))
 
 
 @book_figure
@@ -118,9 +147,9 @@ def class_gains(*records: Record) -> BookTable:
     return BookTable(
         *records, header=("training set", *heads, "at large σ"), rows=rows,
         finding=_told(found),
-        shows="By which part the floor is lower given the class, with one standard error, where the floor "
-        "without classes is this part of the variance. At large σ it is the part of the variance that lies "
-        "between classes.",
+        shows=f"By what fraction the floor is lower given the class, with one standard error ({LEAST} stands "
+        "for anything less), where the floor without classes is this part of the variance. At large σ it is "
+        "the part of the variance that lies between classes.",
     )  # fmt: skip
 
 
@@ -130,7 +159,7 @@ def _between(one: Classes) -> str:
 
 def _told(found: list[Classes]) -> str:
     each = ", ".join(f"{one.told_half():.1f} ({one.dataset})" for one in found)
-    return f"Half of what a noisy image tells of its class, in nats, it tells above σ = {each}."
+    return f"Half of the information on the class is told at noise above σ = {each}."
 
 
 def part_found(classes: Record, whole: Record, sizes: Record) -> Sentence:

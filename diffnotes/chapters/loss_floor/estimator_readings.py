@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy import ndarray as Array
 
-from diffnotes.chapters.loss_floor.readings import sharp, sums_up
+from diffnotes.chapters.loss_floor.readings import near, sharp, sums_up
 from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
@@ -74,7 +74,7 @@ class Best:
 
     def within(self) -> Array:
         """At which N/L it is within a factor 2 of the paper's rule. A lower bound beyond that is not."""
-        return np.abs(np.log(self.value / PAPER_RULE)) < np.log(2)
+        return near(self.value, PAPER_RULE)
 
     def texts(self) -> list[str]:
         """'4.8', '102', '≥ 1,024'."""
@@ -285,7 +285,7 @@ class Study:
         """Whether the best C is within a factor 2 of (N/L)^2 up to N/L = 8."""
         ratio = np.array(self.ratios, float)
         few = ratio <= 8
-        return bool((np.abs(np.log(self.relative().value[few] / ratio[few])) < np.log(2)).all())
+        return bool(near(self.relative().value[few], ratio[few]).all())
 
     def square_inside(self) -> int:
         """At how many N/L the 90 % interval holds (N/L)^2."""

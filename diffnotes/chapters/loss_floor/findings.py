@@ -71,17 +71,10 @@ def _law(study: Study) -> str:
     rule, lowest = study.rms(PAPER_RULE), int(study.rms(PAPER_RULE).argmin())
     ends = " and ".join(f"{100 * rule[k]:.0f} % at {study.ratios[k]}" for k in (0, -1))
     return (
-        f"{study.dataset}: 4 N/L is {_off(study)}. The RMS relative bias of C = 4 N/L is smallest at N/L = "
+        f"{study.dataset}: the RMS relative bias of C = 4 N/L is smallest at N/L = "
         f"{study.ratios[lowest]} ({100 * rule[lowest]:.0f} %); it is {ends}. By the least relative bias, C "
         f"grows as a power of {study.power()} of N/L."
     )
-
-
-def _off(study: Study) -> str:
-    """At how many N/L the paper's correction is near the best one, by each measure."""
-    count = len(study.ratios)
-    each = [f"{best.within().sum()} of {count} ratios by {best.word}" for best in study.criteria()]
-    return f"within a factor 2 of the best at {', '.join(each)}"
 
 
 def noisy_found(record: Record) -> Sentence:

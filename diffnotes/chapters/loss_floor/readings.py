@@ -20,6 +20,7 @@ from diffnotes.show.labels import dataset
 from diffnotes.store import Record
 
 KNOWN = 1e-3  # of the variance: from here on the standard error of a loss can be trusted
+TWICE = 2.02  # a factor 2, to one percent: a C of the grid can be off by 2 exactly
 
 # -------------------------------------------------------------------------------------------- optimal losses
 
@@ -90,10 +91,14 @@ class Curve:
 
     @property
     def critical_error(self) -> float:
-        """Standard error of the critical sigma: that of the loss there over the slope of the curve."""
-        at = int(np.clip(np.searchsorted(self.sigma, self.critical[0]), 1, len(self.sigma) - 1))
+        """Standard error of the critical sigma."""
+        return self.error_at(float(self.critical[0]))
+
+    def error_at(self, sigma: float) -> float:
+        """Standard error of a sigma at which J* passes some level: that of J* over the slope of its curve."""
+        at = int(np.clip(np.searchsorted(self.sigma, sigma), 1, len(self.sigma) - 1))
         slope = (self.share[at] - self.share[at - 1]) / (self.sigma[at] - self.sigma[at - 1])
-        error = float(np.interp(self.critical[0], self.sigma, self.share_error))
+        error = float(np.interp(sigma, self.sigma, self.share_error))
         return error / float(slope) if slope > 0 else math.inf
 
     def at(self, share: float) -> float:
@@ -124,6 +129,12 @@ def told(sigma: Array, loss: Array, variance: float) -> Array:
 def sums_up(area: float, error: float, nats: float) -> bool:
     """Whether an area is so many nats, within 3 standard errors and 0.01, the error of the trapezoid."""
     return abs(area - nats) < 3 * error + 0.01
+
+
+def near(value: Array, wanted: Array | float) -> Array:
+    """Which are within a factor 2 of what is wanted."""
+    found: Array = np.abs(np.log(value / wanted)) <= np.log(TWICE)
+    return found
 
 
 def sharp(error: float, nats: float) -> bool:

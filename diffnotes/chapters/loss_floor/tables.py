@@ -140,7 +140,7 @@ def _accuracy_rows(study: Study) -> list[list[str]]:
     return [
         [
             study.dataset, str(ratio), *(f"{one[k]:.1f}" for one in columns), best[k],
-            f"{last[0][k]:.1f}", f"{last[1][k]:.0f}", f"{100 * near[ratio]:.2f}" if ratio in near else "–",
+            f"{last[0][k]:.1f}", f"{last[1][k]:,.0f}", f"{100 * near[ratio]:.2f}" if ratio in near else "–",
         ]
         for k, ratio in enumerate(study.ratios)
     ]  # fmt: skip
@@ -159,13 +159,13 @@ def corrections(*records: Record) -> BookTable:
     """The best C by three measures at each N/L, and which of them agree with the paper's rule."""
     studies = list(map(Study, records))
     words = [best.word.partition(" at ")[0] for best in studies[0].criteria()]
-    header = ("data", "N/L", *words, f"{PAPER_RULE:g} N/L within 2×")
+    header = ("data", "N/L", *words)
     return BookTable(
         *records, header=header, rows=[row for study in studies for row in _correction_rows(study)],
         finding=" ".join(map(_kept, studies)),
-        shows="The best C in units of N/L. Zero bias at one noise level is the paper's measure; its interval "
-        "is two standard errors of the bias. That of the relative bias holds 90 %. Of the last measure, the "
-        "nearest C that was tried. Last: by which of the three 4 N/L is within a factor 2 of the best.",
+        shows=f"The best C in units of N/L; ✓ where {PAPER_RULE:g} N/L is within a factor 2 of it. "
+        "Zero bias at one noise level is the paper's measure; its interval is two standard errors of the "
+        "bias. That of the relative bias holds 90 %. Of the last measure, the nearest C that was tried.",
     )  # fmt: skip
 
 
@@ -173,17 +173,17 @@ def _correction_rows(study: Study) -> list[list[str]]:
     zero, relative, plain = study.criteria()
     ends = [study.crossing_interval(), study.relative_interval(), None]
     columns = [_with_ends(best, end) for best, end in zip((zero, relative, plain), ends, strict=True)]
-    near = zip(*(best.within() for best in (zero, relative, plain)), strict=True)
-    kept = [", ".join("yes" if one else "no" for one in each) for each in near]
     return [
-        [study.dataset, str(ratio), *(column[k] for column in columns), kept[k]]
+        [study.dataset, str(ratio), *(column[k] for column in columns)]
         for k, ratio in enumerate(study.ratios)
     ]
 
 
 def _with_ends(best: Best, ends: tuple[Array, Array] | None) -> list[str]:
-    """'2.1 (1.8 to 2.4)' at each N/L; of a bound the bound alone."""
-    texts = best.texts()
+    """'✓ 2.1 (1.8 to 2.4)' at each N/L, with the mark where the paper's rule is near; of a bound the bound
+    alone.
+    """
+    texts = [f"✓ {text}" if near else text for text, near in zip(best.texts(), best.within(), strict=True)]
     if ends is None:
         return texts
     rows = zip(texts, best.capped, *ends, strict=True)
@@ -193,8 +193,8 @@ def _with_ends(best: Best, ends: tuple[Array, Array] | None) -> list[str]:
 
 
 def _short(value: float) -> str:
-    """'0.041', '2.9', '1,024': two digits, or all before the point."""
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    """'0.041', '2.0', '1,024': two digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:#.2g}"
 
 
 def _kept(study: Study) -> str:
@@ -212,8 +212,9 @@ def readouts(record: Record) -> BookTable:
     study = Study(record)
     optimum, scatter = study.readout_scatter()
     words = {"A-B": "A − B, exact A", "AB": "A − B, same draws", "PV": "PV", "IP": "IP", "RES": "RES"}
+    unit = 100 / study.variance
     rows = [
-        [f"{sigma:.2f}", f"{optimum[k]:.3g}", *(f"{scatter[name][k]:.2g}" for name in words)]
+        [f"{sigma:.2f}", f"{unit * optimum[k]:.1f}", *(f"{unit * scatter[name][k]:.3f}" for name in words)]
         for k, sigma in enumerate(study.sigma)
     ]
     ratio = scatter["A-B"][0] / scatter["PV"][0]
@@ -221,7 +222,8 @@ def readouts(record: Record) -> BookTable:
     return BookTable(
         record, header=("σ", "optimal loss", *words.values()), rows=rows,
         finding=f"At σ = {study.sigma[0]:g} the paper's A − B scatters {ratio:.0f} times as much as PV.",
-        shows=f"Standard deviation over {repeats} repeats of {draws} draws, with all N images; {study.name}.",
+        shows=f"The optimal loss, and standard deviations of its readings over {repeats} repeats of {draws} "
+        f"draws with all N images, in % of the data variance; {study.name}.",
     )  # fmt: skip
 
 
@@ -234,15 +236,15 @@ def draws(*records: Record) -> BookTable:
         *records, header=header, rows=[row for study in studies for row in _draw_rows(study)],
         finding=f"{' '.join(map(_needs, studies))} The paper says two to three N.",
         shows=f"Draws, in units of N, after which the standard error is {100 * SURE:g} % of the optimal "
-        "loss, which is in parts of the variance. They go by squares of the scatter between a few repeats, "
-        "so they are rough.",
+        "loss. Column 3: optimal loss over data variance. The numbers of draws go by squares "
+        "of the scatter between a few repeats, so they are rough.",
     )  # fmt: skip
 
 
 def _draw_rows(study: Study) -> list[list[str]]:
     optimum, needed = study.readout_scatter()[0] / study.variance, draws_needed(study).values()
     return [
-        [study.dataset, f"{sigma:.2f}", f"{100 * optimum[k]:.2g} %", *(_short(one[k]) for one in needed)]
+        [study.dataset, f"{sigma:.2f}", f"{_short(100 * optimum[k])} %", *(_short(one[k]) for one in needed)]
         for k, sigma in enumerate(study.sigma)
         if optimum[k] < SMALL
     ]
@@ -252,8 +254,8 @@ def _needs(study: Study) -> str:
     exact, same, _ = draws_at_critical(study).values()
     return (
         f"Where the optimal loss is {100 * CRITICAL:g} % of the variance, the paper's reading takes "
-        f"{exact:.1f} N draws on {study.dataset}, and {same:.2f} N with A from the same draws, to "
-        f"{100 * draws_error(study):.0f} % or so."
+        f"{exact:.1f} N draws on {study.dataset}, and {same:.2f} N with A from the same draws "
+        f"(± {100 * draws_error(study):.0f} %)."
     )
 
 
