@@ -109,8 +109,22 @@ def test_slices_give_the_same_record(tmp_path):
 
 
 def test_nothing_is_judged_where_nothing_is_overfitted():
-    with pytest.raises(readings.Nothing, match="rises at no noise level"):
-        readings.chosen(cases.trained(rises=0.5))
+    with pytest.raises(readings.Nothing, match="has not risen there"):
+        readings.judged(cases.trained(rises=0.5))
+
+
+def test_nothing_is_judged_where_held_out_images_do_not_overlap():
+    with pytest.raises(readings.Nothing, match="do not overlap"):
+        readings.judged(cases.trained(np.array([0.98, 0.04, 0.5])))
+
+
+def test_the_smallest_level_at_which_held_out_images_overlap_is_judged():
+    found = cases.trained()
+    found.arrays["level"] = np.array([0.5, 0.1])
+    found.arrays["chosen"] = np.array(1)
+    assert readings.level(found) == 0.1
+    found.arrays["share"][:, 1, readings.HELD_OUT] = 0.04
+    assert readings.level(found) == 0.5
 
 
 @pytest.mark.parametrize("name", ["overlap_of_states", "guidance_of_networks"])
