@@ -106,7 +106,7 @@ def trained(
     val = np.linspace(0.2, 0.1, 3)[:, None] * np.ones(4)
     val[-1, 1] = rises * val[1, 1]
     arrays = {
-        "pilot_val": val, "chosen": 0, "level": np.array([0.5, 0.1]), "sigma": np.geomspace(0.05, 5, 4),
+        "pilot_val": val, "chosen": 0, "level": np.array([0.3, 0.15]), "sigma": np.geomspace(0.05, 5, 4),
         "share": np.tile(shares, (3, 2, 1)), "area": np.tile([0.5, 0.98, states], (3, 2, 1)),
         "distance": np.ones((3, 3, 599)), "weight": np.array([0.0, 1.2, 2.0]),
         "frechet_train": np.ones((3, 3)), "frechet_val": 1 + 0.5 * SEEDS * factors,

@@ -61,7 +61,7 @@ def conditions_finding(told: Record, longer: Record) -> Sentence:
     top, seen = condition_readings.peak(told)[:, 0].mean(), int(told["step"][-1] * told.spec["batch"])
     theirs = readings.peak(longer)[:, -1].mean()
     return Sentence(told, longer, text=(
-        f"From no condition to the finest: {condition_readings.places_text(told)}. Without a condition G peaks at {top:.2f}, after "
-        f"{seen:,} images seen; above, with {readings.title(longer)}, it ends at {theirs:.2f}, after "
-        f"{longer['images_seen'][-1]:,}."
+        f"From no condition to the finest: {condition_readings.places_text(told)}. Without a condition G "
+        f"peaks at {top:.2f}, after {seen:,} images seen; above, with {readings.title(longer)}, it ends at "
+        f"{theirs:.2f}, after {longer['images_seen'][-1]:,}."
     ))  # fmt: skip

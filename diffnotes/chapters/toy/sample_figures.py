@@ -60,7 +60,8 @@ def _nearest(record: Record) -> str:
     return (
         f"By Euler’s method samples are nearest to training points at δ = {euler.delta:g} "
         f"({euler.distance:.3f}), by Heun’s at δ = {heun.delta:g} ({heun.distance:.3f}), "
-        f"in the mean over sets of points. In {count} of the {sets} sets, taken one by one, a δ midway is best for Euler’s."
+        f"in the mean over sets of points. In {count} of the {sets} sets, taken one by one, a δ midway is "
+        "best for Euler’s."
     )
 
 
@@ -69,28 +70,29 @@ def first_set_finding(record: Record) -> Sentence:
     dips = [readings.in_first(record, split) for split in range(2)]
     means = [readings.dip(record, readings.EULER, split).midway for split in range(2)]
     parts = [
-        f"nearest to {name} points at "
+        f"to {name} points at "
         + (f"δ = {dip.delta:g} ({dip.distance:.3f})" if dip else "one end of the model errors")
         for name, dip in zip(readings.SPLITS, dips, strict=True)
     ]
     shape = "has their shape" if all(dips) else "lacks their shape"
-    mean = "has it too" if all(means) else "has not"
+    mean = "keeps it" if all(means) else "loses it"
     return Sentence(record, text=(
-        f"The authors’ own set of points {shape}: by Euler’s method samples are {' and '.join(parts)}. The "
+        f"The authors’ own set of points {shape}: by Euler’s method samples are nearest "
+        f"{' and '.join(parts)}. The "
         f"mean over {record.spec['supports']} sets {mean}.{_off(record)}"
     ))  # fmt: skip
 
 
 def _off(record: Record) -> str:
     """How far the heights for the authors' set are from theirs."""
-    parts = [
-        f"{bounds(gap.min(), gap.max(), 2)} to {name} points"
-        for name, gap in zip(readings.SPLITS, (readings.off(record, split) for split in range(2)), strict=True)
-        if len(gap)
-    ]
-    if not parts:
+    gaps = [readings.off(record, split) for split in range(2)]
+    if not all(len(gap) for gap in gaps):
         return ""
-    return f" Its distances less theirs (the crosses) are {', '.join(parts)}."
+    train, val = (bounds(gap.min(), gap.max(), 2) for gap in gaps)
+    return (
+        f" For that set, our distance less theirs (the crosses) is {train} to training points, and {val} to "
+        "validation points."
+    )
 
 
 @book_figure
