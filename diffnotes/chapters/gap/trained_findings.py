@@ -16,11 +16,19 @@ from diffnotes.store import Record
 def overlap_finding(record: Record) -> Sentence:
     """How near to training images the states come by the standard of held-out images, whether they overlap
     there, and how flat the pilot's rise is."""
+    text = f"At σ = {trained.most(record):.2g}, {_standard(record)} {_overlap(record)}"
+    return Sentence(record, text=f"{text} {_flat(record)}")
+
+
+def _flat(record: Record) -> str:
+    """Between which noise levels the pilot's held-out error has risen about as much."""
+    if not trained.rise(record).max() > 0:
+        return "The pilot’s held-out error has risen at no noise level."
     low, high = trained.flat(record)
-    return Sentence(record, text=(
-        f"At σ = {trained.most(record):.2g}, {_standard(record)} {_overlap(record)} The pilot’s rise is "
-        f"nearly flat: from σ = {low:.2g} to {high:.2g} it is at least 85 % of its largest value."
-    ))  # fmt: skip
+    return (
+        f"The pilot’s rise is nearly flat: at σ = {low:.2g} and at {high:.2g} it is still at least 85 % of "
+        "its largest value."
+    )
 
 
 def _standard(record: Record) -> str:
@@ -45,10 +53,10 @@ def _overlap(record: Record) -> str:
 
 def guidance_finding(record: Record) -> Sentence:
     """Which of the two gaps moderate guidance raises more."""
-    place = trained.moderate(record)
-    samples, denoising = (
-        over_seeds(trained.growth(one, place)) for one in (trained.sample_gap(record), trained.peak(record))
-    )
+    place, gaps = trained.moderate(record), (trained.sample_gap(record), trained.peak(record))
+    if not all((one > 0).all() for one in gaps):
+        return Sentence(record, text="A gap is not above 0, so it has no factor by which it grows.")
+    samples, denoising = (over_seeds(trained.growth(one, place)) for one in gaps)
     head = "Here it is the other way round" if denoising[0] > samples[0] else "So it is here"
     return Sentence(record, text=(
         f"{head}: up to w = {record['weight'][place]:g} the denoising gap grows "
