@@ -92,7 +92,7 @@ def samples_of_sizes(share: float, **changed: np.ndarray) -> Record:
 Case = Callable[[], Record]
 OTHERS = {(600, 54): 0.1, (200, 144): 10.0, (1190, 144): 0.2}
 
-KINDS = np.array([0.98, 0.02, 0.03])  # shares within the range: noised training, held-out, states
+KINDS = np.array([0.98, 0.06, 0.03])  # shares within the range: noised training, held-out, states
 
 
 def trained(
@@ -106,7 +106,7 @@ def trained(
     val = np.linspace(0.2, 0.1, 3)[:, None] * np.ones(4)
     val[-1, 1] = rises * val[1, 1]
     arrays = {
-        "pilot_val": val, "chosen": 0, "level": np.array([0.5, 0.1]), "sigma": np.geomspace(0.05, 5, 4),
+        "pilot_val": val, "chosen": 0, "level": np.array([0.3, 0.15]), "sigma": np.geomspace(0.05, 5, 4),
         "share": np.tile(shares, (3, 2, 1)), "area": np.tile([0.5, 0.98, states], (3, 2, 1)),
         "distance": np.ones((3, 3, 599)), "weight": np.array([0.0, 1.2, 2.0]),
         "frechet_train": np.ones((3, 3)), "frechet_val": 1 + 0.5 * SEEDS * factors,
@@ -153,8 +153,8 @@ HOLDS: dict[str, Case] = {
 FAILS: dict[str, Case] = {
     "kaiser-net-conditions-digits": lambda: conditions(0.4, 0.2, 0.1),
     "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4, moves=0.8),
-    "kaiser-net-overlap": lambda: trained(np.array([0.98, 0.02, 0.5]), 0.7),
-    "ours-net-overlap": lambda: trained(np.array([0.98, 0.02, 0.5])),
+    "kaiser-net-overlap": lambda: trained(np.array([0.98, 0.06, 0.5]), 0.7),
+    "ours-net-overlap": lambda: trained(np.array([0.98, 0.06, 0.5])),
     "kaiser-net-guidance-digits": lambda: trained(samples=0.9),
     "kaiser-net-guidance-strong-digits": lambda: trained(strong=3.0),
     "kaiser-net-growth": lambda: fake(gap=at_the_end("gap", 0)),

@@ -13,7 +13,9 @@ from slices import in_slices, same
 from diffnotes import store
 from diffnotes.chapters.gap import experiment as network_gap
 from diffnotes.chapters.gap import guided, overlap, trained, trained_figures
+from diffnotes.chapters.gap import trained_findings as findings
 from diffnotes.chapters.gap import trained_readings as readings
+from diffnotes.chapters.gap.claims import CHECKS
 from diffnotes.posterior import posterior
 from diffnotes.sample import edm_sigmas, initial_noise, trajectory
 
@@ -109,8 +111,38 @@ def test_slices_give_the_same_record(tmp_path):
 
 
 def test_nothing_is_judged_where_nothing_is_overfitted():
-    with pytest.raises(readings.Nothing, match="rises at no noise level"):
-        readings.chosen(cases.trained(rises=0.5))
+    with pytest.raises(readings.Nothing, match="has not risen there"):
+        readings.judged(cases.trained(rises=0.5))
+
+
+def test_nothing_is_judged_where_held_out_images_do_not_overlap():
+    with pytest.raises(readings.Nothing, match="do not overlap"):
+        readings.judged(cases.trained(np.array([0.98, 0.04, 0.5])))
+
+
+def test_the_smallest_level_at_which_held_out_images_overlap_is_judged():
+    found = cases.trained()
+    found.arrays["chosen"] = np.array(1)
+    assert readings.level(found) == 0.15
+    found.arrays["share"][:, 1, readings.HELD_OUT] = 0.04
+    assert readings.level(found) == 0.3
+
+
+def test_nearer_states_are_memorized_and_may_not_overlap():
+    found = cases.trained()
+    found.arrays["distance"] = np.array([1.0, 2.0, 1.8])[:, None] * np.ones((3, 3, 599))
+    assert np.allclose(readings.position(found), 0.8)
+    assert "has memorized something. They still do not overlap" in str(findings.overlap_finding(found))
+    found.arrays["distance"] = np.array([1.0, 2.0, 2.1])[:, None] * np.ones((3, 3, 599))
+    assert "memorized something" not in str(findings.overlap_finding(found))
+
+
+def test_guidance_says_which_gap_grows_more():
+    assert "So it is here" in str(findings.guidance_finding(cases.trained()))
+    assert "the other way round" in str(findings.guidance_finding(cases.trained(samples=0.9)))
+    value = CHECKS["kaiser-net-guidance-strong-digits"](cases.trained(strong=3.0)).interval
+    assert "gap of denoising rises by" in value
+    assert "−" not in value
 
 
 @pytest.mark.parametrize("name", ["overlap_of_states", "guidance_of_networks"])

@@ -123,7 +123,8 @@ def made(euler: list[float], heun: list[float]) -> Record:
     """Fréchet distances of samples at three model errors, for three sets of points."""
     ways = np.array([euler, heun, heun]).T[:, :, None].repeat(2, 2)
     sets = np.array([0.9, 1.0, 1.1])[:, None, None, None]
-    return record({"frechet": sets * ways, "delta": [3.0, 2.0, 0.1]}, "toy_samples", spec={"n": 500})
+    arrays, spec = {"frechet": sets * ways, "delta": [3.0, 2.0, 0.1]}, {"n": 500, "supports": 3}
+    return record(arrays, "toy_samples", spec=spec)
 
 
 def ends(distance: float, rho: float) -> Record:

@@ -12,6 +12,7 @@ from diffnotes import store
 from diffnotes.chapters.toy import formulas as toy
 from diffnotes.chapters.toy import optimal_sampler, sample_figures, samples
 from diffnotes.chapters.toy import sample_readings as readings
+from diffnotes.chapters.toy.claims import CHECKS
 from diffnotes.metrics import frechet
 from diffnotes.posterior import posterior
 from diffnotes.sample import edm_sigmas, sample
@@ -65,6 +66,19 @@ def test_dips_and_captions():
     assert readings.dips(record) == 3
     finding = sample_figures.sample_distances(store.load(samples.EXPERIMENT)).caption.finding
     assert "by Heun’s at δ" in finding
+
+
+def test_the_first_set_is_told_from_the_mean():
+    dip = cases.made([0.3, 0.1, 0.2], [0.3, 0.2, 0.1])
+    assert readings.in_first(dip, 0).delta == 2
+    assert "has their shape" in str(sample_figures.first_set_finding(dip))
+    assert "keeps it" in str(sample_figures.first_set_finding(dip))
+    ends = cases.made([0.3, 0.2, 0.1], [0.3, 0.2, 0.1])
+    assert readings.in_first(ends, 0) is None
+    assert "lacks their shape" in str(sample_figures.first_set_finding(ends))
+    other = cases.made([0.05, 0.5, 0.7], [0.3, 0.2, 0.1])
+    assert CHECKS["kaiser-toy-frechet"](other).interval.count("more at the largest") == 0
+    assert CHECKS["kaiser-toy-frechet"](other).interval.count("more at the smallest") == 2
 
 
 def test_a_sampler_that_misses_is_told():

@@ -18,9 +18,8 @@ def _finer(record: Record) -> Finding:
 
 
 def _peak(record: Record) -> Finding:
-    first, last = np.exp(readings.place(record).mean(0)[[0, -1]])
-    more = readings.shift(record)
-    text = f"σ {first:.3f} without a condition, {last:.3f} with {readings.named(record['clusters'][-1])}"
+    more, names = readings.shift(record), ", ".join(map(readings.named, record["clusters"]))
+    text = f"{names}: {readings.places_text(record)}"
     return Finding(text, f"times {at_95(np.exp(more))}", verdict(bool(more[1] > 0)))
 
 

@@ -38,6 +38,22 @@ def shift(record: Record) -> np.ndarray:
     return over_seeds(found[:, -1] - found[:, 0])
 
 
+def largest(record: Record) -> np.ndarray:
+    """The noise level at which the last gap, in its mean over seeds, is largest [condition]."""
+    found: np.ndarray = record["sigma"][record["gap"][:, :, -1].mean(0).argmax(1)]
+    return found
+
+
+def places_text(record: Record) -> str:
+    """Where the curves are highest, and where the centre is that the rule takes."""
+    tops = ", ".join(f"{one:.2f}" for one in largest(record))
+    first, last = np.exp(place(record).mean(0)[[0, -1]])
+    return (
+        f"largest G at σ {tops}; the centre of the upper half of the bump goes from {first:.3f} to "
+        f"{last:.3f}, which counts the shoulder at large σ"
+    )
+
+
 def named(count: int) -> str:
     """'no condition', '50 clusters'."""
     return "no condition" if count == 1 else f"{count} clusters"

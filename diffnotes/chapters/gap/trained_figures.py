@@ -6,16 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
+from diffnotes.chapters.checks import Nothing
 from diffnotes.chapters.gap import trained_readings as readings
 from diffnotes.chapters.gap.trained_readings import HELD_OUT, SAMPLER
 from diffnotes.show import style
-from diffnotes.show.labels import at_95, minus
+from diffnotes.show.labels import minus
 from diffnotes.show.style import INK, TRAIN, BookFigure, band, book_figure, log_ticks
 from diffnotes.store import Record
 
 ROLES = (TRAIN, style.HELD_OUT, style.SAMPLER)  # in the order of kinds
 LABELS = ("noised training", "noised held-out", "states")
-SOME = 0.1  # a share of held-out images that can be compared with
 BANDS = "Lines are means over seeds, bands reach from the lowest seed to the highest."
 
 
@@ -26,10 +26,11 @@ def overlap_of_states(record: Record) -> BookFigure:
         record, size=(6.9, 3.0), finding=_shares_text(record),
         key=dict(zip(LABELS, ROLES, strict=True)),
         shows="Left, share of noisy images within a distance of the nearest training image, where noise "
-        f"alone is 1, at σ = {readings.level(record):.2g}, all seeds together; between the thin lines "
+        f"alone is 1, at σ = {readings.most(record):.2g}, all seeds together; between the thin lines "
         "lie 98 % of noised training images. Middle, share of each kind between these lines, over the "
         "noise level; right, area under the ROC curve by which the distance tells each kind from noised "
-        f"training images (0.5: not at all). The vertical line is the level that is judged. {BANDS}",
+        f"training images (0.5: not at all). Vertical lines: dashed, the level of the left panel, where the "
+        f"held-out error of the pilot has risen most; solid, the one that is judged. {BANDS}",
     )  # fmt: skip
     distances, shares, areas = figure.subplots(1, 3)
     _distances(distances, record)
@@ -37,7 +38,9 @@ def overlap_of_states(record: Record) -> BookFigure:
         band(shares, record["level"], record["share"][:, :, kind], ROLES[kind].curve())
         band(areas, record["level"], record["area"][:, :, kind], ROLES[kind].curve())
     for axes, title in ((shares, "share between the lines"), (areas, "area under the ROC")):
-        axes.axvline(readings.level(record), color=INK, lw=0.8)
+        axes.axvline(readings.most(record), color=INK, lw=0.8, ls="--")
+        if (judged := _judged(record)) is not None:
+            axes.axvline(judged, color=INK, lw=0.8)
         axes.set(xscale="log", xlabel="noise level $\\sigma$", title=title)
         log_ticks(axes.xaxis, 0.05, 0.2, 1)
         axes.grid(True)
@@ -59,31 +62,33 @@ def _distances(axes: Axes, record: Record) -> None:
     axes.grid(True)
 
 
+def _judged(record: Record) -> float | None:
+    """The level that is judged, if there is one."""
+    try:
+        return readings.level(record)
+    except Nothing:
+        return None
+
+
 def _shares_text(record: Record) -> str:
-    """How many of each kind lie among noised training images, and how well the distance tells them apart."""
-    parts = [
-        f"{100 * readings.share(record, kind)[0]:.0f} % of {name}"
-        for kind, name in ((SAMPLER, "states"), (HELD_OUT, "noised held-out images"))
-    ]
-    areas = [readings.area(record, kind) for kind in (SAMPLER, HELD_OUT)]
-    return (
-        f"At σ = {readings.level(record):.2g}, {parts[0]} and {parts[1]} lie among noised training images; "
-        f"the area under the ROC curve is {areas[0][0]:.3f} ({at_95(areas[0], 3)}) and {areas[1][0]:.3f}."
-        f"{_between(record)}"
+    """How near to training images states and noised held-out images lie at the level of the left panel, and
+    how much they overlap at the level that is judged."""
+    near = np.median(record["distance"], 2).mean(0)
+    head = (
+        f"At σ = {readings.most(record):.2g}, the median distance is {near[SAMPLER]:.1f} for states and "
+        f"{near[HELD_OUT]:.1f} for noised held-out images."
     )
-
-
-def _between(record: Record) -> str:
-    """The same shares at the smallest level at which some held-out images do lie there."""
-    shares = record["share"].mean(0)
-    some = np.flatnonzero(shares[:, HELD_OUT] >= SOME)
-    if not len(some):
-        return ""
-    place = some[record["level"][some].argmin()]
-    states, unseen = 100 * shares[place, [SAMPLER, HELD_OUT]]
+    level = _judged(record)
+    if level is None:
+        return f"{head} Noised held-out images overlap with noised training images at no level to judge."
+    share, area = (
+        [100 * readings.share(record, kind)[0] for kind in (SAMPLER, HELD_OUT)],
+        [readings.area(record, kind)[0] for kind in (SAMPLER, HELD_OUT)],
+    )
     return (
-        f" At σ = {record['level'][place]:.2g}, the smallest level at which a tenth of the held-out images "
-        f"or more lie there, these are {states:.0f} and {unseen:.0f} %."
+        f"{head} At σ = {level:.2g}, {share[0]:.0f} % of states and {share[1]:.0f} % of noised held-out "
+        f"images lie among noised training images; the area under the ROC curve is {area[0]:.3f} and "
+        f"{area[1]:.3f}."
     )
 
 

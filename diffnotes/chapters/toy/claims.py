@@ -172,15 +172,19 @@ def _frechet(record: Record) -> Finding:
     dips = [sample_readings.dip(record, sample_readings.EULER, split) for split in range(2)]
     named = list(zip(sample_readings.SPLITS, dips, strict=True))
     text = "; ".join(f"to {name} points least at δ {one.delta:g}, {one.distance:.3f}" for name, one in named)
-    ends = "; ".join(
-        f"{name}: {_interval(one.above[0])} more at the smallest δ, {_interval(one.above[1])} at the largest"
-        for name, one in named
-    )
+    ends = "; ".join(f"{name}: {_above(record, one)}" for name, one in named)
     return Finding(text, f"{ends}, at 95 %", verdict(*(one.midway for one in dips)))
 
 
-def _interval(found: np.ndarray) -> str:
-    return bounds(found[1], found[2], 3)
+def _above(record: Record, dip: sample_readings.Dip) -> str:
+    """How much more the ends of the model errors are; an end that is least itself is left out."""
+    ends = (("smallest", record["delta"].min()), ("largest", record["delta"].max()))
+    parts = [
+        f"{bounds(found[1], found[2], 3)} more at the {name} δ"
+        for (name, delta), found in zip(ends, dip.above, strict=True)
+        if delta != dip.delta
+    ]
+    return ", ".join(parts)
 
 
 def _steps(record: Record) -> Finding:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.toy import sample_readings as readings
-from diffnotes.show.labels import DATASETS, power_of_ten
-from diffnotes.show.style import INK, OPTIMUM, SAMPLER, BookFigure, BookTable, book_figure
+from diffnotes.show.labels import DATASETS, bounds, power_of_ten
+from diffnotes.show.style import INK, OPTIMUM, SAMPLER, BookFigure, BookTable, Sentence, book_figure
 from diffnotes.store import Record
 
 LOOKS = (  # of the ways to make samples
@@ -47,7 +48,9 @@ def _distances(axes: Axes, record: Record, split: int) -> None:
         axes.fill_between(record["delta"], low, high, color=line.get_color(), alpha=0.15, linewidth=0)
     first = readings.distances(record, readings.EULER, split)[0]
     axes.plot(record["delta"], first, color=INK, linestyle="--", linewidth=1, label="Euler, first set")
-    axes.plot(record["delta"], readings.authors(record, readings.SPLITS[split]), "x", color=INK, markersize=7)
+    theirs = readings.authors(record, readings.SPLITS[split])
+    if np.isfinite(theirs).any():
+        axes.plot(record["delta"], theirs, "x", color=INK, markersize=7, label="authors, first set")
 
 
 def _nearest(record: Record) -> str:
@@ -57,7 +60,38 @@ def _nearest(record: Record) -> str:
     return (
         f"By Euler’s method samples are nearest to training points at δ = {euler.delta:g} "
         f"({euler.distance:.3f}), by Heun’s at δ = {heun.delta:g} ({heun.distance:.3f}), "
-        f"in the mean over sets of points. In {count} of {sets} sets alone a δ midway is best for Euler’s."
+        f"in the mean over sets of points. In {count} of the {sets} sets, taken one by one, a δ midway is "
+        "best for Euler’s."
+    )
+
+
+def first_set_finding(record: Record) -> Sentence:
+    """Whether the authors' own set of points has their shape, and the mean over sets too."""
+    dips = [readings.in_first(record, split) for split in range(2)]
+    means = [readings.dip(record, readings.EULER, split).midway for split in range(2)]
+    parts = [
+        f"to {name} points at "
+        + (f"δ = {dip.delta:g} ({dip.distance:.3f})" if dip else "one end of the model errors")
+        for name, dip in zip(readings.SPLITS, dips, strict=True)
+    ]
+    shape = "has their shape" if all(dips) else "lacks their shape"
+    mean = "keeps it" if all(means) else "loses it"
+    return Sentence(record, text=(
+        f"The authors’ own set of points {shape}: by Euler’s method samples are nearest "
+        f"{' and '.join(parts)}. The "
+        f"mean over {record.spec['supports']} sets {mean}.{_off(record)}"
+    ))  # fmt: skip
+
+
+def _off(record: Record) -> str:
+    """How far the heights for the authors' set are from theirs."""
+    gaps = [readings.off(record, split) for split in range(2)]
+    if not all(len(gap) for gap in gaps):
+        return ""
+    train, val = (bounds(gap.min(), gap.max(), 2) for gap in gaps)
+    return (
+        f" For that set, our distance less theirs (the crosses) is {train} to training points, and {val} to "
+        "validation points."
     )
 
 

@@ -65,12 +65,30 @@ def dips(record: Record) -> int:
     return int(((best != delta.argmin()) & (best != delta.argmax())).sum())
 
 
+def in_first(record: Record, split: int) -> Dip | None:
+    """Where Euler's samples are nearest to the points of a split, for the first set, that of the authors, and
+    how much more both ends are; None where an end is nearest."""
+    found, delta = distances(record, EULER, split)[0], record["delta"]
+    place = int(found.argmin())
+    ends = (delta.argmin(), delta.argmax())
+    if place in ends:
+        return None
+    low, high = (np.full(3, found[end] - found[place]) for end in ends)
+    return Dip(float(delta[place]), float(found[place]), (low, high))
+
+
+def off(record: Record, split: int) -> Array:
+    """By how much Euler's distances for the first set are above the authors', where these are known."""
+    found = distances(record, EULER, split)[0] - authors(record, SPLITS[split])
+    return found[np.isfinite(found)]
+
+
 def cost(record: Record) -> tuple[float, Array]:
     """The model error that is best with Euler's method, and how much farther from training points it brings
     Heun's samples than the smallest model error does: an interval."""
     delta, place = record["delta"], least(record, EULER, 0)
     if place == delta.argmin():
-        raise Nothing("With Euler’s method the smallest model error is best; no other is to be explained.")
+        raise Nothing("no case to judge: with Euler’s method the smallest model error is best")
     heun = distances(record, HEUN, 0)
     return float(delta[place]), over_seeds(heun[:, place] - heun[:, delta.argmin()])
 
