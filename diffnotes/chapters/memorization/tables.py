@@ -129,9 +129,9 @@ def sweep_table(base: Record, *sweeps: Record) -> BookTable:
 
 def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> str:
     parts = [
-        f"All runs on {title(runs[0][0])}; means over seeds ± standard error, weights averaged. Onsets are "
-        "steps; a dash is what not every seed reaches. The rate is the slope of the memorized share against "
-        "ln τ between 10 and 60 %. The least distance is that of samples to held-out images before the "
+        f"All runs on {title(runs[0][0])}; means over {_seeds(runs)} ± standard error, weights averaged. "
+        "Onsets are steps; a dash is what not every seed reaches. The rate is the slope of the memorized "
+        "share against ln τ between 10 and 60 %. The least distance is that of samples to held-out images before the "
         "losses part; lower is better."
     ]
     if len(kept) < len(RUNS):
@@ -143,6 +143,14 @@ def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequen
             "but for the share at the end."
         )
     return " ".join(parts)
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    """'3 seeds', or '3 seeds, but for rows that name more (claims compare by the seeds that all have)'."""
+    counts = [len(record.spec["seeds"]) for record, _ in runs]
+    first = f"{counts[0]} seed{'s' if counts[0] > 1 else ''}"
+    other = ", but for rows that name another count (claims compare by the seeds that all have)"
+    return first + (other if len(set(counts)) > 1 else "")
 
 
 def _broken(run: Run) -> str:
@@ -162,7 +170,9 @@ def _run_row(base: Record, record: Record, place: int) -> tuple[str, ...]:
     split, ten = (readings.onset(record, name)[place] for name in ("split", TENTH))
     rate, best = (readings.read(record, name)[place] for name in ("rate", "best"))
     share = 100 * readings.curve(record, place, "copies")[:, -1]
-    name = readings.run_label(base, record, place) + (f" {BROKEN}" if broken else "")
+    seeds = len(record.spec["seeds"])
+    more = f", {seeds} seeds" if seeds != len(base.spec["seeds"]) else ""
+    name = readings.run_label(base, record, place) + more + (f" {BROKEN}" if broken else "")
     columns = ((split, 0), (ten, 0), (rate, 2), (best, 3), (share, 0))
     *found, end = (_mean(values, digits) for values, digits in columns)
     return name.replace(" ", "\u00a0"), *found, f"{end} %"
