@@ -28,11 +28,10 @@ from diffnotes.chapters.memorization.judging import (
     unread,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH
-from diffnotes.chapters.memorization.run_readings import LOST, RISE
+from diffnotes.chapters.memorization.run_readings import AGAIN, LOST, RISE
 from diffnotes.show.labels import bounds
 from diffnotes.store import Record
 
-AGAIN = 0.05  # by which the loss at one t must rise, and fall again, to look like it
 BEYOND = 2  # standard errors
 
 
