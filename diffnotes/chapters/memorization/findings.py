@@ -123,7 +123,8 @@ def levels(record: Record) -> str:
     held, known = (run_readings.fall_again(record, place, split, AGAIN) for split in ("test", "train"))
     return (
         f"The held-out loss is least at step {first:,} at t = {t[0]:.2f} and at step {end:,} at "
-        f"t = {t[-1]:.2f}; once risen, it falls again by at most {100 * held:.0f} %, the training loss by {100 * known:.0f} %."
+        f"t = {t[-1]:.2f}; once risen, it falls again by at most {100 * held:.0f} %, the "
+        f"training loss by {100 * known:.0f} %."
     )
 
 
