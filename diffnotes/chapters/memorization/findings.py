@@ -12,7 +12,7 @@ import numpy as np
 from diffnotes.chapters.memorization import halves_readings, readings, run_readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
 from diffnotes.chapters.memorization.run_readings import AGAIN
-from diffnotes.show.labels import bounds
+from diffnotes.show.labels import bounds, minus
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
@@ -195,7 +195,9 @@ def _power_range(record: Record, shares: Sequence[float]) -> str:
         return "not known at each"
     values = [power.value for power in parting]
     off = sum(not power.low <= 1 <= power.high for power in known) or "none"
-    return f"{min(values):.2f} to {max(values):.2f} ({off} of {len(known)} intervals below exclude 1)"
+    return minus(
+        f"{min(values):.2f} to {max(values):.2f} ({off} of {len(known)} intervals below exclude 1)"
+    )
 
 
 def bends(*records: Record) -> str:

@@ -127,7 +127,11 @@ def onset_table(*records: Record) -> BookTable:
 def _onset_rows(record: Record) -> list[tuple[str, ...]]:
     """A heading with the training set, and a row for each onset."""
     found = readings.thresholds(record).items()
-    rows = [(f"\u2003{name}", *_power(record, times)) for name, times in found]
+    short = [name.removeprefix("losses ").removeprefix("held-out ") for name, _ in found]
+    rows = [
+        (_unbroken(f"\u2002{name}"), *_power(record, times))
+        for name, (_, times) in zip(short, found, strict=True)
+    ]
     return [(title(record), "", "", ""), *rows]
 
 
