@@ -47,10 +47,19 @@ def powers(small: Record, **power: float) -> Record:
 
 
 def test_powers_are_sorted_by_their_intervals(small: Record) -> None:
-    text = said.powers(powers(small, split=1.5, q05=0.8, q1=1.0))
-    assert "contains 1 for “10 % memorized”" in text
-    assert "lies above 1 for “losses part by 20 %”" in text
-    assert "lies below 1 for “held-out loss is least” and “5 % memorized”" in text
+    sorted_once = powers(small, split=1.5, q05=0.8, q1=1.0)
+    found = [readings.power(sorted_once, name) for name in readings.LABELS]
+    known = [power for power in found if power.known]
+    sides = [sum(power.low > 1 for power in known), sum(power.high < 1 for power in known)]
+    held = len(known) - sum(sides)
+    assert min(held, *sides) > 0
+    assert said.powers(sorted_once) == (
+        f"Of the 95 % intervals of the power of N, {held} of {len(known)} on digits contain 1, "
+        f"{sides[0]} lie above and {sides[1]} below."
+    )
+    assert said.powers(powers(small, split=1.0, q05=0.8, q1=1.0)).endswith(
+        f"{held + 1} of {len(known)} on digits contain 1, {sides[0] - 1} lie above and {sides[1]} below."
+    )
 
 
 def test_readings_are_those_of_the_record(small: Record) -> None:
@@ -68,10 +77,7 @@ def test_readings_are_those_of_the_record(small: Record) -> None:
 
 def test_the_scan_ends_at_the_threshold_of_the_record(small: Record) -> None:
     assert np.allclose(readings.split_at(small, readings.SHARES[-1]), readings.onset(small, "split"))
-    values = [power.value for power in readings.scan(small)]
-    text = str(said.thresholds_found(small))
-    assert all(f"{value:.2f} (" in text for value in values)
-    assert "From each size to the next, the power at 10 % memorized is" in text
+    assert readings.scan(small)[-1] == readings.power(small, "split")
 
 
 def test_a_power_that_grows_with_n_bends(small: Record) -> None:
@@ -176,8 +182,40 @@ def test_distances_rises_and_averages(small: Record) -> None:
 
 
 def test_a_table_has_a_sentence_of_its_own(small: Record) -> None:
-    text = said.power_range(powers(small, split=1.5, q05=0.8, q1=1.0, q5=1.1))
-    assert "largest, 1.50, for “losses part by 20 %”" in text
+    bent = powers(small, split=1.5, q05=0.8, q1=1.0, q5=1.1)
+    text = said.power_range(bent)
+    assert text.startswith("For losses that part by 10 to 30 %, the power of N is ")
+    assert " to 1.50 (" in text
+    fits = [readings.fitted(bent, times) for times in readings.thresholds(bent).values()]
+    off = sum(not power.low <= 1 <= power.high for power in fits)
+    assert text.endswith(f"({off} of {len(fits)} intervals below exclude 1) on digits.")
+
+
+def test_rows_with_other_seeds_say_so(small: Record) -> None:
+    wide = store.load(digits.EXPERIMENT, sweep="width")
+    table = tables.sweep_table(small, wide)
+    count = len(wide.spec["seeds"])
+    assert count > len(small.spec["seeds"]) == 3
+    named = [row[0].replace("\u00a0", " ").removesuffix(" †") for row in table.rows]
+    assert [name for name in named if name.endswith(f", {count} seeds")] == named[-len(wide["value"]) :]
+    assert not any("seeds" in name for name in named[: -len(wide["value"])])
+    assert "over 3 seeds, or as many as the row names" in table.caption.shows
+    assert "or as many" not in tables.sweep_table(small).caption.shows
+
+
+def test_losses_at_each_level_of_noise(small: Record) -> None:
+    place = readings.default_place(small)
+    table = tables.levels_table(small)
+    loss = readings.curve(small, place, "test_by_t").mean(0)
+    assert len(table.rows) == len(small["t"])
+    assert [row[1] for row in table.rows] == [f"{readings.steps(small, place)[k]:,}" for k in loss.argmin(0)]
+    assert [row[2] for row in table.rows] == [f"{100 * rise:.0f} %" for rise in loss[-1] / loss.min(0) - 1]
+    wavy = small["test_by_t"].copy()
+    count = wavy.shape[2]
+    wavy[place, ..., 3] = np.interp(np.arange(count), [0, 4, 8, 12], [1.0, 0.5, 1.0, 0.7])[None, :, None]
+    turned = changed(small, test_by_t=wavy)
+    assert tables.levels_table(turned).rows[3][3] == "30 %"
+    assert "once risen, it falls again by at most 30 %, the training loss by" in said.levels(turned)
     best = small["best"].copy()
     best[0], best[1:] = 0.25, 2.0
     assert f"{readings.label(small, 0)} has the smallest least distance, 0.250," in said.best_run(

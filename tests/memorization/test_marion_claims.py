@@ -256,6 +256,9 @@ def test_a_sweep_is_read_by_the_seeds_that_it_shares_with_its_default_run() -> N
     sweep = judging.sweep_of(wide)
     assert sweep.seeds == (1, 0, 2)
     assert np.allclose(sweep.read("best")[0], values[0, [1, 0, 2], 0])
+    assert sweep.shared == ", over the 3 seeds shared by all"
+    assert check("marion-width-fidelity-digits", wide).our_value.endswith(sweep.shared)
+    assert judging.sweep_of(fake("width", [64, 128, 512])).shared == ""
     wide.spec["seeds"] = (7, 8, 9, 10, 11)
     with pytest.raises(UserError, match="no seed in common"):
         judging.sweep_of(wide)
@@ -289,6 +292,7 @@ def test_an_onset_that_a_breakdown_forestalls_is_not_never() -> None:
     assert found.our_value.startswith("never, 5,000")
     found = check("marion-width-onset-digits", fake("width", [64, 128, 512], **runs, wasserstein=astray))
     assert found.our_value.startswith("–, 5,000")
+    assert found.interval.startswith("last less second (the first is not known) ")
 
 
 def test_batches_outside_the_regime_are_not_compared() -> None:
@@ -296,7 +300,7 @@ def test_batches_outside_the_regime_are_not_compared() -> None:
     record = fake("batch", [8, 64, 128], onset=times([12_800.0, 6_400.0, 1_600.0]))
     found = check("marion-batch-onset-digits", record)
     assert found.verdict == checks.PENDING
-    assert found.our_value.startswith("one batch is at most N/4")
+    assert found.our_value == "needs two batches of at most N/4; there is one"
 
 
 def test_batches_that_never_memorize_do_not_confirm() -> None:
@@ -314,6 +318,11 @@ def test_many_copies_at_the_peak_are_no_second_fall_of_memorization() -> None:
     found = check("marion-second-fall-digits", fake(**early))
     assert found.verdict == checks.PARTLY
     assert "N = 64: 29 % at the peak, 90 % after the fall" in found.our_value
+    assert "descend twice at" not in found.our_value
+    once = cases.arrays()["wasserstein"].copy()
+    once[2] = curves(bent(3, 2, 1.5, 1.2, 0.9))[2]
+    found = check("marion-second-fall-digits", fake(wasserstein=once))
+    assert found.our_value.endswith("weights as they are: does not descend twice at N = 128")
     with pytest.raises(checks.Nothing, match="no second fall"):
         claims.CHECKS["marion-second-fall-digits"](fake(wasserstein=curves(bent(3, 2, 1.5, 1.2, 0.9))))
 

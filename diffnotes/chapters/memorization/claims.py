@@ -14,10 +14,12 @@ from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import PENDING, Check, Finding, Nothing, companion, every, verdict
 from diffnotes.chapters.memorization import halves_readings, readings, run_readings, trends
 from diffnotes.chapters.memorization.judging import (
+    LESS,
     Judge,
     Weighed,
     beyond_noise,
     both,
+    compared,
     late,
     listed,
     number,
@@ -26,11 +28,10 @@ from diffnotes.chapters.memorization.judging import (
     unread,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH
-from diffnotes.chapters.memorization.run_readings import LOST, RISE
+from diffnotes.chapters.memorization.run_readings import AGAIN, LOST, RISE
 from diffnotes.show.labels import bounds
 from diffnotes.store import Record
 
-AGAIN = 0.05  # by which the loss at one t must rise, and fall again, to look like it
 BEYOND = 2  # standard errors
 
 
@@ -188,10 +189,12 @@ def _later(record: Record, average: int) -> Weighed:
 def _roles(record: Record, average: int) -> Weighed:
     """More images delay memorization, a larger network hastens it, and both bring the distance down."""
     sweeps = (sweep_of(record), sweep_of(companion(record, record.experiment, {"sweep": "width"})))
-    tenths = [_known(late(sweep, average))[[0, -1]] for sweep in sweeps]
+    onsets = [late(sweep, average) for sweep in sweeps]
+    tenths = [_known(steps)[[0, -1]] for steps in onsets]
     bests = [sweep.read("best", average)[[0, -1]] for sweep in sweeps]
     text = "; ".join(
         f"{readings.FACTORS[sweep.factor]}: step {_to(tenth)}, distance {_to(best)}"
+        + (sweep.shared if average == AVERAGED else "")
         for sweep, tenth, best in zip(sweeps, tenths, bests, strict=True)
     )
     if np.isnan(bests).any():
@@ -199,7 +202,11 @@ def _roles(record: Record, average: int) -> Weighed:
     wanted = [(tenths[0], False), (tenths[1], True), (bests[0], True), (bests[1], True)]
     names = [f"{what} over {readings.FACTORS[s.factor]}" for what in ("step", "distance") for s in sweeps]
     found = [beyond_noise(first, last, falls, 3) for (first, last), falls in wanted]
-    said = "; ".join(f"{name}: {words}" for name, (_, words) in zip(names, found, strict=True))
+    compare = [*map(compared, onsets), LESS, LESS]
+    said = "; ".join(
+        f"{name}: {words.replace(LESS, which)}"
+        for name, which, (_, words) in zip(names, compare, found, strict=True)
+    )
     return Weighed(text, said, tuple(sure for sure, _ in found))
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from diffnotes.chapters.memorization import halves_readings, readings, run_readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
-from diffnotes.show.labels import bounds
+from diffnotes.chapters.memorization.run_readings import AGAIN
+from diffnotes.show.labels import bounds, minus
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
 
@@ -115,6 +116,18 @@ def _rise(record: Record, place: int) -> str:
     return f"{100 * found.value:.0f} %{ends}"
 
 
+def levels(record: Record) -> str:
+    """Where the held-out losses at the first and last t are least, and how far losses fall again."""
+    place, t = readings.default_place(record), record["t"]
+    first, *_, end = run_readings.least_by_t(record, place)[0]
+    held, known = (run_readings.fall_again(record, place, split, AGAIN) for split in ("test", "train"))
+    return (
+        f"The held-out loss is least at step {first:,} at t = {t[0]:.2f} and at step {end:,} at "
+        f"t = {t[-1]:.2f}; once risen, it falls again by at most {100 * held:.0f} %, the "
+        f"training loss by {100 * known:.0f} %."
+    )
+
+
 def mismatch_found(*records: Record) -> Sentence:
     """How far the distances to training and to held-out images differ, before the losses part and in all."""
     return together(*(Sentence(record, text=_mismatch(record)) for record in records))
@@ -135,58 +148,55 @@ def _mismatch(record: Record) -> str:
 
 
 def collapse(*records: Record) -> str:
-    """How the two onsets move with N, in steps and in steps per image."""
-    return " ".join(map(_collapse, records))
+    """How much later, in steps per image, a tenth of the samples are memorized at the largest N."""
+    parts = [f"{_later_per_image(record)} on {title(record)}" for record in records]
+    return f"In steps per image, from the smallest N to the largest, “{LABELS[TENTH]}” comes {_join(parts)}."
 
 
-def _collapse(record: Record) -> str:
+def _later_per_image(record: Record) -> str:
+    """'1.49 times as late'."""
     sweep = readings.swept(record, record)
-    parts = [_moved_by(sweep.onset(which).mean(1), sweep.value, LABELS[which]) for which in ("split", TENTH)]
-    return f"{title(record)}, {sweep.ends}: {'; '.join(parts)}."
-
-
-def _moved_by(times: np.ndarray, size: np.ndarray, name: str) -> str:
-    known = np.isfinite(times)
-    if known.sum() < 2:
-        return f"“{name}” happens in every seed at fewer than two sizes"
-    first, *_, end = times[known]
-    per = end / first / (size[known][-1] / size[known][0])
-    return f"“{name}” comes {end / first:.1f} times as late in steps, and {per:.2f} times in steps per image"
+    times = sweep.onset(TENTH).mean(1) / sweep.value
+    known = times[np.isfinite(times)]
+    if len(known) < 2:
+        return "in every seed at fewer than two sizes"
+    return f"{known[-1] / known[0]:.2f} times as late"
 
 
 def powers(*records: Record) -> str:
-    """By which definitions the interval of the power of N contains 1, or lies above or below it."""
-    return " ".join(map(_powers, records))
+    """For how many definitions the interval of the power of N contains 1, and how many lie above or below."""
+    return f"Of the 95 % intervals of the power of N, {'; '.join(map(_powers, records))}."
 
 
 def _powers(record: Record) -> str:
-    found = {text: readings.power(record, name) for name, text in LABELS.items()}
-    fitted = {text: power for text, power in found.items() if power.known}
-    kinds = {
-        "contains 1": [text for text, p in fitted.items() if p.low <= 1 <= p.high],
-        "lies above 1": [text for text, p in fitted.items() if p.low > 1],
-        "lies below 1": [text for text, p in fitted.items() if p.high < 1],
-    }
-    parts = [f"{kind} for {_join([f'“{name}”' for name in names])}" for kind, names in kinds.items() if names]
-    if not parts:
-        return f"{title(record)}: no power has an interval."
-    return f"{title(record)}: the 95 % interval of the power of N {'; it '.join(parts)}."
+    found = [readings.power(record, name) for name in LABELS]
+    known = [power for power in found if power.known]
+    if not known:
+        return f"none on {title(record)}"
+    above, below = sum(power.low > 1 for power in known), sum(power.high < 1 for power in known)
+    held = len(known) - above - below
+    return f"{held} of {len(known)} on {title(record)} contain 1, {above} lie above and {below} below"
 
 
 def power_range(*records: Record) -> str:
-    """Which definition of the onset grows slowest with N, and which fastest."""
-    return " ".join(map(_power_range, records))
+    """The powers of N for losses that part, over the thresholds from a tenth on, and which exclude 1."""
+    wide = [share for share in readings.SCAN if share >= readings.SHARES[0]]
+    low, high = (f"{100 * share:.0f}" for share in (wide[0], wide[-1]))
+    parts = _join([f"{_power_range(record, wide)} on {title(record)}" for record in records])
+    return f"For losses that part by {low} to {high} %, the power of N is {parts}."
 
 
-def _power_range(record: Record) -> str:
-    found = {text: readings.fitted(record, t).value for text, t in readings.thresholds(record).items()}
-    known = {text: value for text, value in found.items() if np.isfinite(value)}
-    if not known:
-        return f"{title(record)}: no onset has a power."
-    low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-    return (
-        f"{title(record)}: the fitted power of N is least, {known[low]:.2f}, for “{low}” and largest, "
-        f"{known[high]:.2f}, for “{high}”."
+def _power_range(record: Record, shares: Sequence[float]) -> str:
+    """'1.04 to 1.22 (5 of 9 intervals below exclude 1)'."""
+    fits = {name: readings.fitted(record, times) for name, times in readings.thresholds(record).items()}
+    known = [power for power in fits.values() if power.known]
+    parting = [fits[f"losses part by {100 * share:.0f} %"] for share in shares]
+    if not all(power.known for power in parting):
+        return "not known at each"
+    values = [power.value for power in parting]
+    off = sum(not power.low <= 1 <= power.high for power in known) or "none"
+    return minus(
+        f"{min(values):.2f} to {max(values):.2f} ({off} of {len(known)} intervals below exclude 1)"
     )
 
 
@@ -207,33 +217,14 @@ def _bends(record: Record) -> str:
     )
 
 
-def thresholds_found(*records: Record) -> Sentence:
-    """The power of the parting of the losses at several thresholds, beside what the paper's curves give."""
+def their_powers() -> Sentence:
+    """The power of the parting of the losses that the paper's curves give, and that of a tenth of copies."""
     low, high = readings.THEIR_SPLITS
-    paper = Sentence(*records, text=(
+    return Sentence(text=(
         f"In the paper’s curves, as we read them, the power is {readings.THEIR_SPLIT:.2f}, and {low:.2f} to "
         f"{high:.2f} with other thresholds; at a tenth of memorized samples it is {readings.THEIR_TENTH:.2f}."
     ))  # fmt: skip
-    return together(*(Sentence(record, text=_thresholds(record)) for record in records), paper)
 
-
-def _thresholds(record: Record) -> str:
-    parts = [
-        f"{power.value:.2f} ({power.interval}) at {100 * share:.0f} %"
-        for share, power in zip(readings.SHARES, readings.scan(record), strict=True)
-        if power.known
-    ]
-    said = f"the losses part with a power of {_join(parts)} of the least held-out loss."
-    return f"{title(record)}: {said if parts else 'no power has an interval.'}{_local(record)}"
-
-
-def _local(record: Record) -> str:
-    """The power from each size to the next, where a tenth are memorized."""
-    steps = readings.local_powers(record, readings.onset(record, TENTH)).mean(1)
-    if len(steps) < 2:
-        return ""
-    listed = ", ".join(f"{step:.2f}" for step in steps)
-    return f" From each size to the next, the power at 10 % memorized is {listed}."
 
 
 # --------------------------------------------------------------------------------------- width, batch, rate

@@ -25,6 +25,9 @@ class Weighed:
     also: tuple[bool, ...] = ()
 
 
+LESS = "last less first"
+ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+
 Judge = Callable[[Record, int], Weighed]
 
 
@@ -32,12 +35,14 @@ def both(judge: Judge) -> Check:
     """The finding of a claim by both kinds of weights; pending where one of them cannot be read."""
 
     def check(record: Record) -> Finding:
+        seeds = sweep_of(record).shared
         mean, raw = (judge(record, average) for average in (AVERAGED, RAW))
         unlike = f"weights as they are: {raw.value}" + (f" ({raw.interval})" if raw.interval else "")
         interval = "; ".join(filter(None, (mean.interval, unlike)))
         if not (mean.core and raw.core):
             return Finding(mean.value, unlike if mean.core else "", PENDING)
-        return Finding(mean.value, interval, verdict(*mean.core, *raw.core, also=(*mean.also, *raw.also)))
+        word = verdict(*mean.core, *raw.core, also=(*mean.also, *raw.also))
+        return Finding(mean.value + seeds, interval, word)
 
     return check
 
@@ -73,8 +78,20 @@ def ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Weighed:
     mean = known.mean(1) * (-1 if falls else 1)
     rising = every(mean[1:] > mean[:-1])
     sure, said = beyond_noise(known[0], known[-1], falls, digits)
+    said = said.replace(LESS, compared(found))
     shown = np.where(np.isnan(found).any(1), np.nan, found.mean(1))
     return Weighed(listed(shown, digits), said, (sure,), (rising,))
+
+
+def compared(found: np.ndarray) -> str:
+    """'last less first' of values [value, seed]; where an end is not known in every seed, which one stands in
+    for it: 'last less second (the first is not known)'."""
+    known = np.flatnonzero(~np.isnan(found).any(1))
+    first, last = int(known[0]), int(known[-1]) - len(found)
+    missing = " and ".join(name for name, at, end in (("first", first, 0), ("last", last, -1)) if at != end)
+    tense = "are" if " and " in missing else "is"
+    end = "last" if last == -1 else ORDINALS[int(known[-1])]
+    return f"{end} less {ORDINALS[first]}" + (f" (the {missing} {tense} not known)" if missing else "")
 
 
 def beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int) -> tuple[bool, str]:
@@ -86,7 +103,7 @@ def beyond_noise(first: np.ndarray, last: np.ndarray, falls: bool, digits: int) 
         return False, "one seed, so no interval"
     sure = high < 0 if falls else low > 0
     said = [number(one, digits) for one in (value, low, high)]
-    return bool(sure), f"last less first {said[0]}, {said[1]} to {said[2]}"
+    return bool(sure), f"{LESS} {said[0]}, {said[1]} to {said[2]}"
 
 
 def unread(powers: list[Power]) -> Weighed | None:

@@ -149,6 +149,12 @@ class Swept:
         return np.array([of_run(run, self.factor) for run in self.runs])
 
     @property
+    def shared(self) -> str:
+        """', over the 3 seeds shared by all' where some runs have more seeds, else nothing."""
+        more = any(len(record.spec["seeds"]) > len(self.seeds) for record, _ in self.runs)
+        return f", over the {len(self.seeds)} seeds shared by all" if more else ""
+
+    @property
     def ends(self) -> str:
         """'N = 32 to N = 256'."""
         return " to ".join(named(self.factor, value) for value in self.value[[0, -1]])

@@ -21,6 +21,7 @@ def after_minimum(record: Record, place: int, average: int = AVERAGED) -> tuple[
     return test[:, -1] / test[seeds, at] - 1, 1 - train[:, -1] / train[seeds, at]
 
 
+AGAIN = 0.05  # by which the loss at one t must rise, and fall again, to look like it
 RISE, LOST = 0.2, 0.5  # of a double descent: a share of the first minimum, and of the rise
 
 
@@ -60,12 +61,27 @@ def rise(record: Record, place: int, average: int = AVERAGED, name: str = "wasse
 
 
 def fall_again(record: Record, place: int, split: str, rise: float, average: int = AVERAGED) -> float:
-    """How far the loss of a split at any t, in the mean over seeds, falls again after it has risen by the
-    share `rise` above an earlier value: the largest share over all t; 0 where it has not risen so far."""
+    """The largest of `falls_again` over all t."""
+    return float(falls_again(record, place, split, rise, average).max())
+
+
+def falls_again(
+    record: Record, place: int, split: str, rise: float, average: int = AVERAGED
+) -> np.ndarray:
+    """How far the loss of a split at each t, in the mean over seeds, falls again after it has risen by the
+    share `rise` above an earlier value: a share [t]; 0 where it has not risen so far."""
     loss = curve(record, place, f"{split}_by_t", average).mean(0)  # [evaluation, t]
     risen = loss >= (1 + rise) * np.minimum.accumulate(loss)
     top = np.maximum.accumulate(np.where(risen, loss, 0))
-    return float(np.max(1 - loss / np.where(top > 0, top, np.inf), where=top > 0, initial=0))
+    found: np.ndarray = np.max(1 - loss / np.where(top > 0, top, np.inf), axis=0, where=top > 0, initial=0)
+    return found
+
+
+def least_by_t(record: Record, place: int, average: int = AVERAGED) -> tuple[np.ndarray, np.ndarray]:
+    """At each t the step at which the held-out loss, in the mean over seeds, is least, and by which share it
+    rises from there to the end, [t]."""
+    loss = curve(record, place, "test_by_t", average).mean(0)  # [evaluation, t]
+    return steps(record, place)[loss.argmin(0)], loss[-1] / loss.min(0) - 1
 
 
 def turned_back(record: Record, place: int, average: int = AVERAGED) -> tuple[float, float] | None:

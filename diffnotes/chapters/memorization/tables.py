@@ -9,6 +9,7 @@ import numpy as np
 from diffnotes.chapters.memorization import calibration_readings as known_sets
 from diffnotes.chapters.memorization import findings, readings, run_readings
 from diffnotes.chapters.memorization.readings import TENTH, Run, title
+from diffnotes.chapters.memorization.run_readings import AGAIN
 from diffnotes.show.labels import dataset, minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
@@ -79,26 +80,59 @@ def classifier_found(record: Record) -> Sentence:
     ))  # fmt: skip
 
 
+# ------------------------------------------------------------------------------------------- levels of noise
+
+
+@book_figure
+def levels_table(record: Record) -> BookTable:
+    """The losses of the default run at each t: where they are least, and how far they turn after that."""
+    place, t = readings.default_place(record), record["t"]
+    least, rise = run_readings.least_by_t(record, place)
+    again = [run_readings.falls_again(record, place, split, AGAIN) for split in ("test", "train")]
+    rows = [
+        (f"{t[k]:.2f}", f"{least[k]:,.0f}", *(f"{100 * part[k]:.0f} %" for part in (rise, *again)))
+        for k in range(len(t))
+    ]
+    header = ("t", "least held-out loss at step", "rises then by", "falls again by", "training loss again by")
+    return BookTable(
+        record, header=header, rows=rows, finding=findings.levels(record),
+        shows=(
+            f"{title(record)}, {readings.label(record, place)}: losses at each t alone, means over seeds, "
+            f"longest average of the weights. Steps at which the held-out loss is least; its rise from there "
+            f"to the end; and how far each loss falls again after it has risen by {100 * AGAIN:.0f} %."
+        ),
+    )  # fmt: skip
+
+
 # ------------------------------------------------------------------------------------------ onsets and runs
 
 
 @book_figure
 def onset_table(*records: Record) -> BookTable:
     """The fitted powers with their intervals, over a scan of thresholds, and how they change with N."""
-    rows = [
-        (title(record), name, *_power(record, times))
-        for record in records for name, times in readings.thresholds(record).items()
-    ]  # fmt: skip
+    rows = [row for record in records for row in _onset_rows(record)]
     return BookTable(
-        *records, header=("training set", "onset", "power of N", "from size to size", "bend"), rows=rows,
-        finding=f"{findings.power_range(*records)} {findings.bends(*records)}",
+        *records, header=("onset", "power of N", "from size to size", "bend"), rows=rows,
+        finding=findings.power_range(*records),
         shows=(
             "How the onset grows with N: a fit for each seed, and Student’s 95 % interval over the seeds, of "
             "the sizes that every seed reaches. From size to size: the power between neighbours, which a "
             "single power hides; the bend is the last of these less the first, and 0 for a power law. Losses "
-            "part by a share of the least held-out loss. What comes after a breakdown is left out."
+            "part by a share of the least held-out loss. What comes after a breakdown is left out. "
+            + findings.bends(*records)
         ),
     )  # fmt: skip
+
+
+def _onset_rows(record: Record) -> list[tuple[str, ...]]:
+    """A heading with the training set, and a row for each onset."""
+    found = readings.thresholds(record).items()
+    short = [name.removeprefix("losses ").removeprefix("held-out ") for name, _ in found]
+    rows = [
+        (_unbroken(f"\u2002{name}"), *_power(record, times))
+        for name, (_, times) in zip(short, found, strict=True)
+    ]
+    return [(title(record), "", "", ""), *rows]
 
 
 def _power(record: Record, times: np.ndarray) -> tuple[str, str, str]:
@@ -108,7 +142,13 @@ def _power(record: Record, times: np.ndarray) -> tuple[str, str, str]:
     if not found.known:  # a fit needs two sizes, its interval two seeds
         return "not reached" if found.sizes < 2 else "one seed, no fit", minus(steps), ""
     more = f"{bend.value:.2f} ({bend.interval})" if bend.known else "–"
-    return minus(f"{found.value:.2f} ({found.interval})"), minus(steps), minus(more)
+    whole = f"{found.value:.2f} ({found.interval})"
+    return _unbroken(minus(whole)), minus(steps), _unbroken(minus(more))
+
+
+def _unbroken(text: str) -> str:
+    """With spaces at which no line ends."""
+    return text.replace(" ", "\u00a0")
 
 
 RUNS = ("run", "losses part at", "10 % memorized at", "rate", "least distance", "memorized at the end")
@@ -129,10 +169,10 @@ def sweep_table(base: Record, *sweeps: Record) -> BookTable:
 
 def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> str:
     parts = [
-        f"All runs on {title(runs[0][0])}; means over seeds ± standard error, weights averaged. Onsets are "
-        "steps; a dash is what not every seed reaches. The rate is the slope of the memorized share against "
-        "ln τ between 10 and 60 %. The least distance is that of samples to held-out images before the "
-        "losses part; lower is better."
+        f"All runs on {title(runs[0][0])}; means ± standard error over {_seeds(runs)}; weights averaged. "
+        "Onsets are steps; a dash is what not every seed reaches. The rate is the slope of the memorized "
+        "share against ln τ between 10 and 60 %. The least distance is that of samples to held-out images "
+        "before the losses part; lower is better."
     ]
     if len(kept) < len(RUNS):
         left = " and ".join(f"“{RUNS[k]}”" for k in range(len(RUNS)) if k not in kept)
@@ -143,6 +183,14 @@ def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequen
             "but for the share at the end."
         )
     return " ".join(parts)
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    """'3 seeds', or '3 seeds, or as many as the row names (claims compare by the seeds that all have)'."""
+    counts = [len(record.spec["seeds"]) for record, _ in runs]
+    first = f"{counts[0]} seed{'s' if counts[0] > 1 else ''}"
+    other = ", or as many as the row names (claims compare by the seeds that all have)"
+    return first + (other if len(set(counts)) > 1 else "")
 
 
 def _broken(run: Run) -> str:
@@ -162,10 +210,12 @@ def _run_row(base: Record, record: Record, place: int) -> tuple[str, ...]:
     split, ten = (readings.onset(record, name)[place] for name in ("split", TENTH))
     rate, best = (readings.read(record, name)[place] for name in ("rate", "best"))
     share = 100 * readings.curve(record, place, "copies")[:, -1]
-    name = readings.run_label(base, record, place) + (f" {BROKEN}" if broken else "")
+    seeds = len(record.spec["seeds"])
+    more = f", {seeds} seeds" if seeds != len(base.spec["seeds"]) else ""
+    name = readings.run_label(base, record, place) + more + (f" {BROKEN}" if broken else "")
     columns = ((split, 0), (ten, 0), (rate, 2), (best, 3), (share, 0))
     *found, end = (_mean(values, digits) for values, digits in columns)
-    return name.replace(" ", "\u00a0"), *found, f"{end} %"
+    return _unbroken(name), *found, f"{end} %"
 
 
 def _mean(values: np.ndarray, digits: int) -> str:

@@ -6,7 +6,15 @@ import numpy as np
 
 from diffnotes.chapters.checks import Finding, Nothing, every, verdict
 from diffnotes.chapters.memorization import readings, run_readings
-from diffnotes.chapters.memorization.judging import Weighed, beyond_noise, late, listed, ordered, sweep_of
+from diffnotes.chapters.memorization.judging import (
+    LESS,
+    Weighed,
+    beyond_noise,
+    late,
+    listed,
+    ordered,
+    sweep_of,
+)
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, TENTH, Power
 from diffnotes.store import Record
 
@@ -45,7 +53,7 @@ def turns(record: Record, average: int) -> Weighed:
     ends = {name: beyond_noise(steps[middle], end, False, 3) for name, end in sides}
     text = listed(np.where(np.isinf(steps).any(1), np.inf, steps.mean(1)))
     said = "; ".join(
-        f"{name} η: {words.replace('last less first', 'later by')}" for name, (_, words) in ends.items()
+        f"{name} η: {words.replace(LESS, 'later by')}" for name, (_, words) in ends.items()
     )
     return Weighed(text, said, (all(sure for sure, _ in ends.values()),))
 
@@ -57,8 +65,8 @@ def inverse_batch(definition: str, record: Record, average: int) -> Weighed:
     small = sweep.value <= record.spec["n"] / SMALL
     text = f"images seen at the onset: {listed(seen)}"
     if small.sum() < 2:
-        count = "no batch is" if not small.any() else "one batch is"
-        return Weighed(f"{count} at most N/{SMALL}, so there is nothing to compare; {text}")
+        count = "there is one" if small.any() else "there is none"
+        return Weighed(f"needs two batches of at most N/{SMALL}; {count}")
     ratio = float(seen[small].max() / seen[small].min())
     known = f"ratio {ratio:.2f} up to N/{SMALL}" if np.isfinite(ratio) else ""
     return Weighed(text, known, (ratio < 1.5,))
@@ -100,11 +108,12 @@ def _shown(power: Power) -> str:
 
 def second_fall(record: Record) -> Finding:
     """Where the distance descends twice: are few samples memorized at the peak, and many after the fall?"""
-    peaks, ends, found = [], [], []
+    peaks, ends, found, single = [], [], [], []
     for average, words in ((AVERAGED, "longest average"), (RAW, "weights as they are")):
         for place in readings.ordered(record):
             rise = run_readings.rise(record, place, average)
             if not rise.twice:
+                single.append((words, f"{record['value'][place]:,}"))
                 continue
             share = readings.curve(record, place, "copies", average).mean(0)[[rise.top, rise.end]]
             peaks.append(share[0] <= FEW)
@@ -114,4 +123,6 @@ def second_fall(record: Record) -> Finding:
             found.append(f"{where}: {peak} at the peak, {end} after the fall")
     if not found:
         raise Nothing("the distance descends twice at no N, so there is no second fall")
+    once = {kind: ", ".join(n for words, n in single if words == kind) for kind, _ in single}
+    found += [f"{words}: does not descend twice at N = {sizes}" for words, sizes in once.items()]
     return Finding("; ".join(found), "means over seeds", verdict(every(peaks), every(ends)))
