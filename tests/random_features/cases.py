@@ -18,9 +18,9 @@ TAU = np.geomspace(0.1, 1000, 60)
 
 
 def fake(onset: tuple[float, ...] = (1.05, 1.06, 1.04), error: float = -0.6, good: float = 0.0) -> Record:
-    """A law with these powers; the seeds differ by 0.02 either way. The score gets good at times in
+    """A law with these powers; the seeds differ a little. The score gets good at times in
     proportion to N^good."""
-    clock = TAU / 10 / (PSI_N[:, None, None] / 4.0) ** (good + np.array([-0.01, 0.01])[:, None])
+    clock = TAU / 10 / (PSI_N[:, None, None] / 4.0) ** (good + np.array([-0.005, 0.005])[:, None])
     score_error = 0.1 + np.exp(-clock)
     spread = np.array([0.0, -0.02, 0.02])
     opening = 10.0 * (PSI_N / 4.0)[:, None] ** onset
