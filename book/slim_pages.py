@@ -2,6 +2,7 @@
 
 Pages load no icon font and no script that draws icons (book.css has the few icons), style sheets only where
 they are used, and pictures of sliders when they are first shown. Formulas are set without MathJax's menu.
+Marks of figures that look alike name their look instead of saying it each time.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import hashlib
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -27,6 +29,8 @@ DESIGN = re.compile(
 )
 BANNER = re.compile(r"/\*!\s*\* Font Awesome Free.*?\*/", re.DOTALL)
 ICON_RULES = re.compile(r"(?:(?::host,:root|@font-face|\.fa[^{}]*)\{[^{}]*\})*")  # what follows a banner
+MARK = re.compile(r'(<(?:path|use|g)\b(?![^>]*\bclass=)[^>]*?) style="([^"]{20,})"')
+OFTEN = 4  # marks of one look, from which on it gets a name
 MENDED = [
     # The visible text of the search button is "Search Ctrl+K", so its spoken name must not be "Search" alone.
     (re.compile(r'(<button class="btn search-button-field[^>]*) aria-label="[^"]*"'), r"\1"),
@@ -76,8 +80,24 @@ def mended(text: str, page: Path, site: Path) -> str:
         text = DESIGN.sub("", text)
     for fault, cure in MENDED:
         text = fault.sub(cure, text)
+    text = with_named_looks(text)
     up = "../" * (len(page.relative_to(site).parts) - 1)
     return FRAME.sub(lambda found: up + put_aside(found[1], site), text)
+
+
+def with_named_looks(text: str) -> str:
+    """The page with a class in place of each style that many marks of its figures have."""
+    counted = Counter(look for _, look in MARK.findall(text))
+    often = [look for look, times in counted.items() if times >= OFTEN]
+    names = {look: f"dn-m{place}" for place, look in enumerate(often)}
+    if not names or "</head>" not in text:
+        return text
+    rules = "".join(f".{name}{{{look}}}" for look, name in names.items())
+
+    def named(mark: re.Match[str]) -> str:
+        return f'{mark[1]} class="{names[mark[2]]}"' if mark[2] in names else mark[0]
+
+    return MARK.sub(named, text).replace("</head>", f"<style>{rules}</style></head>", 1)
 
 
 def put_aside(picture: str, site: Path) -> str:

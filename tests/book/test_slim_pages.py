@@ -56,3 +56,13 @@ def test_names_that_differ_from_what_is_seen_go(tmp_path: Path) -> None:
     )
     assert "role" not in mended(listed, tmp_path)
     assert mended('<th class="head"></th><th>n</th>', tmp_path) == '<td class="head"></td><th>n</th>'
+
+
+def test_looks_of_many_marks_get_a_name(tmp_path: Path) -> None:
+    often = '<path d="M0 0" style="fill:none;stroke:currentColor"/>'
+    alone = '<path d="M1 1" style="fill:red;stroke:blue;x:1"/>'
+    marks = often * 5 + alone + '<td style="fill:none;stroke:currentColor">'
+    found = mended(f"<head></head><body>{marks}</body>", tmp_path)
+    assert found.count('<path d="M0 0" class="dn-m0"/>') == 5
+    assert "<style>.dn-m0{fill:none;stroke:currentColor}</style></head>" in found
+    assert found.count("style=") == 2  # the mark that is alone, and what is no mark
