@@ -103,7 +103,7 @@ def class_table(*records: Record) -> BookTable:
 
 
 @book_figure
-def which_floor() -> BookTable:
+def which_floor(*floors: Record) -> BookTable:
     """Which floor a network is to be held against, by what it is told."""
     whole, given = "<i>J</i>*", "<i>J</i>*<sub><i>c</i></sub>"
     rows = {
@@ -117,7 +117,8 @@ def which_floor() -> BookTable:
         ),
     }
     return BookTable(
-        header=("network", "its floor"), rows=[[Markup(one), Markup(its)] for one, its in rows.items()],
+        *floors, header=("network", "its floor"),
+        rows=[[Markup(one), Markup(its)] for one, its in rows.items()],
         finding="What a network is told decides which floor counts for it.",
         shows="J* is the optimal loss without classes; with the index c, the optimal loss given the class.",
     )  # fmt: skip
