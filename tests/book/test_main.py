@@ -166,6 +166,7 @@ def test_an_interrupt_while_modules_are_loaded_is_no_other(name, elsewhere):
     words = [sys.executable, "-c", INTERRUPTING.format(name=name)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=os.environ)
     assert (done.returncode, done.stderr) == (3, f"diffnotes: {command.INTERRUPTED}\n")
+    assert store.Unfinished.exit_code == command.UNFINISHED  # which is needed before `store` is there
 
 
 # --- odd machines ------------------------------------------------------------------------------------
