@@ -146,23 +146,25 @@ def while_unchanged(make: Callable[[Path], Made]) -> Callable[[Path], Made]:
 
     @functools.wraps(make)
     def kept(path: Path) -> Made:
-        begun, state = time.time_ns(), _state(path)
+        begun, now = time.time_ns(), None
+        with contextlib.suppress(OSError):  # `make` says what is wrong
+            now = state(path)
         before = known.pop(path, None)
-        found = make(path) if before is None or before[0] != state else before[1]
-        if state is not None and state[-1] < begun - TICK:
-            known[path] = state, found
+        found = make(path) if before is None or before[0] != now else before[1]
+        if now is not None and now[-1] < begun - TICK:
+            known[path] = now, found
         return found
 
     return kept
 
 
-def _state(path: Path) -> tuple[int, ...] | None:
-    """What another version of a file differs in; None where there is no file."""
-    try:
-        s = os.stat(path)
-    except OSError:
-        return None
-    return s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
+def state(path: Path) -> tuple[int, int, int, int]:
+    """What another version of a file or folder differs in: size, inode, and in ns the times of the last
+    change of content and of inode; the latter cannot be set by hand. Links are followed. OSError where there
+    is none.
+    """
+    s = os.stat(path)
+    return s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns
 
 
 def read_plain(path: Path) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +58,12 @@ def _source(name: str, split: str, settings: dict[str, Any]) -> object:
         return listing.labels, tuple(walk.states(listing.paths))
     if name == "cifar10":
         folder, part = data.data_folder() / FOLDERS[name], data_part.file_of(data.data_folder(), name)
-        return tuple(map(_stat, sorted(folder.glob("*")) or [folder, part]))
+        return tuple(map(_state, sorted(folder.glob("*")) or [folder, part]))
     return None  # made by the code of this process alone, or refused by `load`
 
 
-def _stat(path: Path) -> tuple[str, int, int, int, int]:
+def _state(path: Path) -> tuple[str, int, int, int, int]:
     try:
-        found = os.stat(path)
+        return (str(path), *files.state(path))
     except OSError:  # `load` says what is wrong with it
         return (str(path), -1, 0, 0, 0)
-    return (str(path), found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns)

@@ -118,15 +118,13 @@ State = tuple[str, int, int, int, int]
 
 
 def states(paths: Iterable[Path]) -> list[State]:
-    """Path, size, inode, and in ns the times of the last change of content and of inode; the latter cannot be
-    set by hand. Links are followed. UserError for what has gone."""
+    """Each path with its `files.state`. UserError for what has gone."""
     found = []
     for path in paths:
         try:
-            s = os.stat(path)
+            found.append((str(path), *files.state(path)))
         except OSError as error:
             raise unreadable(error, path) from error
-        found.append((str(path), s.st_size, s.st_ino, s.st_mtime_ns, s.st_ctime_ns))
     return found
 
 
