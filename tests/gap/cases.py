@@ -115,19 +115,44 @@ def trained(
     return fakes.record(arrays, "digits_trained", spec=SPEC)
 
 
-def conditions(*heights: float, moves: float = 1.3) -> Record:
-    """Bumps of the gap with these heights; each lies at a σ so many times that of the one before."""
+def conditions(
+    *heights: float, moves: float = 1.3, far: tuple[float, ...] = (), digit: float = 2.0
+) -> Record:
+    """Bumps of the gap with these heights; each lies at a σ so many times that of the one before. Samples
+    are so far from training images; told the digit, the bump is `digit` times as high as told nothing."""
     sigma = np.geomspace(0.01, 10, 25)
-    places = 0.15 * moves ** np.arange(len(heights))
-    bumps = np.array(heights)[:, None] * np.exp(-(np.log(sigma / places[:, None]) ** 2))
+    places = 0.15 * np.append(moves ** np.arange(len(heights)), 1.0)
+    bumps = np.append(heights, digit * heights[0])[:, None] * np.exp(
+        -(np.log(sigma / places[:, None]) ** 2)
+    )
     gap = SEEDS[:, :, None, None] * bumps[:, None].repeat(2, 1)
-    arrays = {"gap": gap, "sigma": sigma, "clusters": np.array([1, 10, 50])}
+    distances = SEEDS[:, :, None] * np.append(far or np.ones(len(heights)), 1.0)[:, None].repeat(2, 1)
+    counts = np.array([1, 10, 50, 200][: len(heights)] + [0])
+    arrays = {"gap": gap, "sigma": sigma, "clusters": counts, "frechet_train": distances}
     return fakes.record(arrays, "digits_conditions", spec=SPEC)
 
 
+def window(*peaks: float, own: tuple[float, ...] = (), ranges: tuple[float, ...] = (0.2, 1, 2, 3)) -> Record:
+    """Gaps with these peaks for whole images and windows of 6 and 4 pixels, with others for networks that
+    learned from windows; and how far predictions look at four noise levels."""
+    heights = np.array([*peaks, *(own or peaks[1:])])
+    gap = SEEDS[:, :, None] * heights[:, None] * np.array([0.1, 0.5, 1.0, 0.2])
+    looks = SEEDS[:, :, None] ** 0.1 * np.tile(ranges, (2, 1))
+    arrays = {
+        "gap": gap, "val": 1 + gap, "range": looks, "sigma": np.geomspace(0.01, 10, 4),
+        "trained": np.array([8, 8, 8, 6, 4]), "window": np.array([8, 6, 4, 6, 4]),
+    }  # fmt: skip
+    return fakes.record(arrays, "digits_window", spec=SPEC)
+
+
 HOLDS: dict[str, Case] = {
-    "kaiser-net-conditions-digits": lambda: conditions(0.1, 0.2, 0.4),
-    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4),
+    "kaiser-net-conditions-digits": lambda: conditions(0.1, 0.2, 0.4, 0.8),
+    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4, 0.8),
+    "kaiser-net-conditions-quality-digits": lambda: conditions(0.1, 0.2, 0.4, 0.8, far=(3.0, 2.0, 1.0, 2.0)),
+    "ours-net-digit": lambda: conditions(0.1, 0.2, 0.4, 0.8),
+    "kaiser-net-field-digits": lambda: window(0.4, 0.2, 0.1),
+    "ours-net-field": lambda: window(0.4, 0.2, 0.1),
+    "kaiser-net-range-digits": lambda: window(0.4, 0.2, 0.1),
     "kaiser-net-overlap": trained,
     "ours-net-overlap": trained,
     "kaiser-net-guidance-digits": trained,
@@ -151,8 +176,13 @@ HOLDS: dict[str, Case] = {
 }
 
 FAILS: dict[str, Case] = {
-    "kaiser-net-conditions-digits": lambda: conditions(0.4, 0.2, 0.1),
-    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4, moves=0.8),
+    "kaiser-net-conditions-digits": lambda: conditions(0.4, 0.2, 0.1, 0.05),
+    "kaiser-net-conditions-peak-digits": lambda: conditions(0.1, 0.2, 0.4, 0.8, moves=0.8),
+    "kaiser-net-conditions-quality-digits": lambda: conditions(0.8, 0.4, 0.2, 0.1, far=(1.0, 2.0, 3.0, 1.0)),
+    "ours-net-digit": lambda: conditions(0.1, 0.2, 0.4, 0.8, digit=0.5),
+    "kaiser-net-field-digits": lambda: window(0.1, 0.2, 0.4),
+    "ours-net-field": lambda: window(0.4, 0.2, 0.1, own=(0.5, 0.6)),
+    "kaiser-net-range-digits": lambda: window(0.4, 0.2, 0.1, ranges=(3.0, 2.0, 1.0, 0.9)),
     "kaiser-net-overlap": lambda: trained(np.array([0.98, 0.06, 0.5]), 0.7),
     "ours-net-overlap": lambda: trained(np.array([0.98, 0.06, 0.5])),
     "kaiser-net-guidance-digits": lambda: trained(samples=0.9),

@@ -5,4 +5,5 @@ EXPERIMENTS = {
     "cifar_gap": "cifar",
     "digits_trained": "trained",
     "digits_conditions": "conditions",
+    "digits_window": "window",
 }  # name -> module

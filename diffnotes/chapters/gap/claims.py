@@ -9,7 +9,7 @@ import numpy as np
 
 from diffnotes.base.statistics import over_seeds
 from diffnotes.chapters.checks import FAILED, Check, Finding, Nothing, companion, every, verdict
-from diffnotes.chapters.gap import condition_claims, readings, trained_claims
+from diffnotes.chapters.gap import condition_claims, readings, trained_claims, window_claims
 from diffnotes.chapters.gap.readings import HELD_OUT, SAMPLER, SIZES, TRAINING, WIDTHS
 from diffnotes.show.labels import bounds, minus
 from diffnotes.store import Record
@@ -224,7 +224,7 @@ def _limit(record: Record) -> Finding:
     return Finding(text, interval, verdict(apart[1] > 0, every(place < FAR_ENOUGH)))
 
 
-CHECKS: dict[str, Check] = trained_claims.CHECKS | condition_claims.CHECKS | {
+CHECKS: dict[str, Check] = trained_claims.CHECKS | condition_claims.CHECKS | window_claims.CHECKS | {
     "kaiser-net-growth": _growth,
     "kaiser-net-growth-cifar10": _growth,
     "kaiser-net-capacity": _capacity,
