@@ -53,7 +53,7 @@ def slot(experiment: Experiment, record: Record) -> dict[str, Any]:
             return given
     raise Refused(
         f"{record.key} has settings of its own ({record.changed()}), so no page shows it; "
-        "pin a record of a profile as it stands."
+        "pin a record of a profile as it stands, or add the settings to `shown` of its experiment first."
     )
 
 

@@ -27,6 +27,7 @@ from diffnotes import chapters, store
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.chapters.gap import cifar as cifar_gap
+from diffnotes.chapters.memorization import experiment as memorization
 from diffnotes.store import records, staleness
 from diffnotes.train import loop as train
 
@@ -255,9 +256,11 @@ def test_which_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     everything = gpu_work.wanted("paper")
     assert {name for name, _ in everything} == gpu_data.USES.keys()
-    assert everything[:2] == [("cifar_gap", {}), ("cifar", {"sweep": "n"})]
-    assert gpu_work.wanted("paper", ["cifar sweep=n", "cifar_gap"]) == everything[1::-1]
-    assert len(gpu_work.wanted("paper", ["cifar"])) == 4
+    assert everything[1:3] == [("cifar_gap", {}), ("cifar", {"sweep": "n"})]
+    assert gpu_work.wanted("paper", ["cifar sweep=n", "cifar_gap"]) == everything[2:0:-1]
+    assert len(gpu_work.wanted("paper", ["cifar"])) == 5
+    spec = chapters.find("cifar").profiles["paper"].replace(**everything[0][1])
+    assert [row[0].steps for row in memorization.runs_of(spec)] == [7600, 12_000, 12_000]
     assert gpu_work.wanted("smoke") == [("cifar_gap", {}), ("cifar", {})]
     for words in (("paper", ["cif"]), ("gigantic", None)):
         with pytest.raises(UserError, match="There is no record 'cif'|No record has a profile 'gigantic'"):
