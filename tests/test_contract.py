@@ -37,6 +37,7 @@ BELOW = {
     "regions": "metrics",
     "loss_gap": "posterior",
     "schedule": "optimal_loss train",
+    "adapters": "networks",
     "show": "store",
     "chapters": "store",
     "chapters.toy": "chapters sample regions loss_gap schedule show",
@@ -53,8 +54,9 @@ HEAVY = {"torch", "torchvision", "sklearn"}
 # Other packages. The core runs on a bare GPU node. No torchvision: data/sets.py loads it by name, guarded.
 CORE_PACKAGES = {"numpy", "torch", "sklearn", "tqdm", "PIL", "jaxtyping"}
 BOOK_PACKAGES = {"numpy", "tqdm", "PIL", "matplotlib", "seaborn", "ipywidgets", "IPython"}
-PACKAGES = dict.fromkeys(["store", "show", "chapters", "__main__"], BOOK_PACKAGES)
 SCIENCE = CORE_PACKAGES | {"scipy"}  # comes with scikit-learn
+PACKAGES = dict.fromkeys(["store", "show", "chapters", "__main__"], BOOK_PACKAGES)
+PACKAGES["adapters"] = CORE_PACKAGES | {"safetensors"}  # with diffusers, and only when it is asked for
 
 
 # --- imports ---

@@ -117,6 +117,7 @@ class MLP(nn.Module):
         super().__init__()
         _check(width, depth, classes)
         size = math.prod(shape)
+        self.settings = {"shape": tuple(shape), "width": width, "depth": depth, "classes": classes}
         self.embedding = Embedding(width, classes, 32)
         self.enter = nn.Linear(size, width)
         self.modulate = nn.Linear(width, depth * width)
@@ -178,6 +179,10 @@ class UNet(nn.Module):
             raise UserError(f"A U-Net needs an even embedding and head >= 1, not {embedding} and {head}.")
         if len(shape) != 3 or any(side % 2**halvings for side in shape[1:]):
             raise UserError(f"A U-Net with {halvings} halvings cannot take images of shape {tuple(shape)}.")
+        self.settings = {
+            "shape": tuple(shape), "width": width, "multipliers": tuple(multipliers), "blocks": blocks,
+            "attention": tuple(attention), "classes": classes, "embedding": embedding, "head": head,
+        }  # fmt: skip
         self.embedding = Embedding(embedding, classes, embedding)
         self.enter = nn.Conv2d(shape[0], width, 3, padding=1)
         self._embedding, self._head = embedding, head
@@ -304,6 +309,10 @@ class DiT(nn.Module):
         if len(shape) != 3 or any(side % patch for side in shape[1:]):
             raise UserError(f"A DiT with patch {patch} cannot take images of shape {tuple(shape)}.")
         self.shape, self.patch = tuple(shape), patch
+        self.settings = {
+            "shape": self.shape, "width": width, "depth": depth, "patch": patch, "classes": classes,
+            "head": head,
+        }  # fmt: skip
         self.embedding = Embedding(width, classes, 128)
         self.enter = nn.Linear(shape[0] * patch**2, width)
         self.blocks = nn.ModuleList(TransformerBlock(width, width, head) for _ in range(depth))
