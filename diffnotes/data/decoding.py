@@ -108,22 +108,32 @@ def _decoded(paths: tuple[Path, ...]) -> Iterator[UInt8[Array, "3 64 64"]]:
 
 def decode(path: Path) -> UInt8[Array, "3 64 64"]:
     """One image: upright, to RGB, cut to its central square, then averaged over boxes down to 64 x 64."""
-    whole = content(path)
+    image = squared(opened(content(path), path), SIDE, path).convert("RGB")
+    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+
+
+def opened(whole: bytes, path: Path) -> Image.Image:
+    """The picture in the bytes of a file, upright: grey ("L") where it has no colours, else "RGB"."""
     try:
-        image = _upright(whole, path).convert("RGB")
+        image = _upright(whole, path)
+        return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     except UserError:
         raise
     except Exception as error:  # Pillow's readers raise whatever they stumble over
         raise UserError(f"The image {path} {_fault(whole, error)}.") from error
-    side = min(image.size)
-    if side < SIDE:
+
+
+def squared(image: Image.Image, side: int, path: Path) -> Image.Image:
+    """The central square of a picture, averaged over boxes down to side x side."""
+    short = min(image.size)
+    if short < side:
         raise UserError(
-            f"The image {path} is {image.width} x {image.height}, too small for {SIDE} x {SIDE}; remove it."
+            f"The image {path} is {image.width} x {image.height}, too small for {side} x {side}; remove it."
         )
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    if image.size != (SIDE, SIDE):
-        image = image.resize((SIDE, SIDE), Image.Resampling.BOX, box=(left, top, left + side, top + side))
-    return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
+    left, top = (image.width - short) // 2, (image.height - short) // 2
+    if image.size == (side, side):
+        return image
+    return image.resize((side, side), Image.Resampling.BOX, box=(left, top, left + short, top + short))
 
 
 def _upright(whole: bytes, path: Path) -> Image.Image:
@@ -150,7 +160,7 @@ def _upright(whole: bytes, path: Path) -> Image.Image:
         raise UserError(
             f"The image {path} is transparent, and what lies behind is not known; save it without alpha."
         )
-    return image.convert("RGBA")
+    return image.convert("L" if image.mode in ("L", "LA") else "RGB")  # nothing shines through
 
 
 def _fault(whole: bytes, error: Exception) -> str:
