@@ -160,7 +160,7 @@ def _upright(whole: bytes, path: Path) -> Image.Image:
         raise UserError(
             f"The image {path} is transparent, and what lies behind is not known; save it without alpha."
         )
-    return image.convert("L" if image.mode in ("L", "LA") else "RGB")  # nothing shines through
+    return image.convert("L" if image.mode in ("L", "LA") else "RGBA")
 
 
 def _fault(whole: bytes, error: Exception) -> str:

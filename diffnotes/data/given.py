@@ -56,8 +56,8 @@ def given(
 
     side: pixels of a side to which images of a folder or table are cut (their central square) and averaged;
     0: as they are, which must be one size. grey: colours are made grey. pixels: what floating-point arrays
-    mean: "-1,1", "0,1" (brought to [-1, 1]), or "as they are" (latents). uint8 p stands for p/127.5 - 1. split
-    ("train" or "validation"): of a set of the book, and of a folder or table that has both.
+    mean: "-1,1", "0,1" (brought to [-1, 1]), or "as they are" (latents). uint8 p stands for p/127.5 - 1.
+    split ("train" or "validation"): of a set of the book, and of a folder or table that has both.
 
     Raises UserError for what is missing, damaged, of several sizes or colours, or of another range.
     """
