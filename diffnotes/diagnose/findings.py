@@ -1,0 +1,309 @@
+"""What a report says: rules from numbers to sentences. Numpy alone.
+
+Each finding has a word (good, look, bad, open), one sentence with its numbers, what to try next, and where
+that is from. The first one is the answer: what matters most comes first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+GOOD, LOOK, BAD, OPEN = "good", "look", "bad", "open"
+KINDS = ("images", "denoises", "copies", "overfits", "underfits", "samples", "path")
+
+TRIVIAL = 1.1  # times the loss of what needs no network, from which on a prediction denoises nothing
+ABOVE = 1.2  # times the optimal loss, from which on the model underfits
+COUNTS = 0.05  # of the variance: what the optimum must be for the loss to be compared with it
+APART = 0.1  # relative gap, from which on the model overfits
+FEW = 0.02  # a share of copies that is none to speak of
+SAME = 0.02  # root mean square difference of two images that are the same: 2.5 grey levels of noise
+
+XU = "Xu et al., arXiv 2506.13763"
+KAISER = "Kaiser & Kollmann, arXiv 2603.13419"
+MARION = "Marion & Wu, arXiv 2605.06077"
+BONNAIRE = "Bonnaire et al., arXiv 2505.17638"
+SONG = "Song et al., arXiv 2510.01378"
+
+Numbers = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a report says."""
+
+    kind: str
+    word: str
+    text: str
+    advice: str = ""
+    source: str = ""
+
+
+def findings(found: Numbers) -> tuple[Finding, ...]:
+    """All findings, the one that matters most first."""
+    blind = _denoises(found)
+    every = [_images(found), blind, _copies(found)]
+    if blind.word != BAD:  # otherwise losses say nothing of learning
+        every += [_overfits(found), _underfits(found)]
+    every += [_samples(found), _path(found)]
+    said = [one for one in every if one is not None]
+    return tuple(sorted(said, key=lambda one: (_weight(one), KINDS.index(one.kind))))
+
+
+def _weight(one: Finding) -> int:
+    """What comes first: what makes the rest void, then what is bad, then what is open or fine."""
+    if one.word == BAD:
+        return 0 if one.kind in ("images", "denoises") else 1
+    return {LOOK: 2, GOOD: 3, OPEN: 4}[one.word] + (2 if one.kind in ("images", "denoises") else 0)
+
+
+# --------------------------------------------------------------------------------------------------- images
+
+
+def _images(found: Numbers) -> Finding:
+    """Whether images lie in the training set twice, and whether held-out ones lie in it."""
+    count, own = int(found["train_count"]), found["train_apart"]
+    twice = int((own < SAME).sum())
+    text = f"{count:,} training images"
+    if "held_apart" in found:
+        held = found["held_apart"]
+        shared = int((held < SAME).sum())
+        text += f", {int(found['held_count']):,} held-out ones"
+        if shared:
+            return Finding(
+                "images", BAD,
+                f"Held-out images lie in the training set: {shared:,} of {len(held):,} that were looked at "
+                "are "
+                "training images, or the same but for a little noise. So losses on them are partly training "
+                "losses, and no control.",
+                "Take these out of the held-out images, and run it again.", "",
+            )  # fmt: skip
+    if twice:
+        return Finding(
+            "images", LOOK,
+            f"{twice:,} of {len(own):,} training images that were looked at have a double among the training "
+            f"images ({text}). A double is memorized sooner.",
+            "Remove doubles before training.", "Somepalli et al., arXiv 2305.20086",
+        )  # fmt: skip
+    return Finding("images", GOOD, f"{text}; no two that were looked at are the same.")
+
+
+# ------------------------------------------------------------------------------------------------ denoising
+
+
+def plain(found: Numbers) -> np.ndarray:
+    """The loss of the best multiple of the noisy image, about the mean: s^2 v/(s^2 + v) [l]."""
+    sigma, v = found["sigma"], float(found["variance"])
+    result: np.ndarray = sigma**2 * v / (sigma**2 + v)
+    return result
+
+
+def _denoises(found: Numbers) -> Finding:
+    """Whether predictions are better than a multiple of the noisy image, which needs no network."""
+    loss, error = found["train_loss"], found["train_loss_stderr"]
+    trivial = np.minimum(found["sigma"] ** 2, float(found["variance"]))
+    worse = loss - 2 * error > TRIVIAL * trivial
+    share = float(worse.mean())
+    if share <= 0.5:
+        better = 1 - float(np.median(loss / plain(found)))
+        return Finding(
+            "denoises", GOOD,
+            f"Predictions denoise: in the median over noise levels their loss is {_percent(better)} below "
+            "that "
+            "of the best multiple of the noisy image.",
+        ) if better > 0 else Finding(
+            "denoises", LOOK,
+            "Predictions denoise little: in the median over noise levels their loss is "
+            f"{_percent(-better)} above that of the best multiple of the noisy image.",
+            "Look at the range of pixels and at how the noise level is told, then train longer.", "",
+        )  # fmt: skip
+    return Finding(
+        "denoises", BAD,
+        f"Predictions do not denoise: at {int(worse.sum())} of {len(worse)} noise levels they are farther "
+        "from "
+        f"the images than the noisy image itself or a constant. {_why(found)}",
+        "Check the prediction target, the range of pixels, and which number the model takes for the noise "
+        "level.", "",
+    )  # fmt: skip
+
+
+def _why(found: Numbers) -> str:
+    """What would make them better: another noise level, or another scale."""
+    rows, factors = found["probe_loss"], found["probe_factor"]
+    own = int(np.flatnonzero(factors == 1)[0])
+    best = np.median(rows / rows[:, [own]], 0)
+    at, scale = int(best.argmin()), float(np.median(found["probe_scale"]))
+    if best[at] < 0.5:
+        return f"Told {factors[at]:g} times the noise level, it does far better: it means another number."
+    if not 0.8 < scale < 1.25 and scale > 0:
+        return f"Times {scale:.2g} they would fit best: the model works on another range of pixels."
+    return "No other noise level and no other scale mends it."
+
+
+# --------------------------------------------------------------------------------------------------- copies
+
+
+def _copies(found: Numbers) -> Finding | None:
+    """How many samples are training images, and how many would be by chance."""
+    if "copies" not in found:
+        return None
+    share, low, high = found["copies"]
+    count = len(found["rho"])
+    control = found.get("control")
+    by_chance = f", control {_percent(control[0])}" if control is not None else ""
+    said = f"{_percent(share)} of {count:,} samples {_span(low, high)}{by_chance}"
+    chance = control[2] if control is not None else 0.0
+    if low > max(chance, 0.0) and share > 0:
+        return Finding(
+            "copies", BAD, f"Samples are training images: {said}.",
+            "Stop training earlier, or take more images: copies begin at a step that grows with their "
+            "number. "
+            "Look at the pictures below before you publish.", f"{MARION}; {BONNAIRE}",
+        )  # fmt: skip
+    if high <= FEW:
+        return Finding("copies", GOOD, f"No sign of copies: {said}.")
+    more = int(np.ceil(high / FEW))
+    return Finding(
+        "copies", OPEN,
+        f"Few copies if any, but too few samples to exclude {_percent(FEW)}: {said}.",
+        f"Make {more} times the samples.", "",
+    )  # fmt: skip
+
+
+# --------------------------------------------------------------------------------------------------- losses
+
+
+def relative_gap(found: Numbers) -> tuple[np.ndarray, np.ndarray]:
+    """G = held-out over training loss, less 1, and its standard error over images [l]."""
+    train, held = found["train_loss"], found["held_loss"]
+    ratio = held / train
+    error = ratio * np.hypot(found["train_loss_stderr"] / train, found["held_loss_stderr"] / held)
+    return ratio - 1, error
+
+
+def _overfits(found: Numbers) -> Finding:
+    """Whether the loss on images that it was not trained on is larger."""
+    if "held_loss" not in found:
+        return Finding(
+            "overfits", OPEN,
+            "Whether it overfits cannot be told without images that it was not trained on.",
+            "Keep some images out of training and give them as held-out images.", KAISER,
+        )  # fmt: skip
+    gap, error = relative_gap(found)
+    sure = gap - 2 * error > APART
+    top = int(gap.argmax())
+    most = f"{_times(1 + gap[top])} the training loss at sigma {found['sigma'][top]:.2g}"
+    if sure.any():
+        where = _levels(found["sigma"][sure])
+        return Finding(
+            "overfits", BAD if (gap[sure] > 1).any() else LOOK,
+            f"It overfits at sigma {where}: the held-out loss is {most}.",
+            "More training widens this gap. Stop at the checkpoint with the least held-out loss at these "
+            "noise "
+            "levels; the total loss hides it.", KAISER,
+        )  # fmt: skip
+    if (gap + 2 * error < APART).all():
+        return Finding("overfits", GOOD, f"No sign of overfitting: the held-out loss is at most {most}.")
+    need = float(np.max(np.where(gap + 2 * error >= APART, (2 * error / APART) ** 2, 0.0)))
+    return Finding(
+        "overfits", OPEN, f"Whether it overfits by more than {_percent(APART)} cannot be told.",
+        f"It needs about {max(2, int(np.ceil(need)))} times the noisy images (draws).", "",
+    )  # fmt: skip
+
+
+def _underfits(found: Numbers) -> Finding:
+    """Where the optimum of the training set is not near zero: how far the loss is above it."""
+    loss, best = found["train_loss"], found["optimum"]
+    counts = best > COUNTS * float(found["variance"])
+    if not counts.any():
+        return Finding("underfits", OPEN, "The optimal loss is nowhere large enough to compare with.")
+    ratio = np.where(counts, loss / np.where(counts, best, 1), 0.0)
+    # the gap is measured on the same draws, so it is surer than the loss
+    sure = counts & (ratio > ABOVE) & (found["train_gap"] - 2 * found["train_gap_stderr"] > 0)
+    sigma = found["sigma"]
+    if sure.any():
+        top = int(np.where(sure, ratio, 0).argmax())
+        return Finding(
+            "underfits", LOOK,
+            f"It underfits at sigma {_levels(sigma[sure])}: the loss is {_times(ratio[top])} the optimum at "
+            "sigma "
+            f"{sigma[top]:.2g} ({loss[top]:.3g} against {best[top]:.3g} per dimension).",
+            "There the loss can still fall. Give these noise levels more weight or more of the batches, or "
+            "predict x0, F or v in place of eps, which is worst at large noise.", XU,
+        )  # fmt: skip
+    worst = int(np.where(counts, ratio, 0).argmax())
+    return Finding(
+        "underfits", GOOD,
+        f"At sigma {_levels(sigma[counts])} the loss is at most {_times(ratio[worst])} the optimum "
+        f"({loss[worst]:.3g} against {best[worst]:.3g} per dimension at sigma {sigma[worst]:.2g}): it has "
+        "converged there.",
+        "At smaller noise the optimum of a finite set is near 0, and only a copy of the training set has it: "
+        "no goal to reach.", XU,
+    )  # fmt: skip
+
+
+# -------------------------------------------------------------------------------------------------- samples
+
+
+def _samples(found: Numbers) -> Finding | None:
+    """How far samples are from real images, in units of what training images are."""
+    space = "feature" if "feature_frechet_sample_train" in found else "pixel"
+    if f"{space}_frechet_sample_train" not in found:
+        return None
+    count = int(found["distance_count"])
+    other = "held" if f"{space}_frechet_sample_held" in found else "train"
+    mine = float(found[f"{space}_frechet_sample_{other}"])
+    which, seen = "held-out" if other == "held" else "training", f"{space}s"
+    text = f"Fréchet distance of {count:,} samples to {which} images in {seen}: {mine:.3g}"
+    if other == "held":
+        floor = float(found[f"{space}_frechet_train_held"])
+        text += f", {_times(mine / max(floor, 1e-12))} that of as many training images ({floor:.3g})"
+    return Finding("samples", GOOD if other == "held" else OPEN, f"{text}.")
+
+
+def _path(found: Numbers) -> Finding | None:
+    """Where the sampler is off the noised training images, and how far the model is from the optimum."""
+    if "path_ratio" not in found:
+        return None
+    sigma, mine, known = found["path_sigma"], found["path_ratio"], found["known_ratio"]
+    low, high = np.quantile(known, [0.01, 0.99], axis=1)
+    outside = ((mine < low[:, None]) | (mine > high[:, None])).mean(1)
+    top = int(outside.argmax())
+    if outside[top] < 0.1:
+        return Finding(
+            "path", GOOD, "Along its way the sampler stays where noised training images are.", "", SONG
+        )
+    apart, there = found["path_gap"][top].mean(), found["known_gap"][top].mean()
+    return Finding(
+        "path", GOOD,
+        f"At sigma {sigma[top]:.2g}, {_percent(outside[top])} of the states of the sampler lie where at most "
+        "2 % of "
+        f"noised training images do; there the model is {_times(apart / max(there, 1e-12))} as far from the "
+        "optimal answer as at noised training images.",
+        "There it extrapolates: what it does is not told by any training loss.", SONG,
+    )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------------- words
+
+
+def _percent(share: float) -> str:
+    value = 100 * float(share)
+    return f"{value:.0f} %" if value >= 9.5 or value == 0 else f"{value:.1f} %"
+
+
+def _span(low: float, high: float) -> str:
+    """'[1, 7]', in percent."""
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times" if ratio < 99.5 else f"{ratio:.0f} times"
+
+
+def _levels(sigma: np.ndarray) -> str:
+    """'0.2 to 3'."""
+    low, high = f"{sigma.min():.2g}", f"{sigma.max():.2g}"
+    return low if low == high else f"{low} to {high}"
