@@ -15,6 +15,8 @@ GOOD, LOOK, BAD, OPEN = "good", "look", "bad", "open"
 KINDS = ("images", "denoises", "copies", "overfits", "underfits", "samples", "path")
 
 TRIVIAL = 1.1  # times the loss of what needs no network, from which on a prediction denoises nothing
+MEANT = 0.8  # of the loss: what it falls to, told another noise level, if the model means another number
+LITTLE = 0.02  # by which the loss must be below that of a multiple of the noisy image
 ABOVE = 1.2  # times the optimal loss, from which on the model underfits
 COUNTS = 0.05  # of the variance: what the optimum must be for the loss to be compared with it
 APART = 0.1  # relative gap, from which on the model overfits
@@ -101,42 +103,61 @@ def plain(found: Numbers) -> np.ndarray:
 
 
 def _denoises(found: Numbers) -> Finding:
-    """Whether predictions are better than a multiple of the noisy image, which needs no network."""
+    """Whether predictions are better than a multiple of the noisy image, which needs no network, and whether
+    the model means by a noise level what it is told."""
     loss, error = found["train_loss"], found["train_loss_stderr"]
     trivial = np.minimum(found["sigma"] ** 2, float(found["variance"]))
     worse = loss - 2 * error > TRIVIAL * trivial
-    share = float(worse.mean())
-    if share <= 0.5:
-        better = 1 - float(np.median(loss / plain(found)))
+    check = "Check the prediction target, the range of pixels, and what the model takes for the noise level."
+    if worse.mean() > 0.5:
         return Finding(
-            "denoises", GOOD,
-            f"Predictions denoise: in the median over noise levels their loss is {_percent(better)} below "
-            "that "
-            "of the best multiple of the noisy image.",
-        ) if better > 0 else Finding(
+            "denoises", BAD,
+            f"Predictions do not denoise: at {int(worse.sum())} of {len(worse)} noise levels they are "
+            "farther "
+            f"from the images than the noisy image itself or a constant. {_why(found)}", check,
+        )  # fmt: skip
+    factor, better = _meant(found)
+    if better < MEANT:
+        return Finding(
+            "denoises", BAD,
+            f"The model takes another number for the noise level: told {factor:g} times the level that is "
+            f"there, its loss is {_times(better)} as large.", check,
+        )  # fmt: skip
+    share = 1 - float(np.median(loss / plain(found)))
+    if share < LITTLE:
+        return Finding(
             "denoises", LOOK,
             "Predictions denoise little: in the median over noise levels their loss is "
-            f"{_percent(-better)} above that of the best multiple of the noisy image.",
-            "Look at the range of pixels and at how the noise level is told, then train longer.", "",
+            f"{_percent(1 - share)} of that of the best multiple of the noisy image.",
+            f"{check} Then train longer.",
         )  # fmt: skip
     return Finding(
-        "denoises", BAD,
-        f"Predictions do not denoise: at {int(worse.sum())} of {len(worse)} noise levels they are farther "
-        "from "
-        f"the images than the noisy image itself or a constant. {_why(found)}",
-        "Check the prediction target, the range of pixels, and which number the model takes for the noise "
-        "level.", "",
+        "denoises", GOOD,
+        f"Predictions denoise: in the median over noise levels their loss is {_percent(share)} below that of "
+        "the best multiple of the noisy image.",
     )  # fmt: skip
 
 
-def _why(found: Numbers) -> str:
-    """What would make them better: another noise level, or another scale."""
+def _meant(found: Numbers) -> tuple[float, float]:
+    """The factor of the noise level with which the model does best, and its loss over that of what is told:
+    the geometric mean over the levels where it errs at all."""
     rows, factors = found["probe_loss"], found["probe_factor"]
     own = int(np.flatnonzero(factors == 1)[0])
-    best = np.median(rows / rows[:, [own]], 0)
-    at, scale = int(best.argmin()), float(np.median(found["probe_scale"]))
-    if best[at] < 0.5:
-        return f"Told {factors[at]:g} times the noise level, it does far better: it means another number."
+    least = 1e-3 * np.minimum(found["probe_sigma"] ** 2, float(found["variance"]))[:, None]
+    known = rows[:, own] > 10 * least[:, 0]
+    if not known.any():
+        return 1.0, 1.0
+    ratio = np.exp(np.log(np.maximum(rows, least) / rows[:, [own]])[known].mean(0))
+    at = int(ratio.argmin())
+    return float(factors[at]), float(ratio[at])
+
+
+def _why(found: Numbers) -> str:
+    """What would make predictions better: another noise level, or another scale."""
+    factor, better = _meant(found)
+    scale = float(np.median(found["probe_scale"]))
+    if better < 0.5:
+        return f"Told {factor:g} times the noise level, it does far better: it means another number."
     if not 0.8 < scale < 1.25 and scale > 0:
         return f"Times {scale:.2g} they would fit best: the model works on another range of pixels."
     return "No other noise level and no other scale mends it."
@@ -270,18 +291,19 @@ def _path(found: Numbers) -> Finding | None:
     sigma, mine, known = found["path_sigma"], found["path_ratio"], found["known_ratio"]
     low, high = np.quantile(known, [0.01, 0.99], axis=1)
     outside = ((mine < low[:, None]) | (mine > high[:, None])).mean(1)
-    top = int(outside.argmax())
-    if outside[top] < 0.1:
+    often = np.flatnonzero(outside >= 0.5)
+    if not len(often):
         return Finding(
             "path", GOOD, "Along its way the sampler stays where noised training images are.", "", SONG
         )
+    top = int(often[sigma[often].argmax()])
     apart, there = found["path_gap"][top].mean(), found["known_gap"][top].mean()
     return Finding(
         "path", GOOD,
-        f"At sigma {sigma[top]:.2g}, {_percent(outside[top])} of the states of the sampler lie where at most "
-        "2 % of "
-        f"noised training images do; there the model is {_times(apart / max(there, 1e-12))} as far from the "
-        "optimal answer as at noised training images.",
+        f"From sigma {sigma[top]:.2g} on, {_percent(outside[top])} of the states of the sampler lie where at "
+        f"most 2 % of noised training images do; there the model is {_times(apart / max(there, 1e-12))} as "
+        "far "
+        "from the optimal answer as at noised training images.",
         "There it extrapolates: what it does is not told by any training loss.", SONG,
     )  # fmt: skip
 
@@ -300,6 +322,8 @@ def _span(low: float, high: float) -> str:
 
 
 def _times(ratio: float) -> str:
+    if ratio >= 1000:
+        return "over 1,000 times"
     return f"{ratio:.2g} times" if ratio < 99.5 else f"{ratio:.0f} times"
 
 
