@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 WIDE, HIGH = 420, 260  # of a chart, in its own units
-LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 42
+LEFT, RIGHT, TOP, BOTTOM = 72, 12, 12, 42
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,18 @@ class Axis:
 
 
 def chart(
-    x: np.ndarray, lines: Sequence[Line], *, across: str, up: str, log: bool, alt: str, floor: float = 0.0
+    x: np.ndarray,
+    lines: Sequence[Line],
+    *,
+    across: str,
+    up: str,
+    log: bool,
+    alt: str,
+    floor: float = 0.0,
+    most: float = math.inf,
 ) -> str:
-    """Curves over x, whose axis is logarithmic; `log`: so is the other one, from `floor` on."""
+    """Curves over x, whose axis is logarithmic; `log`: so is the other one, from `floor` on. None is above
+    `most`."""
     values = np.concatenate([np.r_[one.y - _half(one), one.y + _half(one)] for one in lines])
     values = values[np.isfinite(values) & ((values > 0) | (not log))]
     low, high = float(values.min(initial=math.inf)), float(values.max(initial=-math.inf))
@@ -71,13 +80,13 @@ def chart(
     if log:
         low, high = max(low, floor, 1e-12) / 1.3, 1.3 * high
     else:
-        low, high = min(0.0, low), high + 0.08 * (high - min(0.0, low))
+        low, high = min(0.0, low), min(most, high + 0.08 * (high - min(0.0, low)))
     right = Axis(float(x.min()), float(x.max()), True, LEFT, WIDE - RIGHT)
     upward = Axis(low, high, log, HIGH - BOTTOM, TOP)
-    parts = [_frame(right, upward, across, up)]
-    for one in lines:
-        parts += [_band(x, one, right, upward), _curve(x, one, right, upward)]
-    body = "".join(parts)
+    parts = [_band(x, one, right, upward) + _curve(x, one, right, upward) for one in lines]
+    box = f'<rect x="{LEFT}" y="{TOP}" width="{WIDE - LEFT - RIGHT}" height="{HIGH - TOP - BOTTOM}"/>'
+    clip = f'<clipPath id="frame">{box}</clipPath><g clip-path="url(#frame)">{"".join(parts)}</g>'
+    body = _frame(right, upward, across, up) + clip
     key = "".join(f'<span class="k {one.style}">{html.escape(one.name)}</span>' for one in lines)
     return (
         f'<figure><svg viewBox="0 0 {WIDE} {HIGH}" role="img" aria-label="{html.escape(alt)}">{body}</svg>'

@@ -112,9 +112,9 @@ def _charts(found: Numbers) -> list[str]:
     charts = [_losses(found)]
     if "held_loss" in found:
         gap, error = relative_gap(found)
-        lines = [Line("held-out over training loss, less 1", "mine", gap, 2 * error)]
-        alt = "The relative gap between held-out and training loss over the noise level."
-        charts.append(chart(found["sigma"], lines, across=SIGMA, up="relative gap", log=False, alt=alt))
+        lines = [Line("held-out over training loss", "mine", 1 + gap, 2 * error)]
+        alt = "Held-out over training loss, over the noise level."
+        charts.append(chart(found["sigma"], lines, across=SIGMA, up="ratio of losses", log=True, alt=alt))
     if "path_ratio" in found:
         order = np.argsort(found["path_sigma"])
         sigma = found["path_sigma"][order]
@@ -155,8 +155,9 @@ def _ratios(rho: np.ndarray) -> str:
     at = np.geomspace(0.02, 1, 60)
     share = np.array([(rho <= one).mean() for one in at])
     lines = [Line("share of samples at most so near; below 1/3 a copy", "mine", share)]
-    across = "distance to the nearest training image over that to the second nearest"
-    return chart(at, lines, across=across, up="share", log=False, alt="Share of samples by their ratio.")
+    across = "distance to the nearest training image / second nearest"
+    alt = "Share of samples by their ratio of distances."
+    return chart(at, lines, across=across, up="share", log=False, alt=alt, most=1.05)
 
 
 # ------------------------------------------------------------------------------------- pictures, numbers
@@ -166,9 +167,10 @@ def _pictures(found: Numbers) -> list[str]:
     if "sheet" not in found:
         return []
     return [
-        "<h2>Samples</h2>", picture(found["sheet"], "Samples of the model"),
+        "<h2>Samples</h2>",
+        picture(found["sheet"], "Samples of the model"),
         '<p class="soft">The samples that are nearest to a training image, and below them that image:</p>',
-        picture(found["closest_samples"], "Samples nearest to training images"),
+        picture(found["closest_samples"], "Samples nearest to training images"), "<br>",
         picture(found["closest_images"], "The training images nearest to them"),
     ]  # fmt: skip
 
