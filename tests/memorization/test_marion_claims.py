@@ -310,6 +310,24 @@ def test_batches_that_never_memorize_do_not_confirm() -> None:
     assert check("marion-batch-slope-digits", record).verdict == checks.PENDING
 
 
+def test_an_onset_that_may_still_come_decides_nothing() -> None:
+    """The run at B = 16 sees 1.6 million images, and that at B = 8 memorizes after 1.36 million."""
+    record = fake("batch", [8, 16, 64], onset=times([170_000.0, np.nan, 1_600.0]))
+    found = check("marion-batch-onset-digits", record)
+    assert found.verdict == checks.PENDING
+    assert "not reached at B = 16" in found.our_value
+
+
+def test_a_batch_that_breaks_down_before_is_left_out() -> None:
+    astray = np.ones(cases.SHAPE)
+    astray[0, 0, 5:] = 30.0  # the first seed at B = 8
+    onset = times([np.nan, 6_400.0, 3_200.0])
+    record = fake("batch", [8, 16, 4], onset=onset, wasserstein=astray)
+    found = check("marion-batch-onset-digits", record)
+    assert found.verdict == checks.FAILED  # 4 x 3,200 against 16 x 6,400 images
+    assert "ratio 8.00 up to N/4; not known in every seed at B = 8" in found.interval
+
+
 # --- what moves with a factor ---
 
 

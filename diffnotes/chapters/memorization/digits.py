@@ -32,9 +32,12 @@ SWEPT = SMOKE.replace(
 )
 
 SHOWN: dict[str, dict[str, Any]] = {  # of each sweep, the settings that differ from those of the profile
-    "n": {},
+    "n": {"seeds": tuple(range(10))},
     "width": {"seeds": tuple(range(10))},
-    "batch": {},
+    # At an N of which some batches are as small a part as in the paper; B = 32 is in the sweep over n.
+    "batch": {
+        "n": 256, "batches": (8, 16, 64, 128), "epochs": 2800.0, "most_steps": 90_000, "seeds": (0, 1, 2),
+    },
     "rate": {},
 }
 

@@ -149,6 +149,11 @@ class Swept:
         return np.array([of_run(run, self.factor) for run in self.runs])
 
     @property
+    def length(self) -> np.ndarray:
+        """The steps of each run [value]."""
+        return np.array([steps(record, place)[-1] for record, place in self.runs])
+
+    @property
     def shared(self) -> str:
         """', over the 3 seeds shared by all' where some runs have more seeds, else nothing."""
         more = any(len(record.spec["seeds"]) > len(self.seeds) for record, _ in self.runs)

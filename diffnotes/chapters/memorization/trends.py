@@ -20,6 +20,7 @@ from diffnotes.store import Record
 
 FEW = 0.2  # share of memorized samples: the paper's curves have 1 to 17 % at the peak
 SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
+ALIKE = 1.5  # factor between images seen at the onset, below which they count as the same
 FELL, FLAT = 1.5, 1.25  # factors between steps, for a fall and for none
 STILL = 0.25  # a power that is none: a factor 1.7 over sizes that differ by 8
 
@@ -59,17 +60,31 @@ def turns(record: Record, average: int) -> Weighed:
 
 
 def inverse_batch(definition: str, record: Record, average: int) -> Weighed:
-    """Is the onset times B the same at every B that is a small part of the training set?"""
+    """Is the onset times B the same at every B that is a small part of the training set?
+
+    A batch size of which a seed does not know the onset, since it breaks down before, is left out. Where runs
+    end before the onset, it is later than they are long.
+    """
     sweep = sweep_of(record)
-    seen = (sweep.onset(definition, average) * sweep.value[:, None]).mean(1)
+    seen = (sweep.never(definition, average) * sweep.value[:, None]).mean(1)
+    length = sweep.length * sweep.value
     small = sweep.value <= record.spec["n"] / SMALL
     text = f"images seen at the onset: {listed(seen)}"
-    if small.sum() < 2:
-        count = "there is one" if small.any() else "there is none"
-        return Weighed(f"needs two batches of at most N/{SMALL}; {count}")
-    ratio = float(seen[small].max() / seen[small].min())
-    known = f"ratio {ratio:.2f} up to N/{SMALL}" if np.isfinite(ratio) else ""
-    return Weighed(text, known, (ratio < 1.5,))
+    known, late = small & np.isfinite(seen), small & np.isinf(seen)
+    if (known | late).sum() < 2 or not known.any():
+        count = {0: "there is none", 1: "there is one"}[int(known.sum())]
+        told = "" if small.sum() < 2 else " with an onset that every seed knows"
+        return Weighed(f"needs two batches of at most N/{SMALL}{told}; {count}")
+    least = float(seen[known].min())
+    ratio = max(float(seen[known].max()), float(length[late].max(initial=0.0))) / least
+    more = "".join(
+        f"; {words} at B = {', '.join(f'{value:g}' for value in sweep.value[which])}"
+        for words, which in (("not reached", late), ("not known in every seed", small & np.isnan(seen)))
+        if which.any()
+    )
+    if late.any() and ratio < ALIKE:
+        return Weighed(f"{text}{more}")
+    return Weighed(text, f"ratio {ratio:.2f} up to N/{SMALL}{more}", (ratio < ALIKE,))
 
 
 def early(record: Record, average: int) -> Weighed:
