@@ -1,4 +1,5 @@
-"""Command line: ``python -m diffnotes run | status | verify | pin | fetch | claims``.
+"""Command line: ``python -m diffnotes diagnose | optimal-loss``, for a model and images of your own, and
+``run | status | verify | pin | fetch | claims``, for the records of the book.
 
 Exit codes: 0 done, 2 bad input (one clear line), 3 unfinished slice (the same command continues), 4 a record
 that is stale, tampered or missing.
@@ -20,7 +21,7 @@ INTERRUPTED = "interrupted; finished slices are saved and the same command conti
 UNFINISHED = 3
 
 try:  # these take a while, in which Ctrl-C may come
-    from diffnotes import chapters, store
+    from diffnotes import chapters, commands, store
     from diffnotes.base.errors import NO_MEMORY, UserError, out_of_memory, quoted
     from diffnotes.chapters import status as overview
     from diffnotes.store.records import is_key
@@ -230,12 +231,14 @@ _seconds.__name__ = (
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m diffnotes", description="Records of the book: compute, check, pin."
+        prog="python -m diffnotes",
+        description="Your own model and images: diagnose, optimal-loss. Records of the book: the others.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    known = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add(known, _say, _seconds)
 
     def command(action: Any, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(action.__name__, help=text, description=text)
+        made = known.add_parser(action.__name__, help=text, description=text)
         made.set_defaults(action=action)
         return made
 

@@ -38,11 +38,13 @@ BELOW = {
     "loss_gap": "posterior",
     "schedule": "optimal_loss train",
     "adapters": "networks",
+    "diagnose": "adapters regions loss_gap sample store",
+    "commands": "diagnose schedule",
     "show": "store",
     "chapters": "store",
     "chapters.toy": "chapters sample regions loss_gap schedule show",
     "experiments": "chapters.toy",
-    "__main__": "chapters data show",
+    "__main__": "chapters commands data show",
 }
 CHAPTER = BELOW["chapters.toy"]  # every chapter's room may import the same, and no other chapter's room
 # What a chapter's page needs does without torch: its modules of these names.

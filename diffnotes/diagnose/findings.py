@@ -17,8 +17,8 @@ KINDS = ("images", "denoises", "copies", "overfits", "underfits", "samples", "pa
 TRIVIAL = 1.1  # times the loss of what needs no network, from which on a prediction denoises nothing
 MEANT = 0.8  # of the loss: what it falls to, told another noise level, if the model means another number
 LITTLE = 0.02  # by which the loss must be below that of a multiple of the noisy image
-ABOVE = 1.2  # times the optimal loss, from which on the model underfits
-COUNTS = 0.05  # of the variance: what the optimum must be for the loss to be compared with it
+ABOVE = 1.1  # times the loss of a linear denoiser, from which on the model underfits
+TIGHT = 0.8  # of that loss: an optimum from which on it says what a network should reach
 APART = 0.1  # relative gap, from which on the model overfits
 FEW = 0.02  # a share of copies that is none to speak of
 SAME = 0.02  # root mean square difference of two images that are the same: 2.5 grey levels of noise
@@ -198,7 +198,8 @@ def _copies(found: Numbers) -> Finding | None:
 
 def relative_gap(found: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """G = held-out over training loss, less 1, and its standard error over images [l]."""
-    train, held = found["train_loss"], found["held_loss"]
+    least = 1e-12 * float(found["variance"])  # of a loss that is 0, as that of the optimum at small noise
+    train, held = np.maximum(found["train_loss"], least), found["held_loss"]
     ratio = held / train
     error = ratio * np.hypot(found["train_loss_stderr"] / train, found["held_loss_stderr"] / held)
     return ratio - 1, error
@@ -235,31 +236,31 @@ def _overfits(found: Numbers) -> Finding:
 
 
 def _underfits(found: Numbers) -> Finding:
-    """Where the optimum of the training set is not near zero: how far the loss is above it."""
-    loss, best = found["train_loss"], found["optimum"]
-    counts = best > COUNTS * float(found["variance"])
-    if not counts.any():
-        return Finding("underfits", OPEN, "The optimal loss is nowhere large enough to compare with.")
-    ratio = np.where(counts, loss / np.where(counts, best, 1), 0.0)
-    # the gap is measured on the same draws, so it is surer than the loss
-    sure = counts & (ratio > ABOVE) & (found["train_gap"] - 2 * found["train_gap_stderr"] > 0)
-    sigma = found["sigma"]
+    """Where a linear denoiser would do better, which knows no image by heart; and else how near the loss is
+    to the optimum, where that is no matter of knowing images by heart."""
+    sigma, loss, error = found["sigma"], found["train_loss"], found["train_loss_stderr"]
+    best, linear = np.maximum(found["optimum"], 1e-12 * float(found["variance"])), found["linear"]
+    sure = loss - 2 * error > ABOVE * linear
     if sure.any():
-        top = int(np.where(sure, ratio, 0).argmax())
+        top = int(np.where(sure, loss / linear, 0).argmax())
         return Finding(
             "underfits", LOOK,
-            f"It underfits at sigma {_levels(sigma[sure])}: the loss is {_times(ratio[top])} the optimum at "
-            "sigma "
-            f"{sigma[top]:.2g} ({loss[top]:.3g} against {best[top]:.3g} per dimension).",
+            f"It underfits at sigma {_levels(sigma[sure])}: at sigma {sigma[top]:.2g} the loss is "
+            f"{_times(loss[top] / best[top])} the optimum ({loss[top]:.3g} against {best[top]:.3g} per "
+            "dimension), "
+            f"and a linear denoiser has {linear[top]:.3g}.",
             "There the loss can still fall. Give these noise levels more weight or more of the batches, or "
             "predict x0, F or v in place of eps, which is worst at large noise.", XU,
         )  # fmt: skip
-    worst = int(np.where(counts, ratio, 0).argmax())
+    tight = best > TIGHT * linear
+    if not tight.any():
+        return Finding("underfits", OPEN, "Nowhere does the optimum say what a network should reach.")
+    ratio = loss / best
+    worst = int(np.where(tight, ratio, 0).argmax())
     return Finding(
         "underfits", GOOD,
-        f"At sigma {_levels(sigma[counts])} the loss is at most {_times(ratio[worst])} the optimum "
-        f"({loss[worst]:.3g} against {best[worst]:.3g} per dimension at sigma {sigma[worst]:.2g}): it has "
-        "converged there.",
+        f"It has converged at sigma {_levels(sigma[tight])}: the loss is at most {_times(ratio[worst])} the "
+        f"optimum ({loss[worst]:.3g} against {best[worst]:.3g} per dimension at sigma {sigma[worst]:.2g}).",
         "At smaller noise the optimum of a finite set is near 0, and only a copy of the training set has it: "
         "no goal to reach.", XU,
     )  # fmt: skip

@@ -33,6 +33,7 @@ LOOKED = 2000  # images of each split that are compared with all training images
 TRIED = 64  # images for which other noise levels are told
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the noise level, told in place of it
 SHEET = 8  # samples kept as pictures
+HALF = 2000  # images of each half of which a linear denoiser is fitted and tried
 ROWS = 64  # images that the model sees at once
 
 
@@ -191,8 +192,10 @@ def measured(subject: Subject, work: Work) -> Arrays:
     found: dict[str, Arrays] = {}
     with runtime.full_precision(), torch.no_grad():
         for place, (name, make) in enumerate(plan):
-            found[name] = _kept(work, name, make)
-            work.step(place + 1, len(plan) + 1, name)
+            before = work.load(name)
+            found[name] = _kept(work, name, make) if before is None else before
+            if before is None:  # a part that was there already is no reason to stop
+                work.step(place + 1, len(plan) + 1, name)
         losses = _joined([found[f"loss-{k}"] for k in range(len(levels))])
         made = [found[f"samples-{k}"] for k in range(len(blocks))]
         whole = found["images"] | found["probe"] | found["optimum"] | losses | {"sigma": levels.numpy()}
@@ -278,9 +281,31 @@ def _optimum(subject: Subject, levels: Tensor) -> Arrays:
     )  # fmt: skip
     size = subject.size
     return {
-        "optimum": curve.mean.cpu().numpy() / size, "optimum_stderr": curve.stderr.cpu().numpy() / size,
-        "variance": np.array(curve.variance / size),
+        "linear": _linear(subject, levels.numpy()), "optimum": curve.mean.cpu().numpy() / size,
+        "optimum_stderr": curve.stderr.cpu().numpy() / size, "variance": np.array(curve.variance / size),
     }  # fmt: skip
+
+
+def _linear(subject: Subject, sigma: Array) -> Array:
+    """The loss per dimension of the best linear denoiser of one half of the images on the other half [l]:
+    what can be had without knowing the images by heart.
+
+    With the eigenvectors v_k and eigenvalues l_k of the covariance of one half it is the sum over k of (1 -
+    g_k)^2 b_k + g_k^2 s^2, g_k = l_k/(l_k + s^2), and b_k the mean square of the other half along v_k; where
+    the first half has no variance, g = 0.
+    """
+    count = min(len(subject.train) // 2, HALF)
+    both = subject.first(subject.train, 2 * count).flatten(1)
+    one, other = both[:count], both[count:]
+    mean = one.mean(0)
+    _, scales, vectors = torch.linalg.svd((one - mean).double(), full_matrices=False)
+    own = (scales**2 / count).cpu().numpy()
+    apart = (other - mean).double()
+    along = (apart @ vectors.T).square().mean(0).cpu().numpy()
+    rest = float(apart.square().sum(1).mean()) - along.sum()
+    kept = own / (own + sigma[:, None] ** 2)
+    found: Array = ((1 - kept) ** 2 * along + kept**2 * sigma[:, None] ** 2).sum(1) + max(0.0, rest)
+    return found / subject.size
 
 
 def _loss(subject: Subject, level: Tensor) -> Arrays:
