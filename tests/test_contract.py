@@ -40,6 +40,7 @@ BELOW = {
     "adapters": "networks",
     "diagnose": "adapters regions loss_gap sample store",
     "commands": "diagnose schedule",
+    "watch": "adapters sample metrics",
     "show": "store",
     "chapters": "store",
     "chapters.toy": "chapters sample regions loss_gap schedule show",
