@@ -1,6 +1,6 @@
 """Watch a training run of your own: does it overfit, does it copy, and since when? Three lines in any loop:
 
-    watch = Watch(train_images, held_out_images)             # [n, ...] in [-1, 1]
+    watch = TrainingWatch(train_images, held_out_images)     # [n, ...] in [-1, 1]
     ...
     watch(step, denoiser)                                    # in the loop; looks every `every` steps
     print(watch)                                             # or watch.rows, watch.onsets, watch.should_stop
@@ -51,7 +51,7 @@ class Look:
         return self.held_out / self.train.clamp(min=1e-300) - 1
 
 
-class Watch:
+class TrainingWatch:
     """What is seen of a training run; see the head of this file.
 
     levels: noise levels, from a tenth of the images' deviation to ten times it. images: of each split, at
@@ -75,7 +75,7 @@ class Watch:
             raise UserError(
                 f"Give at least 3 images of one shape each, not {[*train.shape]} and {[*held_out.shape]}."
             )
-        scale = float(train.std())
+        scale = float((train - train.mean(0)).square().mean().sqrt())
         if not scale > 0:
             raise UserError("All training images are the same; give different ones.")
         self.train, self.every, self.samples, self.seed = train, every, samples, seed

@@ -38,7 +38,7 @@ BELOW = {
     "loss_gap": "posterior",
     "schedule": "optimal_loss train",
     "adapters": "networks",
-    "diagnose": "adapters regions loss_gap sample store",
+    "diagnose": "adapters regions loss_gap optimal_loss sample store",
     "commands": "diagnose schedule",
     "watch": "adapters sample metrics",
     "show": "store",

@@ -25,12 +25,13 @@ from diffnotes.base import files, runtime
 from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import Num, Tensor, checked
 from diffnotes.data import Dataset
-from diffnotes.diagnose.findings import Finding, findings
-from diffnotes.diagnose.measure import Settings, Subject, identity, measured
+from diffnotes.diagnose.findings import Remark, findings
+from diffnotes.diagnose.measure import measured
 from diffnotes.diagnose.report import page
+from diffnotes.diagnose.subject import Settings, Subject, identity
 from diffnotes.store import Arrays, Work
 
-__all__ = ["Diagnosis", "Finding", "Settings", "diagnose"]
+__all__ = ["Diagnosis", "Remark", "Settings", "diagnose"]
 
 UNIT = "squared error of x0 per dimension, images in [-1, 1]"
 
@@ -40,7 +41,7 @@ class Diagnosis:
     """The numbers of a report (`arrays`), what they say (`findings`), and what they are of (`about`)."""
 
     arrays: Arrays
-    findings: tuple[Finding, ...]
+    findings: tuple[Remark, ...]
     about: dict[str, Any]
 
     def __str__(self) -> str:

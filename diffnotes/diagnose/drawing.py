@@ -20,7 +20,7 @@ LEFT, RIGHT, TOP, BOTTOM = 72, 12, 12, 42
 
 
 @dataclass(frozen=True)
-class Line:
+class Stroke:
     """A curve: its name, its style (a class of the page), values, and half the width of a band."""
 
     name: str
@@ -61,7 +61,7 @@ class Axis:
 
 def chart(
     x: np.ndarray,
-    lines: Sequence[Line],
+    lines: Sequence[Stroke],
     *,
     across: str,
     up: str,
@@ -94,7 +94,7 @@ def chart(
     )
 
 
-def _half(one: Line) -> np.ndarray:
+def _half(one: Stroke) -> np.ndarray:
     return np.zeros_like(one.y) if one.band is None else one.band
 
 
@@ -117,13 +117,13 @@ def _frame(right: Axis, upward: Axis, across: str, up: str) -> str:
     return "".join(parts)
 
 
-def _curve(x: np.ndarray, one: Line, right: Axis, upward: Axis) -> str:
+def _curve(x: np.ndarray, one: Stroke, right: Axis, upward: Axis) -> str:
     known = np.isfinite(one.y) & ((one.y > 0) | (not upward.log))
     points = " ".join(f"{right(a):.1f},{upward(b):.1f}" for a, b in zip(x[known], one.y[known], strict=True))
     return f'<polyline class="{one.style}" points="{points}"/>'
 
 
-def _band(x: np.ndarray, one: Line, right: Axis, upward: Axis) -> str:
+def _band(x: np.ndarray, one: Stroke, right: Axis, upward: Axis) -> str:
     if one.band is None:
         return ""
     high = [(a, b) for a, b in zip(x, one.y + one.band, strict=True) if math.isfinite(b)]

@@ -33,7 +33,7 @@ Numbers = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Remark:
     """One thing that a report says."""
 
     kind: str
@@ -43,7 +43,7 @@ class Finding:
     source: str = ""
 
 
-def findings(found: Numbers) -> tuple[Finding, ...]:
+def findings(found: Numbers) -> tuple[Remark, ...]:
     """All findings, the one that matters most first."""
     blind = _denoises(found)
     every = [_images(found), blind, _copies(found)]
@@ -54,7 +54,7 @@ def findings(found: Numbers) -> tuple[Finding, ...]:
     return tuple(sorted(said, key=lambda one: (_weight(one), KINDS.index(one.kind))))
 
 
-def _weight(one: Finding) -> int:
+def _weight(one: Remark) -> int:
     """What comes first: what makes the rest void, then what is bad, then what is open or fine."""
     if one.word == BAD:
         return 0 if one.kind in ("images", "denoises") else 1
@@ -64,7 +64,7 @@ def _weight(one: Finding) -> int:
 # --------------------------------------------------------------------------------------------------- images
 
 
-def _images(found: Numbers) -> Finding:
+def _images(found: Numbers) -> Remark:
     """Whether images lie in the training set twice, and whether held-out ones lie in it."""
     count, own = int(found["train_count"]), found["train_apart"]
     twice = int((own < SAME).sum())
@@ -74,7 +74,7 @@ def _images(found: Numbers) -> Finding:
         shared = int((held < SAME).sum())
         text += f", {int(found['held_count']):,} held-out ones"
         if shared:
-            return Finding(
+            return Remark(
                 "images", BAD,
                 f"Held-out images lie in the training set: {shared:,} of {len(held):,} that were looked at "
                 "are "
@@ -83,13 +83,13 @@ def _images(found: Numbers) -> Finding:
                 "Take these out of the held-out images, and run it again.", "",
             )  # fmt: skip
     if twice:
-        return Finding(
+        return Remark(
             "images", LOOK,
             f"{twice:,} of {len(own):,} training images that were looked at have a double among the training "
             f"images ({text}). A double is memorized sooner.",
             "Remove doubles before training.", "Somepalli et al., arXiv 2305.20086",
         )  # fmt: skip
-    return Finding("images", GOOD, f"{text}; no two that were looked at are the same.")
+    return Remark("images", GOOD, f"{text}; no two that were looked at are the same.")
 
 
 # ------------------------------------------------------------------------------------------------ denoising
@@ -102,7 +102,7 @@ def plain(found: Numbers) -> np.ndarray:
     return result
 
 
-def _denoises(found: Numbers) -> Finding:
+def _denoises(found: Numbers) -> Remark:
     """Whether predictions are better than a multiple of the noisy image, which needs no network, and whether
     the model means by a noise level what it is told."""
     loss, error = found["train_loss"], found["train_loss_stderr"]
@@ -110,7 +110,7 @@ def _denoises(found: Numbers) -> Finding:
     worse = loss - 2 * error > TRIVIAL * trivial
     check = "Check the prediction target, the range of pixels, and what the model takes for the noise level."
     if worse.mean() > 0.5:
-        return Finding(
+        return Remark(
             "denoises", BAD,
             f"Predictions do not denoise: at {int(worse.sum())} of {len(worse)} noise levels they are "
             "farther "
@@ -118,20 +118,20 @@ def _denoises(found: Numbers) -> Finding:
         )  # fmt: skip
     factor, better = _meant(found)
     if better < MEANT:
-        return Finding(
+        return Remark(
             "denoises", BAD,
             f"The model takes another number for the noise level: told {factor:g} times the level that is "
             f"there, its loss is {_times(better)} as large.", check,
         )  # fmt: skip
     share = 1 - float(np.median(loss / plain(found)))
     if share < LITTLE:
-        return Finding(
+        return Remark(
             "denoises", LOOK,
             "Predictions denoise little: in the median over noise levels their loss is "
             f"{_percent(1 - share)} of that of the best multiple of the noisy image.",
             f"{check} Then train longer.",
         )  # fmt: skip
-    return Finding(
+    return Remark(
         "denoises", GOOD,
         f"Predictions denoise: in the median over noise levels their loss is {_percent(share)} below that of "
         "the best multiple of the noisy image.",
@@ -166,7 +166,7 @@ def _why(found: Numbers) -> str:
 # --------------------------------------------------------------------------------------------------- copies
 
 
-def _copies(found: Numbers) -> Finding | None:
+def _copies(found: Numbers) -> Remark | None:
     """How many samples are training images, and how many would be by chance."""
     if "copies" not in found:
         return None
@@ -177,16 +177,16 @@ def _copies(found: Numbers) -> Finding | None:
     said = f"{_percent(share)} of {count:,} samples {_span(low, high)}{by_chance}"
     chance = control[2] if control is not None else 0.0
     if low > max(chance, 0.0) and share > 0:
-        return Finding(
+        return Remark(
             "copies", BAD, f"Samples are training images: {said}.",
             "Stop training earlier, or take more images: copies begin at a step that grows with their "
             "number. "
             "Look at the pictures below before you publish.", f"{MARION}; {BONNAIRE}",
         )  # fmt: skip
     if high <= FEW:
-        return Finding("copies", GOOD, f"No sign of copies: {said}.")
+        return Remark("copies", GOOD, f"No sign of copies: {said}.")
     more = int(np.ceil(high / FEW))
-    return Finding(
+    return Remark(
         "copies", OPEN,
         f"Few copies if any, but too few samples to exclude {_percent(FEW)}: {said}.",
         f"Make {more} times the samples.", "",
@@ -205,10 +205,10 @@ def relative_gap(found: Numbers) -> tuple[np.ndarray, np.ndarray]:
     return ratio - 1, error
 
 
-def _overfits(found: Numbers) -> Finding:
+def _overfits(found: Numbers) -> Remark:
     """Whether the loss on images that it was not trained on is larger."""
     if "held_loss" not in found:
-        return Finding(
+        return Remark(
             "overfits", OPEN,
             "Whether it overfits cannot be told without images that it was not trained on.",
             "Keep some images out of training and give them as held-out images.", KAISER,
@@ -219,7 +219,7 @@ def _overfits(found: Numbers) -> Finding:
     most = f"{_times(1 + gap[top])} the training loss at sigma {found['sigma'][top]:.2g}"
     if sure.any():
         where = _levels(found["sigma"][sure])
-        return Finding(
+        return Remark(
             "overfits", BAD if (gap[sure] > 1).any() else LOOK,
             f"It overfits at sigma {where}: the held-out loss is {most}.",
             "More training widens this gap. Stop at the checkpoint with the least held-out loss at these "
@@ -227,15 +227,15 @@ def _overfits(found: Numbers) -> Finding:
             "levels; the total loss hides it.", KAISER,
         )  # fmt: skip
     if (gap + 2 * error < APART).all():
-        return Finding("overfits", GOOD, f"No sign of overfitting: the held-out loss is at most {most}.")
+        return Remark("overfits", GOOD, f"No sign of overfitting: the held-out loss is at most {most}.")
     need = float(np.max(np.where(gap + 2 * error >= APART, (2 * error / APART) ** 2, 0.0)))
-    return Finding(
+    return Remark(
         "overfits", OPEN, f"Whether it overfits by more than {_percent(APART)} cannot be told.",
         f"It needs about {max(2, int(np.ceil(need)))} times the noisy images (draws).", "",
     )  # fmt: skip
 
 
-def _underfits(found: Numbers) -> Finding:
+def _underfits(found: Numbers) -> Remark:
     """Where a linear denoiser would do better, which knows no image by heart; and else how near the loss is
     to the optimum, where that is no matter of knowing images by heart."""
     sigma, loss, error = found["sigma"], found["train_loss"], found["train_loss_stderr"]
@@ -243,7 +243,7 @@ def _underfits(found: Numbers) -> Finding:
     sure = loss - 2 * error > ABOVE * linear
     if sure.any():
         top = int(np.where(sure, loss / linear, 0).argmax())
-        return Finding(
+        return Remark(
             "underfits", LOOK,
             f"It underfits at sigma {_levels(sigma[sure])}: at sigma {sigma[top]:.2g} the loss is "
             f"{_times(loss[top] / best[top])} the optimum ({loss[top]:.3g} against {best[top]:.3g} per "
@@ -254,10 +254,10 @@ def _underfits(found: Numbers) -> Finding:
         )  # fmt: skip
     tight = best > TIGHT * linear
     if not tight.any():
-        return Finding("underfits", OPEN, "Nowhere does the optimum say what a network should reach.")
+        return Remark("underfits", OPEN, "Nowhere does the optimum say what a network should reach.")
     ratio = loss / best
     worst = int(np.where(tight, ratio, 0).argmax())
-    return Finding(
+    return Remark(
         "underfits", GOOD,
         f"It has converged at sigma {_levels(sigma[tight])}: the loss is at most {_times(ratio[worst])} the "
         f"optimum ({loss[worst]:.3g} against {best[worst]:.3g} per dimension at sigma {sigma[worst]:.2g}).",
@@ -269,7 +269,7 @@ def _underfits(found: Numbers) -> Finding:
 # -------------------------------------------------------------------------------------------------- samples
 
 
-def _samples(found: Numbers) -> Finding | None:
+def _samples(found: Numbers) -> Remark | None:
     """How far samples are from real images, in units of what training images are."""
     space = "feature" if "feature_frechet_sample_train" in found else "pixel"
     if f"{space}_frechet_sample_train" not in found:
@@ -282,10 +282,10 @@ def _samples(found: Numbers) -> Finding | None:
     if other == "held":
         floor = float(found[f"{space}_frechet_train_held"])
         text += f", {_times(mine / max(floor, 1e-12))} that of as many training images ({floor:.3g})"
-    return Finding("samples", GOOD if other == "held" else OPEN, f"{text}.")
+    return Remark("samples", GOOD if other == "held" else OPEN, f"{text}.")
 
 
-def _path(found: Numbers) -> Finding | None:
+def _path(found: Numbers) -> Remark | None:
     """Where the sampler is off the noised training images, and how far the model is from the optimum."""
     if "path_ratio" not in found:
         return None
@@ -294,12 +294,12 @@ def _path(found: Numbers) -> Finding | None:
     outside = ((mine < low[:, None]) | (mine > high[:, None])).mean(1)
     often = np.flatnonzero(outside >= 0.5)
     if not len(often):
-        return Finding(
+        return Remark(
             "path", GOOD, "Along its way the sampler stays where noised training images are.", "", SONG
         )
     top = int(often[sigma[often].argmax()])
     apart, there = found["path_gap"][top].mean(), found["known_gap"][top].mean()
-    return Finding(
+    return Remark(
         "path", GOOD,
         f"From sigma {sigma[top]:.2g} on, {_percent(outside[top])} of the states of the sampler lie where at "
         f"most 2 % of noised training images do; there the model is {_times(apart / max(there, 1e-12))} as "

@@ -6,25 +6,22 @@ x = x0 + sigma eps. Draws are shared: the same images and noise at every level a
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
-from diffnotes.adapters import Adapted
 from diffnotes.base import runtime
-from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import Array, Tensor
 from diffnotes.base.terminal import tell
-from diffnotes.data import Dataset, as_bytes, as_floats
+from diffnotes.data import as_floats
+from diffnotes.diagnose.samples import ended
+from diffnotes.diagnose.subject import Subject, deviation, ends, levels_of, noise_of
 from diffnotes.loss_gap import LossGap, loss_gap
-from diffnotes.metrics import frechet, memorized, neighbours, pooled, ratios, sliced_wasserstein
+from diffnotes.metrics import neighbours
 from diffnotes.optimal_loss import optimal_loss
-from diffnotes.posterior import posterior
-from diffnotes.process import VE, noise_levels
+from diffnotes.process import VE
 from diffnotes.regions import distance_ratio
 from diffnotes.sample import conditioned, edm_sigmas, initial_noise, trajectory
 from diffnotes.store import Arrays, Work
@@ -32,147 +29,7 @@ from diffnotes.store import Arrays, Work
 LOOKED = 2000  # images of each split that are compared with all training images
 TRIED = 64  # images for which other noise levels are told
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of the noise level, told in place of it
-SHEET = 8  # samples kept as pictures
 HALF = 2000  # images of each half of which a linear denoiser is fitted and tried
-ROWS = 64  # images that the model sees at once
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How much is measured. `levels` noise levels, each with `draws` noisy images of either split; `samples`
-    samples by `steps` Heun steps, looked at on the way at `probes` noise levels; `sources` draws for the
-    optimum."""
-
-    levels: int = 16
-    draws: int = 512
-    samples: int = 256
-    steps: int = 18
-    probes: int = 6
-    sources: int = 4096
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        least = {"levels": 4, "draws": 8, "samples": 0, "steps": 4, "probes": 1, "sources": 8, "seed": 0}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least[field.name]:
-                raise UserError(
-                    f"{field.name} must be a whole number of at least {least[field.name]}, not {value!r}."
-                )
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model, the images it was trained on, and images that it was not trained on."""
-
-    model: Adapted
-    train: Dataset
-    held_out: Dataset | None
-    labelled: bool  # whether the model is told the class of every image
-    given: Tensor | None  # samples that are there already
-    features: Callable[[Tensor], Tensor] | None
-    where: torch.device
-    settings: Settings
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.train.values.shape[1:])
-
-    @property
-    def size(self) -> int:
-        """Dimensions of an image."""
-        return self.train.values[0].numel()
-
-    def points(self) -> Tensor:
-        """The training images as the exact posterior takes them."""
-        return self.train.values.to(self.where)
-
-    def labels(self, images: Dataset) -> Tensor | None:
-        return images.labels if self.labelled else None
-
-    def first(self, images: Dataset, count: int) -> Tensor:
-        """The first images, float32, of an order that the seed draws."""
-        return as_floats(images.values[self.order(images, count)]).to(self.where)
-
-    def order(self, images: Dataset, count: int) -> Tensor:
-        found = runtime.permutation(self.settings.seed, "diagnose, order", len(images))
-        return torch.from_numpy(np.asarray(found[: min(count, len(images))]))
-
-    def ask(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
-        """The model's answer for many images, ROWS at a time."""
-        found = []
-        for part in runtime.blocks(len(x), ROWS):
-            level = sigma[part] if isinstance(sigma, Tensor) and sigma.ndim else sigma
-            more = () if labels is None else (labels[part],)
-            found.append(self.model(x[part], level, *more))
-        return torch.cat(found)
-
-    def best(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
-        """The optimal answer E[x0|x] over the training images, or over those of the class."""
-        points = self.points()
-        if labels is None:
-            return posterior(x, sigma, points).mean
-        found = torch.empty_like(x)
-        for label in labels.unique():
-            own = points[(self.train.labels == label).nonzero()[:, 0].to(points.device)]
-            found[labels == label] = posterior(x[labels == label], sigma, own).mean
-        return found
-
-
-def identity(subject: Subject) -> str:
-    """Which report it is: settings, images, and the model by its answers to noisy images."""
-    digest = hashlib.sha256(repr(asdict(subject.settings)).encode())
-    for images in (subject.train, subject.held_out):
-        digest.update(b"none" if images is None else images.fingerprint.encode())
-    if subject.given is not None:
-        digest.update(np.ascontiguousarray(subject.given.cpu().numpy()).data)
-    x, levels = subject.first(subject.train, 4), levels_of(subject)
-    labels = subject.labels(subject.train)
-    chosen = None if labels is None else labels[subject.order(subject.train, 4)]
-    for sigma in (levels[0], levels[len(levels) // 2], levels[-1]):
-        answer = subject.ask(x + float(sigma) * _noise(subject, "identity", len(x)), float(sigma), chosen)
-        digest.update(np.ascontiguousarray(answer.cpu().numpy()).data)
-    return digest.hexdigest()[:16]
-
-
-def deviation(subject: Subject) -> float:
-    """The root mean square deviation of a training image from their mean, per dimension."""
-    total, square, count = 0.0, 0.0, 0
-    mean = torch.zeros(subject.size, dtype=torch.float64)
-    for part in runtime.blocks(len(subject.train), 4096):
-        x = as_floats(subject.train.values[part]).flatten(1).double()
-        mean += x.sum(0)
-        square += float(x.square().sum())
-        count += len(x)
-    total = square / count - float((mean / count).square().sum())
-    return float(np.sqrt(max(0.0, total) / subject.size))
-
-
-def levels_of(subject: Subject) -> Tensor:
-    """The noise levels, float64 [l]: from a twenty-fifth of the deviation of the images to sixty times it, as
-    far as the model knows them."""
-    low, high = ends(subject, 0.04, 60.0)
-    return noise_levels(subject.settings.levels, low, high)
-
-
-def ends(subject: Subject, low: float, high: float) -> tuple[float, float]:
-    """Two multiples of the deviation of the images, within what the model knows."""
-    scale = deviation(subject)
-    if scale == 0:
-        raise UserError("All training images are the same; give at least two different ones.")
-    found = max(subject.model.low, low * scale), min(subject.model.high, high * scale)
-    if not 4 * found[0] < found[1]:
-        raise UserError(
-            f"{subject.model.name} knows noise levels {subject.model.low:.3g} to {subject.model.high:.3g}, "
-            "and "
-            f"the images deviate by {scale:.3g}: nothing is left to look at. Are they in its units?"
-        )
-    return found
-
-
-def _noise(subject: Subject, stream: str, count: int) -> Tensor:
-    found = runtime.normals(subject.settings.seed, f"diagnose, {stream}", range(count), subject.shape)
-    return found.to(subject.where)
 
 
 # ------------------------------------------------------------------------------------------------ the parts
@@ -199,7 +56,7 @@ def measured(subject: Subject, work: Work) -> Arrays:
         losses = _joined([found[f"loss-{k}"] for k in range(len(levels))])
         made = [found[f"samples-{k}"] for k in range(len(blocks))]
         whole = found["images"] | found["probe"] | found["optimum"] | losses | {"sigma": levels.numpy()}
-        whole |= _kept(work, "ends", lambda: _ended(subject, made))
+        whole |= _kept(work, "ends", lambda: ended(subject, made))
     work.step(1, 1, "done")
     return whole
 
@@ -239,7 +96,7 @@ def _probe(subject: Subject, levels: Tensor) -> Arrays:
     x0 = subject.first(subject.train, TRIED)
     labels = subject.labels(subject.train)
     chosen = None if labels is None else labels[subject.order(subject.train, TRIED)]
-    noise, rows, scales = _noise(subject, "probe", len(x0)), [], []
+    noise, rows, scales = noise_of(subject, "probe", len(x0)), [], []
     began, asked = time.perf_counter(), 0
     for place in places:
         sigma, row = float(levels[place]), []
@@ -353,7 +210,7 @@ def _samples(subject: Subject, part: slice) -> Arrays:
     levels = [float(times[place]) for place in places]
     known = []
     for sigma in levels:
-        x = x0 + sigma * _noise(subject, "shells", part.stop)[part.start :]
+        x = x0 + sigma * noise_of(subject, "shells", part.stop)[part.start :]
         known.append(_off(subject, x, subject.ask(x, sigma, own), sigma, own))
     return {
         "sample": last.cpu().numpy(), "path_sigma": np.array(levels),
@@ -381,68 +238,3 @@ def _off(
     apart = (answer - subject.best(x, sigma, labels)).double().square().flatten(1).mean(1)
     ratio = distance_ratio(x, sigma, subject.points(), VE()).ratio
     return apart.cpu().numpy(), ratio.cpu().numpy()
-
-
-def _ended(subject: Subject, made: Sequence[Arrays]) -> Arrays:
-    """Copies among the samples, with the control; distances to real images; pictures."""
-    if subject.given is not None:
-        samples = subject.given.float().to(subject.where)
-        path: Arrays = {}
-    elif made:
-        samples = torch.from_numpy(np.concatenate([one["sample"] for one in made])).to(subject.where)
-        joined = [k for k in made[0] if k.endswith(("_gap", "_ratio"))]
-        path = {k: np.concatenate([one[k] for one in made], 1) for k in joined}
-        path["path_sigma"] = made[0]["path_sigma"]
-    else:
-        return {}
-    near = neighbours(samples, subject.points())
-    rho = ratios(near)
-    found = {"rho": rho.cpu().numpy(), "copies": _share(rho, subject.settings.seed), **path}
-    if subject.held_out is not None:
-        control = ratios(neighbours(samples, subject.held_out.values.to(subject.where)))
-        found["control"] = _share(control, subject.settings.seed)
-    order = rho.argsort()[:SHEET]
-    closest = as_floats(subject.train.values[near.index[order, 0].cpu()])
-    if len(subject.shape) == 3:
-        found |= {
-            "sheet": as_bytes(samples[:SHEET]), "closest_samples": as_bytes(samples[order]),
-            "closest_images": as_bytes(closest),
-        }  # fmt: skip
-    return found | dict(_distances(subject, samples))
-
-
-def _share(rho: Tensor, seed: int) -> Array:
-    found = memorized(rho, seed=seed)
-    return np.array([found.value, found.low, found.high])
-
-
-def _distances(subject: Subject, samples: Tensor) -> Iterator[tuple[str, Array]]:
-    """Fréchet and sliced Wasserstein distances of samples, and of training images, to as many real ones: in
-    pixels averaged down to 64 values at most, and in features where there are any."""
-    held = subject.held_out
-    count = min(len(samples), len(subject.train), len(held) if held is not None else len(samples))
-    if count < 2:
-        return
-    sets = {"sample": samples[:count], "train": subject.first(subject.train, count)}
-    if held is not None:
-        sets["held"] = subject.first(held, count)
-    yield "distance_count", np.array(count)
-    spaces: dict[str, Callable[[Tensor], Tensor]] = {"pixel": lambda x: _plain(x)}
-    if subject.features is not None:
-        spaces["feature"] = subject.features
-    for space, features in spaces.items():
-        seen = {name: features(x).cpu() for name, x in sets.items()}
-        for one, two in (("sample", "train"), ("sample", "held"), ("train", "held")):
-            if two in seen:
-                yield f"{space}_frechet_{one}_{two}", np.array(float(frechet(seen[one], seen[two])))
-                yield f"{space}_wasserstein_{one}_{two}", np.array(
-                    float(sliced_wasserstein(seen[one], seen[two]))
-                )
-
-
-def _plain(x: Tensor) -> Tensor:
-    """Pixels, averaged as far as the sides can be halved."""
-    try:
-        return pooled(x)
-    except UserError:
-        return x.flatten(1)

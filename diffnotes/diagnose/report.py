@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from diffnotes.diagnose.drawing import Line, chart, picture
-from diffnotes.diagnose.findings import Finding, Numbers, plain, relative_gap
+from diffnotes.diagnose.drawing import Stroke, chart, picture
+from diffnotes.diagnose.findings import Numbers, Remark, plain, relative_gap
 
 WORDS = {"good": "fine", "look": "look", "bad": "act", "open": "open"}
 TITLES = {
@@ -78,7 +78,7 @@ th{font-weight:600}
 """
 
 
-def page(found: Numbers, said: Sequence[Finding], about: Mapping[str, Any]) -> str:
+def page(found: Numbers, said: Sequence[Remark], about: Mapping[str, Any]) -> str:
     """The whole page."""
     model = html.escape(str(about["model"]))
     parts = [
@@ -96,7 +96,7 @@ def page(found: Numbers, said: Sequence[Finding], about: Mapping[str, Any]) -> s
     )
 
 
-def _card(one: Finding) -> str:
+def _card(one: Remark) -> str:
     advice = f"<p>{html.escape(one.advice)}</p>" if one.advice else ""
     source = f'<p class="source">{html.escape(one.source)}</p>' if one.source else ""
     head = f'<h3>{TITLES[one.kind]}<span class="word">{WORDS[one.word]}</span></h3>'
@@ -112,7 +112,7 @@ def _charts(found: Numbers) -> list[str]:
     charts = [_losses(found)]
     if "held_loss" in found:
         gap, error = relative_gap(found)
-        lines = [Line("held-out over training loss", "mine", 1 + gap, 2 * error)]
+        lines = [Stroke("held-out over training loss", "mine", 1 + gap, 2 * error)]
         alt = "Held-out over training loss, over the noise level."
         charts.append(chart(found["sigma"], lines, across=SIGMA, up="ratio of losses", log=True, alt=alt))
     if "path_ratio" in found:
@@ -120,8 +120,8 @@ def _charts(found: Numbers) -> list[str]:
         sigma = found["path_sigma"][order]
         mine, known = found["path_ratio"][order], found["known_ratio"][order]
         lines = [
-            Line("states of the sampler", "mine", np.median(mine, 1), _spread(mine)),
-            Line("noised training images", "train", np.median(known, 1), _spread(known)),
+            Stroke("states of the sampler", "mine", np.median(mine, 1), _spread(mine)),
+            Stroke("noised training images", "train", np.median(known, 1), _spread(known)),
         ]
         alt = "How far states are from the shells of noised training images, over the noise level."
         charts.append(chart(sigma, lines, across=SIGMA, up="r*, 1 on a shell", log=False, alt=alt))
@@ -132,12 +132,12 @@ def _charts(found: Numbers) -> list[str]:
 
 def _losses(found: Numbers) -> str:
     lines = [
-        Line("best multiple of the noisy image", "plain", plain(found)),
-        Line("optimum of the training set", "best", found["optimum"]),
-        Line("training loss", "train", found["train_loss"], 2 * found["train_loss_stderr"]),
+        Stroke("best multiple of the noisy image", "plain", plain(found)),
+        Stroke("optimum of the training set", "best", found["optimum"]),
+        Stroke("training loss", "train", found["train_loss"], 2 * found["train_loss_stderr"]),
     ]
     if "held_loss" in found:
-        lines.append(Line("held-out loss", "held", found["held_loss"], 2 * found["held_loss_stderr"]))
+        lines.append(Stroke("held-out loss", "held", found["held_loss"], 2 * found["held_loss_stderr"]))
     floor = 1e-2 * float(np.min(found["train_loss"]))
     alt = "Losses over the noise level: optimum, training, held-out."
     up = "loss per dimension"
@@ -154,7 +154,7 @@ def _ratios(rho: np.ndarray) -> str:
     """The share of samples below each rho."""
     at = np.geomspace(0.02, 1, 60)
     share = np.array([(rho <= one).mean() for one in at])
-    lines = [Line("share of samples at most so near; below 1/3 a copy", "mine", share)]
+    lines = [Stroke("share of samples at most so near; below 1/3 a copy", "mine", share)]
     across = "distance to the nearest training image / second nearest"
     alt = "Share of samples by their ratio of distances."
     return chart(at, lines, across=across, up="share", log=False, alt=alt, most=1.05)

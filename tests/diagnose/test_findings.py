@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diffnotes.diagnose.findings import BAD, GOOD, LOOK, OPEN, Finding, findings, plain
+from diffnotes.diagnose.findings import BAD, GOOD, LOOK, OPEN, Remark, findings, plain
 
 SIGMA = np.geomspace(0.02, 30, 12)
 VARIANCE = 0.3
@@ -32,7 +32,7 @@ def numbers(**changed: Any) -> dict[str, np.ndarray]:
     return found | {name: np.asarray(value) for name, value in changed.items()}
 
 
-def said(kind: str, **changed: Any) -> Finding:
+def said(kind: str, **changed: Any) -> Remark:
     return next(one for one in findings(numbers(**changed)) if one.kind == kind)
 
 

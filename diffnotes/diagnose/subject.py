@@ -1,0 +1,160 @@
+"""What a report is on: a model, its images, and how much is measured."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+import torch
+
+from diffnotes.adapters import Adapted
+from diffnotes.base import runtime
+from diffnotes.base.errors import UserError
+from diffnotes.base.shapes import Tensor
+from diffnotes.data import Dataset, as_floats
+from diffnotes.posterior import posterior
+from diffnotes.process import noise_levels
+
+ROWS = 64  # images that the model sees at once
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured. `levels` noise levels, each with `draws` noisy images of either split; `samples`
+    samples by `steps` Heun steps, looked at on the way at `probes` noise levels; `sources` draws for the
+    optimum."""
+
+    levels: int = 16
+    draws: int = 512
+    samples: int = 256
+    steps: int = 18
+    probes: int = 6
+    sources: int = 4096
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"levels": 4, "draws": 8, "samples": 0, "steps": 4, "probes": 1, "sources": 8, "seed": 0}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least[field.name]:
+                raise UserError(
+                    f"{field.name} must be a whole number of at least {least[field.name]}, not {value!r}."
+                )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, the images it was trained on, and images that it was not trained on."""
+
+    model: Adapted
+    train: Dataset
+    held_out: Dataset | None
+    labelled: bool  # whether the model is told the class of every image
+    given: Tensor | None  # samples that are there already
+    features: Callable[[Tensor], Tensor] | None
+    where: torch.device
+    settings: Settings
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.train.values.shape[1:])
+
+    @property
+    def size(self) -> int:
+        """Dimensions of an image."""
+        return self.train.values[0].numel()
+
+    def points(self) -> Tensor:
+        """The training images as the exact posterior takes them."""
+        return self.train.values.to(self.where)
+
+    def labels(self, images: Dataset) -> Tensor | None:
+        return images.labels if self.labelled else None
+
+    def first(self, images: Dataset, count: int) -> Tensor:
+        """The first images, float32, of an order that the seed draws."""
+        return as_floats(images.values[self.order(images, count)]).to(self.where)
+
+    def order(self, images: Dataset, count: int) -> Tensor:
+        found = runtime.permutation(self.settings.seed, "diagnose, order", len(images))
+        return torch.from_numpy(np.asarray(found[: min(count, len(images))]))
+
+    def ask(self, x: Tensor, sigma: float | Tensor, labels: Tensor | None = None) -> Tensor:
+        """The model's answer for many images, ROWS at a time."""
+        found = []
+        for part in runtime.blocks(len(x), ROWS):
+            level = sigma[part] if isinstance(sigma, Tensor) and sigma.ndim else sigma
+            more = () if labels is None else (labels[part],)
+            found.append(self.model(x[part], level, *more))
+        return torch.cat(found)
+
+    def best(self, x: Tensor, sigma: float, labels: Tensor | None) -> Tensor:
+        """The optimal answer E[x0|x] over the training images, or over those of the class."""
+        points = self.points()
+        if labels is None:
+            return posterior(x, sigma, points).mean
+        found = torch.empty_like(x)
+        for label in labels.unique():
+            own = points[(self.train.labels == label).nonzero()[:, 0].to(points.device)]
+            found[labels == label] = posterior(x[labels == label], sigma, own).mean
+        return found
+
+
+def identity(subject: Subject) -> str:
+    """Which report it is: settings, images, and the model by its answers to noisy images."""
+    digest = hashlib.sha256(repr(asdict(subject.settings)).encode())
+    for images in (subject.train, subject.held_out):
+        digest.update(b"none" if images is None else images.fingerprint.encode())
+    if subject.given is not None:
+        digest.update(np.ascontiguousarray(subject.given.cpu().numpy()).data)
+    x, levels = subject.first(subject.train, 4), levels_of(subject)
+    labels = subject.labels(subject.train)
+    chosen = None if labels is None else labels[subject.order(subject.train, 4)]
+    for sigma in (levels[0], levels[len(levels) // 2], levels[-1]):
+        answer = subject.ask(x + float(sigma) * noise_of(subject, "identity", len(x)), float(sigma), chosen)
+        digest.update(np.ascontiguousarray(answer.cpu().numpy()).data)
+    return digest.hexdigest()[:16]
+
+
+def deviation(subject: Subject) -> float:
+    """The root mean square deviation of a training image from their mean, per dimension."""
+    total, square, count = 0.0, 0.0, 0
+    mean = torch.zeros(subject.size, dtype=torch.float64)
+    for part in runtime.blocks(len(subject.train), 4096):
+        x = as_floats(subject.train.values[part]).flatten(1).double()
+        mean += x.sum(0)
+        square += float(x.square().sum())
+        count += len(x)
+    total = square / count - float((mean / count).square().sum())
+    return float(np.sqrt(max(0.0, total) / subject.size))
+
+
+def levels_of(subject: Subject) -> Tensor:
+    """The noise levels, float64 [l]: from a twenty-fifth of the deviation of the images to sixty times it, as
+    far as the model knows them."""
+    low, high = ends(subject, 0.04, 60.0)
+    return noise_levels(subject.settings.levels, low, high)
+
+
+def ends(subject: Subject, low: float, high: float) -> tuple[float, float]:
+    """Two multiples of the deviation of the images, within what the model knows."""
+    scale = deviation(subject)
+    if scale == 0:
+        raise UserError("All training images are the same; give at least two different ones.")
+    found = max(subject.model.low, low * scale), min(subject.model.high, high * scale)
+    if not 4 * found[0] < found[1]:
+        raise UserError(
+            f"{subject.model.name} knows noise levels {subject.model.low:.3g} to {subject.model.high:.3g}, "
+            "and "
+            f"the images deviate by {scale:.3g}: nothing is left to look at. Are they in its units?"
+        )
+    return found
+
+
+def noise_of(subject: Subject, stream: str, count: int) -> Tensor:
+    found = runtime.normals(subject.settings.seed, f"diagnose, {stream}", range(count), subject.shape)
+    return found.to(subject.where)
+
+
