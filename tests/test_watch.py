@@ -119,9 +119,10 @@ def test_a_loop_of_diffusers_and_accelerate() -> None:
     assert torch.isfinite(watch.rows[-1].train).all()
 
 
-@pytest.mark.skipif(importlib.util.find_spec("lightning") is None, reason="make test installs lightning")
+@pytest.mark.filterwarnings("ignore")  # Lightning's own, of torch's pytrees and of few workers
+@pytest.mark.skipif(importlib.util.find_spec("pytorch_lightning") is None, reason="make test installs it")
 def test_a_callback_of_lightning(tmp_path: Path) -> None:
-    import lightning
+    import pytorch_lightning as lightning
 
     class Flow(lightning.LightningModule):
         def __init__(self) -> None:
