@@ -122,6 +122,7 @@ def test_a_loop_of_diffusers_and_accelerate() -> None:
 @pytest.mark.filterwarnings("ignore")  # Lightning's own, of torch's pytrees and of few workers
 @pytest.mark.skipif(importlib.util.find_spec("pytorch_lightning") is None, reason="make test installs it")
 def test_a_callback_of_lightning(tmp_path: Path) -> None:
+    data.load_torchvision()  # which torchmetrics loads, and a torch for the CPU alone refuses
     import pytorch_lightning as lightning
 
     class Flow(lightning.LightningModule):
