@@ -32,7 +32,7 @@ SWEPT = SMOKE.replace(
 )
 
 SHOWN: dict[str, dict[str, Any]] = {  # of each sweep, the settings that differ from those of the profile
-    "n": {"seeds": tuple(range(10))},
+    "n": {"seeds": tuple(range(5))},
     "width": {"seeds": tuple(range(10))},
     # At an N of which some batches are as small a part as in the paper; B = 32 is in the sweep over n.
     "batch": {
