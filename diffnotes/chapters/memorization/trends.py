@@ -84,7 +84,9 @@ def inverse_batch(definition: str, record: Record, average: int) -> Weighed:
     )
     if late.any() and ratio < ALIKE:
         return Weighed(f"{text}{more}")
-    return Weighed(text, f"ratio {ratio:.2f} up to N/{SMALL}{more}", (ratio < ALIKE,))
+    few = known & (sweep.value <= record.spec["n"] / (2 * SMALL))
+    nearer = f", {seen[few].max() / seen[few].min():.2f} up to N/{2 * SMALL}" if few.sum() > 1 else ""
+    return Weighed(text, f"ratio {ratio:.2f} up to N/{SMALL}{nearer}{more}", (ratio < ALIKE,))
 
 
 def early(record: Record, average: int) -> Weighed:
