@@ -81,16 +81,16 @@ def test_another_scale_of_pixels(name: str, twin: str, changed, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("where", "old", "new"),
     [
-        ("Resampling.BOX", "Resampling.BILINEAR"),
-        ("(image.width - side) // 2", "(image.width - side) // 2 + 1 - (image.width == side)"),
-        ('convert("RGB")', 'convert("L").convert("RGB")'),
+        ("squared", "Resampling.BOX", "Resampling.BILINEAR"),
+        ("squared", "(image.width - short) // 2", "(image.width - short) // 2 + 1 - (image.width == short)"),
+        ("decode", 'convert("RGB")', 'convert("L").convert("RGB")'),
     ],
 )
-def test_another_crop_or_filter(old: str, new: str, changed) -> None:
+def test_another_crop_or_filter(where: str, old: str, new: str, changed) -> None:
     right("loss_curve", "smoke_files")
-    changed(decoding, "decode", old, new)
+    changed(decoding, where, old, new)
     assert noticed("loss_curve", "smoke_files")
 
 

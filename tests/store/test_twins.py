@@ -29,6 +29,7 @@ OTHER_SEEDS = "the twins of gaussian, whose computation it is, cross seeds"
 OTHER_RECORD = "a twin needs no pinned record; tests/training_schedule takes what one has chosen"
 BOTH_SPLITS = "the twin of loss_sizes_imagenet takes specimens64-all this way"
 FOLDER = "a folder of classes, which the training part of imagenet64-all is as well"
+WHOLE = "beside each window stands the whole image, so that its twin has two sides, too"
 DEEPER = "the twins of digits_gap have residual networks of more than one block"
 EXEMPT = {
     ("diagnosis_digits", "blocks", "more"): DEEPER,
@@ -39,6 +40,7 @@ EXEMPT = {
     ("loss_curve", "dataset", "imagenet64-sample"): FOLDER,
     ("speed", "peers", True): NEEDS_PEERS,
     ("training_speed", "peers", True): NEEDS_PEERS,
+    ("digits_window", "windows", "several"): WHOLE,
     ("gaussian_slower", "seed", "one"): OTHER_SEEDS,
     ("gaussian_slower", "seed", "more"): OTHER_SEEDS,
 }

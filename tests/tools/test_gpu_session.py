@@ -261,7 +261,7 @@ def test_which_records(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(gpu_work.wanted("paper", ["cifar"])) == 5
     spec = chapters.find("cifar").profiles["paper"].replace(**everything[0][1])
     assert [row[0].steps for row in memorization.runs_of(spec)] == [7600, 12_000, 12_000]
-    assert gpu_work.wanted("smoke") == [("cifar_gap", {}), ("cifar", {})]
+    assert gpu_work.wanted("smoke") == [("cifar", {}), ("cifar_gap", {})]
     for words in (("paper", ["cif"]), ("gigantic", None)):
         with pytest.raises(UserError, match="There is no record 'cif'|No record has a profile 'gigantic'"):
             gpu_work.wanted(*words)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from models import noisy
+from small_models import noisy
 from torch import nn
 
 from diffnotes import data

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from models import SHAPE, diffusers, dit, needs_diffusers, noisy, saved, unet
+from small_models import SHAPE, diffusers, dit, needs_diffusers, noisy, saved, unet
 
 from diffnotes.adapters import adapt
 from diffnotes.base.errors import UserError
