@@ -49,8 +49,7 @@ def add(commands: Any, say: Say, seconds: Callable[[str], float]) -> None:
 
 _LONG = (
     "A report on a diffusion model of your own: does it denoise, underfit, overfit, copy? The model is a "
-    "folder "
-    "that diffusers saved, module:function, a program (.pt, .pt2), or a file of save_denoiser."
+    "folder that diffusers saved, module:function, a program (.pt, .pt2), or a file of save_denoiser."
 )
 
 
@@ -209,8 +208,7 @@ def _said(curve: Any, law: Any, count: int, labelled: bool) -> list[str]:
         f"ln n is {math.log(count):.3f}"
         + (" (less, by classes)" if labelled else ""),
         f"sigma* = {law.critical:.3g}: below, the optimum is under {100 * law.threshold:g} % of the "
-        "variance, "
-        "and only a copy of the training set reaches it",
+        "variance, and only a copy of the training set reaches it",
         f"noise levels to train on (Xu et al., arXiv 2506.13763): median {ends[1]:.2g}, 80 % between "
         f"{ends[0]:.2g} and {ends[2]:.2g}; in a loop, diffnotes.schedule.LossGapSchedule draws them",
     ]  # fmt: skip

@@ -7,7 +7,6 @@ Nothing is imported from those packages: an object says by its attributes what i
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,8 +40,8 @@ def stated(
         raise UserError("A target needs a process, under which it is predicted: ve, vp or flow.")
     known = _process(process)
     high = float(known.noise_ratio(torch.tensor(known.t_max, dtype=torch.float64)))
-    estimate = known.denoiser(lambda x, t, *more: own(x, t, *more), target)
-    return Adapted(estimate, name, high=high if math.isfinite(high) else math.inf, modules=modules)
+    estimate = known.denoiser(own, target)
+    return Adapted(estimate, name, high=high, modules=modules)
 
 
 def _process(named: Process | str) -> Process:

@@ -27,7 +27,7 @@ from diffnotes.base.terminal import bar, tell
 from diffnotes.data.dataset import Dataset
 from diffnotes.data.decoding import opened, squared
 from diffnotes.data.folders import list_split
-from diffnotes.data.sets import NAMES, SPLITS, load, permutation
+from diffnotes.data.sets import NAMES, SPLITS, load, permutation, shrunk
 from diffnotes.data.walk import Walk, content
 
 IMAGES = ("x", "images", "image", "data", "samples", "arr_0")  # names of the array with images
@@ -100,14 +100,8 @@ def _formed(images: Dataset, wanted: Wanted) -> Dataset:
     values = images.values
     if wanted.grey and values.ndim == 4 and values.shape[1] == 3:
         values = _to_grey(values)
-    if wanted.side and values.ndim == 4:
-        height = values.shape[-1]
-        if values.shape[-2] != height or height % wanted.side:
-            raise UserError(f"side must divide the {height} pixels of {images.name}, not be {wanted.side}.")
-        if height != wanted.side:
-            floats = Dataset(images.name, images.split, values, images.labels).x
-            values = torch.nn.functional.avg_pool2d(floats, height // wanted.side)
-    return Dataset(images.name, images.split, values, images.labels)
+    found = Dataset(images.name, images.split, values, images.labels)
+    return shrunk(found, wanted.side) if values.ndim == 4 else found
 
 
 def _to_grey(values: Tensor) -> Tensor:

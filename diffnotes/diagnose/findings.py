@@ -77,9 +77,8 @@ def _images(found: Numbers) -> Remark:
             return Remark(
                 "images", BAD,
                 f"Held-out images lie in the training set: {shared:,} of {len(held):,} that were looked at "
-                "are "
-                "training images, or the same but for a little noise. So losses on them are partly training "
-                "losses, and no control.",
+                "are training images, or the same but for a little noise. So losses on them are partly "
+                "training losses, and no control.",
                 "Take these out of the held-out images, and run it again.", "",
             )  # fmt: skip
     if twice:
@@ -113,8 +112,7 @@ def _denoises(found: Numbers) -> Remark:
         return Remark(
             "denoises", BAD,
             f"Predictions do not denoise: at {int(worse.sum())} of {len(worse)} noise levels they are "
-            "farther "
-            f"from the images than the noisy image itself or a constant. {_why(found)}", check,
+            f"farther from the images than the noisy image itself or a constant. {_why(found)}", check,
         )  # fmt: skip
     factor, better = _meant(found)
     if better < MEANT:
@@ -180,8 +178,7 @@ def _copies(found: Numbers) -> Remark | None:
         return Remark(
             "copies", BAD, f"Samples are training images: {said}.",
             "Stop training earlier, or take more images: copies begin at a step that grows with their "
-            "number. "
-            "Look at the pictures below before you publish.", f"{MARION}; {BONNAIRE}",
+            "number. Look at the pictures below before you publish.", f"{MARION}; {BONNAIRE}",
         )  # fmt: skip
     if high <= FEW:
         return Remark("copies", GOOD, f"No sign of copies: {said}.")
@@ -223,8 +220,7 @@ def _overfits(found: Numbers) -> Remark:
             "overfits", BAD if (gap[sure] > 1).any() else LOOK,
             f"It overfits at sigma {where}: the held-out loss is {most}.",
             "More training widens this gap. Stop at the checkpoint with the least held-out loss at these "
-            "noise "
-            "levels; the total loss hides it.", KAISER,
+            "noise levels; the total loss hides it.", KAISER,
         )  # fmt: skip
     if (gap + 2 * error < APART).all():
         return Remark("overfits", GOOD, f"No sign of overfitting: the held-out loss is at most {most}.")
@@ -247,8 +243,7 @@ def _underfits(found: Numbers) -> Remark:
             "underfits", LOOK,
             f"It underfits at sigma {_levels(sigma[sure])}: at sigma {sigma[top]:.2g} the loss is "
             f"{_times(loss[top] / best[top])} the optimum ({loss[top]:.3g} against {best[top]:.3g} per "
-            "dimension), "
-            f"and a linear denoiser has {linear[top]:.3g}.",
+            f"dimension), and a linear denoiser has {linear[top]:.3g}.",
             "There the loss can still fall. Give these noise levels more weight or more of the batches, or "
             "predict x0, F or v in place of eps, which is worst at large noise.", XU,
         )  # fmt: skip
@@ -303,8 +298,7 @@ def _path(found: Numbers) -> Remark | None:
         "path", GOOD,
         f"From sigma {sigma[top]:.2g} on, {_percent(outside[top])} of the states of the sampler lie where at "
         f"most 2 % of noised training images do; there the model is {_times(apart / max(there, 1e-12))} as "
-        "far "
-        "from the optimal answer as at noised training images.",
+        "far from the optimal answer as at noised training images.",
         "There it extrapolates: what it does is not told by any training loss.", SONG,
     )  # fmt: skip
 

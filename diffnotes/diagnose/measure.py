@@ -17,7 +17,7 @@ from diffnotes.base.shapes import Array, Tensor
 from diffnotes.base.terminal import tell
 from diffnotes.data import as_floats
 from diffnotes.diagnose.samples import ended
-from diffnotes.diagnose.subject import Subject, deviation, ends, levels_of, noise_of
+from diffnotes.diagnose.subject import Subject, ends, levels_of, noise_of
 from diffnotes.loss_gap import LossGap, loss_gap
 from diffnotes.metrics import neighbours
 from diffnotes.optimal_loss import optimal_loss
@@ -50,22 +50,21 @@ def measured(subject: Subject, work: Work) -> Arrays:
     with runtime.full_precision(), torch.no_grad():
         for place, (name, make) in enumerate(plan):
             before = work.load(name)
-            found[name] = _kept(work, name, make) if before is None else before
+            found[name] = _made(work, name, make) if before is None else before
             if before is None:  # a part that was there already is no reason to stop
                 work.step(place + 1, len(plan) + 1, name)
         losses = _joined([found[f"loss-{k}"] for k in range(len(levels))])
         made = [found[f"samples-{k}"] for k in range(len(blocks))]
         whole = found["images"] | found["probe"] | found["optimum"] | losses | {"sigma": levels.numpy()}
-        whole |= _kept(work, "ends", lambda: ended(subject, made))
+        whole |= work.load("ends") or _made(work, "ends", lambda: ended(subject, made))
     work.step(1, 1, "done")
     return whole
 
 
-def _kept(work: Work, name: str, make: Callable[[], Arrays]) -> Arrays:
-    found = work.load(name)
-    if found is None:
-        found = {key: np.asarray(value) for key, value in make().items()}
-        work.save(name, found)
+def _made(work: Work, name: str, make: Callable[[], Arrays]) -> Arrays:
+    """A part, made and kept."""
+    found = {key: np.asarray(value) for key, value in make().items()}
+    work.save(name, found)
     return found
 
 
@@ -79,7 +78,7 @@ def _images(subject: Subject) -> Arrays:
     own = subject.first(train, LOOKED)
     apart = neighbours(own, points).distance[:, 1] / subject.size**0.5  # the nearest is itself
     found = {
-        "train_count": np.array(len(train)), "deviation": np.array(deviation(subject)),
+        "train_count": np.array(len(train)), "deviation": np.array(subject.deviation),
         "dimension": np.array(subject.size), "train_apart": apart.cpu().numpy(),
     }  # fmt: skip
     if subject.held_out is not None:
@@ -96,7 +95,7 @@ def _probe(subject: Subject, levels: Tensor) -> Arrays:
     x0 = subject.first(subject.train, TRIED)
     labels = subject.labels(subject.train)
     chosen = None if labels is None else labels[subject.order(subject.train, TRIED)]
-    noise, rows, scales = noise_of(subject, "probe", len(x0)), [], []
+    noise, rows, scales = noise_of(subject, "probe", range(len(x0))), [], []
     began, asked = time.perf_counter(), 0
     for place in places:
         sigma, row = float(levels[place]), []
@@ -199,19 +198,18 @@ def _samples(subject: Subject, part: slice) -> Arrays:
     wanted = _wanted(subject, part)
     model = subject.model if wanted is None else conditioned(subject.model, wanted)
     places, rows = _places(times, subject.settings.probes), []
-    *_, start = times[:1]
-    for place, state in enumerate(trajectory(model, float(start) * noise, times, VE())):
+    for place, state in enumerate(trajectory(model, float(times[0]) * noise, times, VE())):
         if place in places:
             rows.append(_off(subject, state.x, state.denoised, float(times[place]), wanted))
         last = state.x
     order = torch.from_numpy(np.asarray(index)) % len(subject.train)
     x0 = as_floats(subject.train.values[subject.order(subject.train, len(subject.train))[order]])
-    x0, own = x0.to(subject.where), None if wanted is None else wanted
+    x0 = x0.to(subject.where)
     levels = [float(times[place]) for place in places]
     known = []
     for sigma in levels:
-        x = x0 + sigma * noise_of(subject, "shells", part.stop)[part.start :]
-        known.append(_off(subject, x, subject.ask(x, sigma, own), sigma, own))
+        x = x0 + sigma * noise_of(subject, "shells", index)
+        known.append(_off(subject, x, subject.ask(x, sigma, wanted), sigma, wanted))
     return {
         "sample": last.cpu().numpy(), "path_sigma": np.array(levels),
         "path_gap": np.stack([row[0] for row in rows]), "path_ratio": np.stack([row[1] for row in rows]),

@@ -61,7 +61,7 @@ def _distances(subject: Subject, samples: Tensor) -> Iterator[tuple[str, Array]]
     if held is not None:
         sets["held"] = subject.first(held, count)
     yield "distance_count", np.array(count)
-    spaces: dict[str, Callable[[Tensor], Tensor]] = {"pixel": lambda x: _plain(x)}
+    spaces: dict[str, Callable[[Tensor], Tensor]] = {"pixel": _plain}
     if subject.features is not None:
         spaces["feature"] = subject.features
     for space, features in spaces.items():

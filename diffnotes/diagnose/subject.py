@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -66,6 +67,17 @@ class Subject:
         """Dimensions of an image."""
         return self.train.values[0].numel()
 
+    @cached_property
+    def deviation(self) -> float:
+        """The root mean square deviation of a training image from their mean, per dimension."""
+        total, square, count = torch.zeros(self.size, dtype=torch.float64), 0.0, len(self.train)
+        for part in runtime.blocks(count, 4096):
+            x = as_floats(self.train.values[part]).flatten(1).double()
+            total += x.sum(0)
+            square += float(x.square().sum())
+        variance = square / count - float((total / count).square().sum())
+        return float(np.sqrt(max(0.0, variance) / self.size))
+
     def points(self) -> Tensor:
         """The training images as the exact posterior takes them."""
         return self.train.values.to(self.where)
@@ -112,23 +124,11 @@ def identity(subject: Subject) -> str:
     x, levels = subject.first(subject.train, 4), levels_of(subject)
     labels = subject.labels(subject.train)
     chosen = None if labels is None else labels[subject.order(subject.train, 4)]
-    for sigma in (levels[0], levels[len(levels) // 2], levels[-1]):
-        answer = subject.ask(x + float(sigma) * noise_of(subject, "identity", len(x)), float(sigma), chosen)
+    noise = noise_of(subject, "identity", range(len(x)))
+    for sigma in (float(levels[place]) for place in (0, len(levels) // 2, -1)):
+        answer = subject.ask(x + sigma * noise, sigma, chosen)
         digest.update(np.ascontiguousarray(answer.cpu().numpy()).data)
     return digest.hexdigest()[:16]
-
-
-def deviation(subject: Subject) -> float:
-    """The root mean square deviation of a training image from their mean, per dimension."""
-    total, square, count = 0.0, 0.0, 0
-    mean = torch.zeros(subject.size, dtype=torch.float64)
-    for part in runtime.blocks(len(subject.train), 4096):
-        x = as_floats(subject.train.values[part]).flatten(1).double()
-        mean += x.sum(0)
-        square += float(x.square().sum())
-        count += len(x)
-    total = square / count - float((mean / count).square().sum())
-    return float(np.sqrt(max(0.0, total) / subject.size))
 
 
 def levels_of(subject: Subject) -> Tensor:
@@ -140,21 +140,19 @@ def levels_of(subject: Subject) -> Tensor:
 
 def ends(subject: Subject, low: float, high: float) -> tuple[float, float]:
     """Two multiples of the deviation of the images, within what the model knows."""
-    scale = deviation(subject)
+    scale = subject.deviation
     if scale == 0:
         raise UserError("All training images are the same; give at least two different ones.")
     found = max(subject.model.low, low * scale), min(subject.model.high, high * scale)
     if not 4 * found[0] < found[1]:
         raise UserError(
             f"{subject.model.name} knows noise levels {subject.model.low:.3g} to {subject.model.high:.3g}, "
-            "and "
-            f"the images deviate by {scale:.3g}: nothing is left to look at. Are they in its units?"
+            f"and the images deviate by {scale:.3g}: nothing is left to look at. Are they in its units?"
         )
     return found
 
 
-def noise_of(subject: Subject, stream: str, count: int) -> Tensor:
-    found = runtime.normals(subject.settings.seed, f"diagnose, {stream}", range(count), subject.shape)
+def noise_of(subject: Subject, stream: str, index: range) -> Tensor:
+    """The noise of some draws."""
+    found = runtime.normals(subject.settings.seed, f"diagnose, {stream}", index, subject.shape)
     return found.to(subject.where)
-
-
