@@ -268,6 +268,8 @@ def test_interruptions_change_no_half(tmp_path: Path) -> None:
     slices, turns = in_slices(lambda work: disjoint_halves.compute(spec, work), tmp_path / "slices", 8)
     assert turns > 2
     assert whole["apart"].shape == (2, 1)
+    assert (whole["again"] > 0).all()  # another start is another network
+    assert (whole["strangers"] != whole["apart"]).all()
     assert whole["sheet"].shape == (2, 1, 2, 6, 1, 8, 8)
     assert all(np.array_equal(whole[name], slices[name]) for name in whole)
 

@@ -104,7 +104,8 @@ FIGURES = {  # what each must say
     "sheets": ["N = 16\nstep 20", "N = 24\nstep 30"],
     "averages": ["training images N", "batch size B", "weights as they are", "averaged over 4 steps",
                  "least distance", "8", "16", "24"],
-    "halves": ["ratio or share", "same noise, two networks", "memorized share", "own nearest / other half’s",
+    "halves": ["ratio or share", "same noise, two networks", "same half, another start",
+               "memorized share", "own nearest / other half’s",
                "N = 8", "N = 12"],
 }  # fmt: skip
 
@@ -247,7 +248,9 @@ def test_halves_show_ratios_beside_their_pictures(records: dict[str, Record]) ->
     assert [axis.get_ylabel() for axis in rows] == ["N = 8", "N = 12"]
     shown = right.containers[0].lines[0].get_xdata()
     assert np.allclose(shown, (record["apart"] / record["unrelated"]).mean(1))
-    assert np.allclose(right.containers[1].lines[0].get_xdata(), (record["own"] / record["other"]).mean(1))
+    for place, (above, below) in enumerate((("again", "unrelated"), ("own", "other")), start=1):
+        ratio = (record[above] / record[below]).mean(1)
+        assert np.allclose(right.containers[place].lines[0].get_xdata(), ratio)
     assert np.round(right.containers[0].lines[0].get_ydata()).tolist() == [0, 1]
     low, high = right.get_ylim()
     assert low > high  # as the rows, from above

@@ -3,7 +3,9 @@
 The test of Kadkhodaie et al. (arXiv 2310.02557, figure 2): with enough images they do, so both must have
 learned the distribution; with few images each returns its own training images. It needs no features and no
 threshold. Here on digits, with a small residual network. Both networks of a pair start from equal weights
-and see equal noise in training, which brings their samples nearer to each other.
+and see equal noise in training, which brings their samples nearer to each other. So a third network learns
+the first half from another start and with other noise: how far it is from the first one is what chance alone
+does, and how far from the second one what the two networks would be apart without a common start.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from diffnotes.store import Arrays, Experiment, Spec, Tolerance, Work, number, n
 from diffnotes.train import DenoisingLoss, Plan, Report, Snapshot, Training, UniformTime, evaluating
 
 HALVES = 2
+FRESH = 1_000_000  # added to the seed: another start, and other noise in training
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,11 @@ def compute(spec: HalvesSpec, work: Work) -> Arrays:
 def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: int) -> Arrays:
     """What the samples of two networks have in common.
 
-    `apart`: distance of the two samples from one noise; `unrelated`: of samples from different noises; both
-    as root mean square over pairs. `cosine`: of the two samples, less the mean image of their training sets.
-    `own`: distance to the nearest image of the own half; `other`: to that of the other half.
+    `apart`: distance of the two samples from one noise; `unrelated`: of samples from different noises; all
+    as root mean square over pairs. `again`: the same between the first network and one that learned the same
+    half from another start; `strangers`: between that one and the second network. `cosine`: of the two
+    samples, less the mean image of their training sets. `own`: distance to the nearest image of the own half;
+    `other`: to that of the other half.
     """
     name = f"n{n}-s{seed}"
     saved = work.load(name)
@@ -66,16 +71,19 @@ def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: in
         return saved
     whole = data.load("digits", n=HALVES * n, seed=seed).x
     halves = whole.chunk(HALVES)
+    networks = [(halves[0], seed), (halves[1], seed), (halves[0], seed + FRESH)]
     made = []
-    for half, x in enumerate(halves):
-        part = f"{name}-{half}"
-        report = work.part(HALVES * place + half, HALVES * count, part)
-        made.append(_samples(spec, x, seed, work, part, report))
+    for k, (x, start) in enumerate(networks):
+        part = f"{name}-{k}"
+        report = work.part(len(networks) * place + k, len(networks) * count, part)
+        made.append(_samples(spec, x, seed, start, work, part, report))
+    fresh = made.pop().flatten(1).double()
     one, two = (x.flatten(1).double() for x in made)
     middle = whole.flatten(1).double().mean(0)
     near = [[neighbours(x, half) for half in halves] for x in made]
     measured = {
         "apart": _rms(one - two), "unrelated": _rms(one - two.roll(1, 0)),
+        "again": _rms(one - fresh), "strangers": _rms(fresh - two),
         "cosine": torch.cosine_similarity(one - middle, two - middle).mean().numpy(),
         "own": torch.stack([near[k][k].distance[:, 0].mean() for k in range(HALVES)]).mean().numpy(),
         "other": torch.stack([near[k][1 - k].distance[:, 0].mean() for k in range(HALVES)]).mean().numpy(),
@@ -88,13 +96,16 @@ def _pair(spec: HalvesSpec, n: int, seed: int, work: Work, place: int, count: in
     return found
 
 
-def _samples(spec: HalvesSpec, x: Tensor, seed: int, work: Work, name: str, report: Report) -> Tensor:
-    """Samples of a network trained on x, float32 on the CPU; they are kept under `name`."""
+def _samples(
+    spec: HalvesSpec, x: Tensor, seed: int, start: int, work: Work, name: str, report: Report
+) -> Tensor:
+    """Samples, from the noise of `seed`, of a network trained on x with the weights and the noise of `start`;
+    float32 on the CPU, kept under `name`."""
     where, process, shape = runtime.device(), FlowMatching(), tuple(x.shape[1:])
-    network = seeded(seed, lambda: MLP(shape, spec.width, spec.blocks))
+    network = seeded(start, lambda: MLP(shape, spec.width, spec.blocks))
     denoiser = NetworkDenoiser(network, process, "velocity").to(where)
     objective = DenoisingLoss(x.to(where), UniformTime(process), process, "velocity")
-    plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), precision="float32", seed=seed)
+    plan = Plan(spec.steps, spec.batch, spec.rate, horizons=(spec.horizon,), precision="float32", seed=start)
     stops = [spec.steps // 2, spec.steps]  # halfway only to be stopped there
 
     def evaluate(end: Snapshot) -> Arrays:
@@ -131,7 +142,7 @@ EXPERIMENT = Experiment(
         "laptop": HalvesSpec(),
     },
     compute=compute,
-    seconds={"smoke": 2, "smoke_blocks": 1, "laptop": 500},
+    seconds={"smoke": 2, "smoke_blocks": 1, "laptop": 750},
     data=_fingerprints,
     tolerance=Tolerance(5e-5, why="float32 steps and samples: rounding grows on the way"),
     tolerances={"sheet": Tolerance(0.0, 1.0, "a byte may round the other way")},

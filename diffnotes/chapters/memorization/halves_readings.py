@@ -13,6 +13,18 @@ def apart(record: Record) -> np.ndarray:
     return found
 
 
+def again(record: Record) -> np.ndarray:
+    """The same for two networks that learned the same half from different starts, [n, seed]."""
+    found: np.ndarray = record["again"] / record["unrelated"]
+    return found
+
+
+def strangers(record: Record) -> np.ndarray:
+    """The same for two networks on different halves and from different starts, [n, seed]."""
+    found: np.ndarray = record["strangers"] / record["unrelated"]
+    return found
+
+
 def own(record: Record) -> np.ndarray:
     """Distance to the nearest image of the own half over that to the nearest of the other half, [n, seed]."""
     found: np.ndarray = record["own"] / record["other"]

@@ -58,6 +58,7 @@ def sheets(record: Record) -> BookFigure:
 
 SERIES = (  # what is read at each size of a half
     (halves_readings.apart, TEAL, "o", "-", "same noise, two networks"),
+    (halves_readings.again, INK, "D", ":", "same half, another start"),
     (halves_readings.own, OCHRE, "s", "--", "own nearest / other half’s"),
     (halves_readings.memorized_halves, PINK, "^", "-.", "memorized share"),
 )
@@ -73,7 +74,8 @@ def halves(record: Record) -> BookFigure:
         shows=(
             "Left: for each size N of a half, samples of the first network above those of the second, from "
             "the same noise. Right, at the same heights: the distance of two such samples over that of "
-            "samples from different noises (the dotted line); the distance to the nearest image of the own "
+            "samples from different noises (the vertical line); the same for two networks that learned the "
+            "same half from different starts; the distance to the nearest image of the own "
             "half over that to the nearest of the other half; and the share of memorized samples. Error "
             "bars are standard errors over seeds. Both networks start from the same weights and see the "
             "same noise in training, which brings their samples nearer to each other."
@@ -94,7 +96,7 @@ def _measured(axis: Any, record: Record) -> None:
     count = len(record["n"])
     for k, (read, color, marker, line, text) in enumerate(SERIES):
         values = read(record)
-        rows = np.arange(count) + 0.06 * (k - 1)
+        rows = np.arange(count) + 0.06 * (k - 1.5)
         axis.errorbar(
             values.mean(1),
             rows,
@@ -106,7 +108,7 @@ def _measured(axis: Any, record: Record) -> None:
             capsize=2,
             label=text,
         )
-    axis.axvline(1, color=INK, ls=":", lw=1)
+    axis.axvline(1, color=INK, lw=0.8)
     axis.set(xlim=(-0.03, 1.3), ylim=(count - 0.5, -0.5), yticks=range(count), xlabel="ratio or share")
     axis.set_yticklabels([f"{int(n)}" for n in record["n"]])
     axis.grid(True)
