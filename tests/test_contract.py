@@ -38,12 +38,13 @@ BELOW = {
     "loss_gap": "posterior",
     "schedule": "optimal_loss train",
     "adapters": "networks",
-    "diagnose": "adapters regions loss_gap optimal_loss sample store",
+    "report": "base",
+    "diagnose": "adapters regions loss_gap optimal_loss sample store report",
     "commands": "diagnose schedule",
     "watch": "adapters sample metrics",
     "show": "store",
     "chapters": "store",
-    "chapters.toy": "chapters sample regions loss_gap schedule show",
+    "chapters.toy": "chapters sample regions loss_gap schedule show diagnose",
     "experiments": "chapters.toy",
     "__main__": "chapters commands data show",
 }
@@ -51,7 +52,8 @@ CHAPTER = BELOW["chapters.toy"]  # every chapter's room may import the same, and
 # What a chapter's page needs does without torch: its modules of these names.
 FREE = re.compile(r"(.*_)?(readings|figures|tables|findings|slider|claims)")
 TORCH_FREE = (
-    "base.errors", "base.files", "base.ranks", "base.sources", "base.statistics", "store", "show", "chapters"
+    "base.errors", "base.files", "base.ranks", "base.sources", "base.statistics", "store", "show", "chapters",
+    "report",
 )  # fmt: skip
 HEAVY = {"torch", "torchvision", "sklearn"}
 # Other packages. The core runs on a bare GPU node. No torchvision: data/sets.py loads it by name, guarded.

@@ -12,6 +12,7 @@ Images are in [-1, 1] and noise levels are sigma in x = x0 + sigma eps, whatever
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from diffnotes.base.shapes import Num, Tensor, checked
 from diffnotes.networks import NetworkDenoiser
 from diffnotes.process import Process
 
-__all__ = ["Adapted", "DiscreteVP", "adapt", "load_denoiser", "save_denoiser"]
+__all__ = ["Adapted", "DiscreteVP", "adapt", "fingerprint", "load_denoiser", "save_denoiser"]
 
 RANGES = {"-1,1": False, "0,1": True}  # of the pixels that a model was trained on; whether it is rescaled
 PICKLES = (".bin", ".ckpt", ".pth", ".pkl")
@@ -55,6 +56,22 @@ def adapt(
         raise UserError(f"pixels must be one of {' or '.join(map(repr, RANGES))}, not {pixels!r}.")
     found = _adapted(model, process, target, context, sha256)
     return rescaled(found) if RANGES[pixels] else found
+
+
+@checked()
+def fingerprint(model: str) -> str:
+    """The SHA-256 of what a name stands for, read and not run: of a file, of the files of a folder with their
+    names, or of the module of module:function, without what that imports. UserError where there is none."""
+    path = files.folder_named(model)
+    if path.is_dir():
+        inside = sorted(one for one in path.rglob("*") if one.is_file())
+        lines = [f"{one.relative_to(path).as_posix()} {files.sha256_file(one)}\n" for one in inside]
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    if path.is_file():
+        return files.sha256_file(path)
+    if not programs.is_named(model):
+        raise UserError(f"There is no {model}; give a folder, a file, or module:function.")
+    return files.sha256_file(programs.source_of(model))
 
 
 def _adapted(

@@ -6,13 +6,15 @@ reader trusts; a function, only from a module that the reader names.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import importlib.util
 import inspect
 import io
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,16 +38,13 @@ def named(text: str) -> Callable[..., Any]:
     The module is looked for in the working folder too. UserError where there is none, or no function in it.
     """
     module, _, path = text.partition(":")
-    here = str(Path.cwd())
-    sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(module)
+        with _from_here():
+            found: Any = importlib.import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{text} names no function here ({error}); give module:function.") from error
-    finally:
-        sys.path.remove(here)
     if not callable(found):
         raise UserError(f"{text} is no function, but a {type(found).__name__}.")
     if isinstance(found, nn.Module) or _wants(found):
@@ -54,6 +53,29 @@ def named(text: str) -> Callable[..., Any]:
     if not callable(made):
         raise UserError(f"{text} returns a {type(made).__name__}; it must return a denoiser, (x, sigma).")
     return made
+
+
+def source_of(text: str) -> str:
+    """The file of the module of module:function, which is not imported (a package that it lies in is)."""
+    try:
+        with _from_here():
+            found = importlib.util.find_spec(text.partition(":")[0])
+    except (ImportError, ValueError) as error:
+        raise UserError(f"{text} names no module here ({error}); give module:function.") from error
+    if found is None or not found.has_location or found.origin is None:
+        raise UserError(f"{text} names no module that lies in a file; give module:function.")
+    return found.origin
+
+
+@contextlib.contextmanager
+def _from_here() -> Iterator[None]:
+    """Modules of the working folder are found, too."""
+    here = str(Path.cwd())
+    sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        sys.path.remove(here)
 
 
 def _wants(function: Callable[..., Any]) -> bool:

@@ -27,6 +27,7 @@ ROOMS = (
     "training_schedule",
     "scaling",
     "four_lenses",
+    "your_model",
     "speed",
     "power",
 )

@@ -22,13 +22,12 @@ from typing import Any
 
 from diffnotes.adapters import Adapted, adapt
 from diffnotes.base import files, runtime
-from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import Num, Tensor, checked
 from diffnotes.data import Dataset
-from diffnotes.diagnose.findings import Remark, findings
 from diffnotes.diagnose.measure import measured
-from diffnotes.diagnose.report import page
-from diffnotes.diagnose.subject import Settings, Subject, identity
+from diffnotes.diagnose.subject import Settings, Subject, identity, subject_of
+from diffnotes.report.findings import Remark, findings
+from diffnotes.report.page import page
 from diffnotes.store import Arrays, Work
 
 __all__ = ["Diagnosis", "Remark", "Settings", "diagnose"]
@@ -94,12 +93,9 @@ def diagnose(
     Raises UserError for images, samples or labels that do not fit the model.
     """
     model = denoiser if isinstance(denoiser, Adapted) else adapt(denoiser)
-    told = model.needs_label if labels is None else labels
-    where = runtime.device()
-    subject = Subject(
-        model.to(where), train, held_out, told, samples, features, where, settings or Settings()
+    subject = subject_of(
+        model, train, held_out, samples=samples, features=features, labels=labels, settings=settings
     )
-    _fit(subject)
     if folder is None:
         with tempfile.TemporaryDirectory() as place:
             arrays = _measured(subject, Path(place), max_seconds)
@@ -125,52 +121,3 @@ def _about(subject: Subject) -> dict[str, Any]:
         "shape": list(subject.shape), "unit": UNIT, "settings": asdict(subject.settings),
         "device": runtime.device_name(subject.where) or "CPU",
     }  # fmt: skip
-
-
-def _fit(subject: Subject) -> None:
-    """UserError unless images, classes and samples fit the model."""
-    model, shape = subject.model, subject.shape
-    if len(subject.train) < 3:
-        raise UserError(f"There are {len(subject.train)} training images; a report needs at least 3.")
-    held = subject.held_out
-    sets: dict[str, Tensor | None] = {
-        "training": subject.train.values, "held-out": None if held is None else held.values,
-        "sampled": subject.given,
-    }  # fmt: skip
-    for name, values in sets.items():
-        if values is None:
-            continue
-        if model.shape is not None and tuple(values.shape[1:]) != model.shape:
-            raise UserError(
-                f"{model.name} denoises images {_by(model.shape)}, and the {name} images are "
-                f"{_by(tuple(values.shape[1:]))}; bring them to that size."
-            )
-        if tuple(values.shape[1:]) != shape:
-            raise UserError(
-                f"The training images are {_by(shape)}, and the {name} images "
-                f"{_by(tuple(values.shape[1:]))}; "
-                "give images of one size."
-            )
-    if held is not None and len(held) < 3:
-        raise UserError(f"There are {len(held)} held-out images; give at least 3, or none.")
-    if subject.labelled:
-        _classes_fit(subject)
-
-
-def _classes_fit(subject: Subject) -> None:
-    model, held = subject.model, subject.held_out
-    if not model.classes:
-        raise UserError(f"{model.name} knows no classes, so it can be told none; leave labels out.")
-    known = subject.train.labels
-    if not 0 <= int(known.min()) <= int(known.max()) < model.classes:
-        raise UserError(
-            f"{model.name} knows classes 0 to {model.classes - 1}, and the training images have "
-            f"{int(known.min())} to {int(known.max())}; give labels that it knows."
-        )
-    strange = set(held.labels.tolist()) - set(known.tolist()) if held is not None else set()
-    if strange:
-        raise UserError(f"No training image is of class {min(strange)}, of which there are held-out images.")
-
-
-def _by(shape: tuple[int, ...]) -> str:
-    return " × ".join(map(str, shape))

@@ -25,6 +25,7 @@ from diffnotes.process import VE
 from diffnotes.regions import distance_ratio
 from diffnotes.sample import conditioned, edm_sigmas, initial_noise, trajectory
 from diffnotes.store import Arrays, Work
+from diffnotes.train import Report
 
 LOOKED = 2000  # images of each split that are compared with all training images
 TRIED = 64  # images for which other noise levels are told
@@ -35,8 +36,9 @@ HALF = 2000  # images of each half of which a linear denoiser is fitted and trie
 # ------------------------------------------------------------------------------------------------ the parts
 
 
-def measured(subject: Subject, work: Work) -> Arrays:
-    """All arrays of a report."""
+def measured(subject: Subject, work: Work, report: Report | None = None) -> Arrays:
+    """All arrays of a report. report: told how far it is, in place of `work.step`."""
+    report = report or work.step
     levels = levels_of(subject)
     blocks = list(runtime.blocks(subject.settings.samples, 32)) if subject.given is None else []
     plan: list[tuple[str, Callable[[], Arrays]]] = [
@@ -52,12 +54,12 @@ def measured(subject: Subject, work: Work) -> Arrays:
             before = work.load(name)
             found[name] = _made(work, name, make) if before is None else before
             if before is None:  # a part that was there already is no reason to stop
-                work.step(place + 1, len(plan) + 1, name)
+                report(place + 1, len(plan) + 1, name)
         losses = _joined([found[f"loss-{k}"] for k in range(len(levels))])
         made = [found[f"samples-{k}"] for k in range(len(blocks))]
         whole = found["images"] | found["probe"] | found["optimum"] | losses | {"sigma": levels.numpy()}
         whole |= work.load("ends") or _made(work, "ends", lambda: ended(subject, made))
-    work.step(1, 1, "done")
+    report(1, 1, "done")
     return whole
 
 
@@ -112,8 +114,9 @@ def _probe(subject: Subject, levels: Tensor) -> Arrays:
     began = time.perf_counter()
     subject.best(x0[:16], float(levels[len(levels) // 2]), None)
     optimal = (time.perf_counter() - began) / min(16, len(x0))
-    minutes = _cost(subject, seconds, optimal) / 60
-    tell(f"About {max(1, round(minutes))} minutes; the same call goes on if it is stopped.")
+    minutes = max(1, round(_cost(subject, seconds, optimal) / 60))
+    text = f"{minutes} minutes" if minutes > 1 else "a minute"
+    tell(f"About {text}; the same call goes on if it is stopped.")
     return {
         "probe_sigma": levels.numpy()[places], "probe_factor": np.array(FACTORS),
         "probe_loss": np.array(rows), "probe_scale": np.array(scales),

@@ -33,7 +33,9 @@ def ended(subject: Subject, made: Sequence[Arrays]) -> Arrays:
     rho = ratios(near)
     found = {"rho": rho.cpu().numpy(), "copies": _share(rho, subject.settings.seed), **path}
     if subject.held_out is not None:
-        control = ratios(neighbours(samples, subject.held_out.values.to(subject.where)))
+        # of as many images as the training set has, where there are so many: more would be nearer
+        chosen = subject.order(subject.held_out, len(subject.train))
+        control = ratios(neighbours(samples, subject.held_out.values[chosen].to(subject.where)))
         found["control"] = _share(control, subject.settings.seed)
     order = rho.argsort()[:SHEET]
     closest = as_floats(subject.train.values[near.index[order, 0].cpu()])

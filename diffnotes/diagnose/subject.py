@@ -114,6 +114,71 @@ class Subject:
         return found
 
 
+def subject_of(
+    model: Adapted,
+    train: Dataset,
+    held_out: Dataset | None,
+    *,
+    samples: Tensor | None = None,
+    features: Callable[[Tensor], Tensor] | None = None,
+    labels: bool | None = None,
+    settings: Settings | None = None,
+) -> Subject:
+    """What `diagnose` is given, on the device and checked: UserError for what does not fit the model."""
+    told, where = model.needs_label if labels is None else labels, runtime.device()
+    found = Subject(model.to(where), train, held_out, told, samples, features, where, settings or Settings())
+    _fit(found)
+    return found
+
+
+def _fit(subject: Subject) -> None:
+    """UserError unless images, classes and samples fit the model."""
+    model, shape = subject.model, subject.shape
+    if len(subject.train) < 3:
+        raise UserError(f"There are {len(subject.train)} training images; a report needs at least 3.")
+    held = subject.held_out
+    sets: dict[str, Tensor | None] = {
+        "training": subject.train.values, "held-out": None if held is None else held.values,
+        "sampled": subject.given,
+    }  # fmt: skip
+    for name, values in sets.items():
+        if values is None:
+            continue
+        if model.shape is not None and tuple(values.shape[1:]) != model.shape:
+            raise UserError(
+                f"{model.name} denoises images {_by(model.shape)}, and the {name} images are "
+                f"{_by(tuple(values.shape[1:]))}; bring them to that size."
+            )
+        if tuple(values.shape[1:]) != shape:
+            raise UserError(
+                f"The training images are {_by(shape)}, and the {name} images "
+                f"{_by(tuple(values.shape[1:]))}; give images of one size."
+            )
+    if held is not None and len(held) < 3:
+        raise UserError(f"There are {len(held)} held-out images; give at least 3, or none.")
+    if subject.labelled:
+        _classes_fit(subject)
+
+
+def _classes_fit(subject: Subject) -> None:
+    model, held = subject.model, subject.held_out
+    if not model.classes:
+        raise UserError(f"{model.name} knows no classes, so it can be told none; leave labels out.")
+    known = subject.train.labels
+    if not 0 <= int(known.min()) <= int(known.max()) < model.classes:
+        raise UserError(
+            f"{model.name} knows classes 0 to {model.classes - 1}, and the training images have "
+            f"{int(known.min())} to {int(known.max())}; give labels that it knows."
+        )
+    strange = set(held.labels.tolist()) - set(known.tolist()) if held is not None else set()
+    if strange:
+        raise UserError(f"No training image is of class {min(strange)}, of which there are held-out images.")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape))
+
+
 def identity(subject: Subject) -> str:
     """Which report it is: settings, images, and the model by its answers to noisy images."""
     digest = hashlib.sha256(repr(asdict(subject.settings)).encode())
@@ -128,6 +193,8 @@ def identity(subject: Subject) -> str:
     for sigma in (float(levels[place]) for place in (0, len(levels) // 2, -1)):
         answer = subject.ask(x + sigma * noise, sigma, chosen)
         digest.update(np.ascontiguousarray(answer.cpu().numpy()).data)
+    if subject.features is not None:
+        digest.update(np.ascontiguousarray(subject.features(x).cpu().numpy()).data)
     return digest.hexdigest()[:16]
 
 

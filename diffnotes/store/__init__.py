@@ -45,6 +45,7 @@ from diffnotes.store.spec import (
     number,
     numbers,
     request,
+    text,
 )
 from diffnotes.store.staleness import State, checked, code_digest, partial_name, ship, state, verify
 
@@ -54,7 +55,7 @@ __all__ = [
     "choice", "code_digest", "flag", "follow", "index", "is_twin", "key", "load", "load_all", "number",
     "numbers", "parameters", "partial_name", "pin", "request", "results", "root", "run", "runs",
     "shared_profile", "ship",
-    "state", "verify",
+    "state", "text", "verify",
 ]  # fmt: skip
 
 

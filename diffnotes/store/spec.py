@@ -57,6 +57,11 @@ def choice(default: str, *options: str, help: str = "", later: bool = False) -> 
     return _field(default, "choice", help, later, options=options)
 
 
+def text(default: str, *, help: str = "", later: bool = False) -> Any:
+    """A field for a text of one line, such as the name of a file."""
+    return _field(default, "text", help, later)
+
+
 def flag(default: bool, *, help: str = "", later: bool = False) -> Any:
     """A field for True or False."""
     return _field(default, "flag", help, later)
@@ -124,7 +129,7 @@ class Spec:
         """The value that `--set name=text` means; what cannot be read stays text, for the check."""
         known(name, cls.names())
         kind = {item.name: item.metadata["kind"] for item in dataclasses.fields(cls)}[name]
-        if kind == "choice":
+        if kind in ("choice", "text"):
             return text
         try:
             with warnings.catch_warnings(action="ignore"):  # of Python, about a text that is none of its own
@@ -195,6 +200,8 @@ def _checked(name: str, value: Any, meta: Mapping[str, Any]) -> Any:
         good = isinstance(value, str) and value in meta["options"]
     elif kind == "flag":
         valid, good = "True or False", isinstance(value, bool)
+    elif kind == "text":
+        valid, good = "a text of one line", isinstance(value, str) and (value.isprintable() or not value)
     else:
         many = kind in ("ints", "floats")
         values = value if many and isinstance(value, (tuple, list)) else (value,)

@@ -23,7 +23,7 @@ CHAPTERS = [path for path in NOTEBOOKS if re.match(r"\d\d_", path.name)]
 PARTS = {"chapters", "show", "store"}  # a record and what is drawn of it
 # What the cells with the science are checked against.
 ENGINE = {"data", "process", "posterior", "optimal_loss", "networks", "train", "sample", "metrics", "regions"}
-ENGINE |= {"loss_gap", "schedule", "diagnose", "adapters"}
+ENGINE |= {"loss_gap", "schedule", "diagnose", "adapters", "watch"}
 NETWORK = {"requests", "urllib", "urllib3", "http", "socket", "ftplib", "aiohttp", "httpx", "huggingface_hub"}
 SHELL = {"subprocess", "pty", "sh"}
 SILENCING = re.compile(

@@ -56,9 +56,10 @@ def findings(found: Numbers) -> tuple[Remark, ...]:
 
 def _weight(one: Remark) -> int:
     """What comes first: what makes the rest void, then what is bad, then what is open or fine."""
+    about_data = one.kind == "images" or (one.kind == "denoises" and one.word != LOOK)
     if one.word == BAD:
-        return 0 if one.kind in ("images", "denoises") else 1
-    return {LOOK: 2, GOOD: 3, OPEN: 4}[one.word] + (2 if one.kind in ("images", "denoises") else 0)
+        return 0 if about_data else 1
+    return {LOOK: 2, GOOD: 3, OPEN: 4}[one.word] + (2 if about_data else 0)
 
 
 # --------------------------------------------------------------------------------------------------- images

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diffnotes.diagnose.findings import BAD, GOOD, LOOK, OPEN, Remark, findings, plain
+from diffnotes.report.findings import BAD, GOOD, LOOK, OPEN, Remark, findings, plain
 
 SIGMA = np.geomspace(0.02, 30, 12)
 VARIANCE = 0.3

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from diffnotes.diagnose.drawing import Stroke, chart, picture
-from diffnotes.diagnose.findings import Numbers, Remark, plain, relative_gap
+from diffnotes.report.drawing import Stroke, chart, picture
+from diffnotes.report.findings import Numbers, Remark, plain, relative_gap
 
 WORDS = {"good": "fine", "look": "look", "bad": "act", "open": "open"}
 TITLES = {
