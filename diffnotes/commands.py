@@ -176,12 +176,15 @@ def optimal_loss(options: argparse.Namespace, say: Say) -> None:
     if not scale > 0:
         raise UserError("All images are the same; give at least two different ones.")
     levels = _levels(options.sigmas) if options.sigmas else noise_levels(48, 0.01 * scale, 200 * scale)
-    say(f"{shown_as(images.values)}; losses are squared errors of x0 per dimension, images in [-1, 1]")
     curve = estimators.optimal_loss(
         values, levels, sources=options.sources, labels=images.labels if options.labels else None,
         seed=options.seed, progress=True,
     )  # fmt: skip
     mean, error = curve.mean.cpu() / size, curve.stderr.cpu() / size
+    if len(levels) > 1:
+        for line in _loops(images, levels, mean, curve.variance / size, options.seed):
+            say(line)
+    say(f"{shown_as(images.values)}; losses are squared errors of x0 per dimension, images in [-1, 1]")
     say(f"{'sigma':>10} {'optimal loss':>14} {'± 2 s.e.':>10} {'as eps loss':>12}")
     for sigma, value, spread in zip(levels.tolist(), mean.tolist(), error.tolist(), strict=True):
         say(f"{sigma:>10.4g} {value:>14.4g} {2 * spread:>10.1g} {value / sigma**2:>12.4g}")
@@ -195,6 +198,26 @@ def optimal_loss(options: argparse.Namespace, say: Say) -> None:
         arrays = {"sigma": levels, "optimal": mean, "stderr": error, "variance": variance}
         files.save_npz_atomic(path, {name: value.numpy() for name, value in arrays.items()})
         say(str(path))
+
+
+FITTED = 2000  # images of each half of which a linear denoiser is fitted and tried
+
+
+def _loops(images: Dataset, levels: Any, best: Any, variance: float, seed: int) -> list[str]:
+    """What a training loop can show, by copying the set and without."""
+    from diffnotes.data import as_floats
+    from diffnotes.data.sets import permutation
+    from diffnotes.optimal_loss import in_loops, linear_loss
+
+    count = min(len(images) // 2, FITTED)
+    order = permutation(len(images), seed)
+    one, other = (as_floats(images.taken(order[k * count : (k + 1) * count]).values) for k in (0, 1))
+    least, linear = (in_loops(levels, row, variance) for row in (best, linear_loss(one, other, levels)))
+    lines = [f"  {name:<42} {least[name]:.4f} to {linear[name]:.4f}" for name in least]
+    return [
+        f"What a training loss can reach on these {len(images):,} images, as a mean per dimension: the first "
+        "number only by copying them, the second already with a linear denoiser.", *lines,
+    ]  # fmt: skip
 
 
 def _said(curve: Any, law: Any, count: int, labelled: bool) -> list[str]:

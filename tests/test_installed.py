@@ -16,7 +16,9 @@ import pytest
 from forks import Forks
 from PIL import Image
 
+from diffnotes.adapters import save_denoiser
 from diffnotes.chapters import checks
+from diffnotes.networks import MLP, NetworkDenoiser, seeded
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "diffnotes"
@@ -134,3 +136,20 @@ def test_the_optimal_loss_of_a_folder_of_images(forks, site, tmp_path):
     done = said(forks, site, FOLDER, str(tmp_path), **own)
     low, middle, high = map(float, done.stdout.split())  # six images, some 90 apart
     assert 0 <= low < middle < high
+
+
+def test_a_report_on_a_model_and_images_of_ones_own(forks, site, tmp_path):
+    """Without the book, and without the packages that only its pages need."""
+    before = digests(site.parent)
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "photos.npz", x=draw.integers(0, 256, (40, 8, 8), np.uint8))
+    save_denoiser(NetworkDenoiser(seeded(0, lambda: MLP((1, 8, 8), 16, 1))), tmp_path / "own.npz")
+    words = ["--model", str(tmp_path / "own.npz"), "--train", str(tmp_path / "photos.npz"), "--out"]
+    few = ["--draws", "8", "--levels", "4", "--samples", "8", "--steps", "4", "--held-out-share", "0.2"]
+    done = said(forks, site, COMMAND, "diagnose", *words, str(tmp_path / "report"), *few)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "report" / "report.html").stat().st_size > 5000
+    done = said(forks, site, COMMAND, "optimal-loss", "--data", str(tmp_path / "photos.npz"))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("What a training loss can reach on these 40 images")
+    assert digests(site.parent) == before

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from diffnotes.base import files
-from diffnotes.base.errors import UserError, out_of_memory, quoted
+from diffnotes.base.errors import UserError, out_of_memory
 
 NAMED = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
@@ -96,7 +96,7 @@ def from_file(path: Path, sha256: str | None) -> nn.Module:
         content = files.read_plain(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error}); give the file of a model.") from error
-    trusted(path, content, sha256)
+    files.trusted(path, content, sha256)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what torch says of its older formats
         try:
@@ -108,23 +108,6 @@ def from_file(path: Path, sha256: str | None) -> nn.Module:
                 f"{path} is neither TorchScript (.pt) nor a program of torch.export (.pt2) that this torch "
                 f"can load ({type(error).__name__}); save it anew."
             ) from error
-
-
-def trusted(path: Path, content: bytes, sha256: str | None) -> None:
-    """UserError unless the bytes of a program have the SHA-256 that the reader trusts."""
-    found = files.sha256_bytes(content)
-    if sha256 is None:
-        raise UserError(
-            f"{path} is a program, which is run when it is loaded; if you trust it, give its SHA-256, "
-            f"{found}, as sha256."
-        )
-    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise UserError(f"sha256 must be 64 hexadecimal digits, not {quoted(sha256)}.")
-    if found != sha256.lower():
-        raise UserError(
-            f"{path} is not the program that you trust: its SHA-256 is {found}, not {sha256.lower()}; it was "
-            "not loaded. Get it again."
-        )
 
 
 def _script(content: bytes) -> nn.Module:

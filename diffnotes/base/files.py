@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import UserError, quoted
 
 if sys.platform != "win32":
     import fcntl
@@ -254,6 +254,23 @@ def sha256_file(path: Path | str) -> str:
     """SHA-256 of a file's bytes, read in blocks."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def trusted(path: Path | str, program: bytes, sha256: str | None) -> bytes:
+    """The bytes of a program that is to be loaded; UserError unless they have the SHA-256 that is trusted."""
+    found = sha256_bytes(program)
+    if sha256 is None or len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef"):
+        given = "" if sha256 is None else f", not {quoted(sha256)}"
+        raise UserError(
+            f"{path} is a program, which is run when it is loaded: give the SHA-256 of the file that you "
+            f"trust, 64 hexadecimal digits{given}. That of this file is {found}."
+        )
+    if found != sha256.lower():
+        raise UserError(
+            f"{path} is not the program that you trust: its SHA-256 is {found}, not {sha256.lower()}; it was "
+            "not loaded. Get it again."
+        )
+    return program
 
 
 def hold(handle: int) -> bool | None:

@@ -20,7 +20,7 @@ from diffnotes.diagnose.samples import ended
 from diffnotes.diagnose.subject import Subject, ends, levels_of, noise_of
 from diffnotes.loss_gap import LossGap, loss_gap
 from diffnotes.metrics import neighbours
-from diffnotes.optimal_loss import optimal_loss
+from diffnotes.optimal_loss import linear_loss, optimal_loss
 from diffnotes.process import VE
 from diffnotes.regions import distance_ratio
 from diffnotes.sample import conditioned, edm_sigmas, initial_noise, trajectory
@@ -140,31 +140,18 @@ def _optimum(subject: Subject, levels: Tensor) -> Arrays:
     )  # fmt: skip
     size = subject.size
     return {
-        "linear": _linear(subject, levels.numpy()), "optimum": curve.mean.cpu().numpy() / size,
+        "linear": _linear(subject, levels), "optimum": curve.mean.cpu().numpy() / size,
         "optimum_stderr": curve.stderr.cpu().numpy() / size, "variance": np.array(curve.variance / size),
     }  # fmt: skip
 
 
-def _linear(subject: Subject, sigma: Array) -> Array:
+def _linear(subject: Subject, levels: Tensor) -> Array:
     """The loss per dimension of the best linear denoiser of one half of the images on the other half [l]:
-    what can be had without knowing the images by heart.
-
-    With the eigenvectors v_k and eigenvalues l_k of the covariance of one half it is the sum over k of (1 -
-    g_k)^2 b_k + g_k^2 s^2, g_k = l_k/(l_k + s^2), and b_k the mean square of the other half along v_k; where
-    the first half has no variance, g = 0.
-    """
+    what can be had without knowing the images by heart."""
     count = min(len(subject.train) // 2, HALF)
-    both = subject.first(subject.train, 2 * count).flatten(1)
-    one, other = both[:count], both[count:]
-    mean = one.mean(0)
-    _, scales, vectors = torch.linalg.svd((one - mean).double(), full_matrices=False)
-    own = (scales**2 / count).cpu().numpy()
-    apart = (other - mean).double()
-    along = (apart @ vectors.T).square().mean(0).cpu().numpy()
-    rest = float(apart.square().sum(1).mean()) - along.sum()
-    kept = own / (own + sigma[:, None] ** 2)
-    found: Array = ((1 - kept) ** 2 * along + kept**2 * sigma[:, None] ** 2).sum(1) + max(0.0, rest)
-    return found / subject.size
+    both = subject.first(subject.train, 2 * count)
+    found: Array = linear_loss(both[:count], both[count:], levels).cpu().numpy()
+    return found
 
 
 def _loss(subject: Subject, level: Tensor) -> Arrays:

@@ -8,7 +8,6 @@ which come from Inception and SSCD: `load_torchscript` takes those where their f
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -186,16 +185,4 @@ def torchscript_file(name: str, sha256: str) -> tuple[Path, bytes]:
     path = data_folder() / "features" / f"{name}.pt"
     if not path.is_file():
         raise UserError(f"There are no features {name!r}: {path} is missing; put the TorchScript file there.")
-    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise UserError(
-            f"{path} is a program, which is run when it is loaded: give the SHA-256 of the file that you "
-            f"trust, 64 hexadecimal digits, not {sha256!r}."
-        )
-    content = path.read_bytes()
-    found = files.sha256_bytes(content)
-    if found != sha256.lower():
-        raise UserError(
-            f"{path} is not the program that you trust: its SHA-256 is {found}, not {sha256.lower()}; it was "
-            "not loaded. Get it again."
-        )
-    return path, content
+    return path, files.trusted(path, path.read_bytes(), sha256)

@@ -2,10 +2,12 @@
 
 from diffnotes.optimal_loss.classes import class_parts, mean_over_classes
 from diffnotes.optimal_loss.estimate import accumulate, optimal_loss
+from diffnotes.optimal_loss.loops import LOOPS, in_loops, linear_loss
 from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, area
 from diffnotes.optimal_loss.subsets import READOUTS
 
 __all__ = [
+    "LOOPS",
     "NOISES",
     "READOUTS",
     "LossCurve",
@@ -13,6 +15,8 @@ __all__ = [
     "accumulate",
     "area",
     "class_parts",
+    "in_loops",
+    "linear_loss",
     "mean_over_classes",
     "optimal_loss",
 ]

@@ -19,6 +19,7 @@ MEANT = 0.8  # of the loss: what it falls to, told another noise level, if the m
 LITTLE = 0.02  # by which the loss must be below that of a multiple of the noisy image
 ABOVE = 1.1  # times the loss of a linear denoiser, from which on the model underfits
 TIGHT = 0.8  # of that loss: an optimum from which on it says what a network should reach
+NEAR = 0.2  # of that loss: an optimum from which on it is a measure of how far a loss is
 APART = 0.1  # relative gap, from which on the model overfits
 FEW = 0.02  # a share of copies that is none to speak of
 SAME = 0.02  # root mean square difference of two images that are the same: 2.5 grey levels of noise
@@ -54,12 +55,17 @@ def findings(found: Numbers) -> tuple[Remark, ...]:
     return tuple(sorted(said, key=lambda one: (_weight(one), KINDS.index(one.kind))))
 
 
-def _weight(one: Remark) -> int:
-    """What comes first: what makes the rest void, then what is bad, then what is open or fine."""
-    about_data = one.kind == "images" or (one.kind == "denoises" and one.word != LOOK)
+def _weight(one: Remark) -> float:
+    """What comes first: what makes the rest void, then what is bad or may be, then what is fine, of that how
+    far the loss is from its optimum, then what is open."""
+    about_all = one.kind in ("images", "denoises")
     if one.word == BAD:
-        return 0 if about_data else 1
-    return {LOOK: 2, GOOD: 3, OPEN: 4}[one.word] + (2 if about_data else 0)
+        return 0 if about_all else 1
+    if one.kind == "underfits" and one.word == GOOD:
+        return 3
+    if one.kind == "denoises" and one.word == LOOK:  # that it underfits says more
+        return 2.5
+    return {LOOK: 2, GOOD: 4, OPEN: 5}[one.word] + (2 if about_all else 0)
 
 
 # --------------------------------------------------------------------------------------------------- images
@@ -181,6 +187,12 @@ def _copies(found: Numbers) -> Remark | None:
             "Stop training earlier, or take more images: copies begin at a step that grows with their "
             "number. Look at the pictures below before you publish.", f"{MARION}; {BONNAIRE}",
         )  # fmt: skip
+    if share > (control[0] if control is not None else 0.0):
+        return Remark(
+            "copies", LOOK, f"Some samples may be training images: {said}; it may be chance.",
+            "Look at them: they stand below, above the images that they are nearest to. More samples tell "
+            "more.", MARION,
+        )  # fmt: skip
     if high <= FEW:
         return Remark("copies", GOOD, f"No sign of copies: {said}.")
     more = int(np.ceil(high / FEW))
@@ -240,11 +252,15 @@ def _underfits(found: Numbers) -> Remark:
     sure = loss - 2 * error > ABOVE * linear
     if sure.any():
         top = int(np.where(sure, loss / linear, 0).argmax())
+        known = best[top] > NEAR * linear[top]  # else the optimum is that of a copy, and no measure
+        against = "the optimum" if known else "that of a linear denoiser"
+        other = best[top] if known else linear[top]
+        more = f"; a linear denoiser has {linear[top]:.3g}" if known else ""
         return Remark(
             "underfits", LOOK,
             f"It underfits at sigma {_levels(sigma[sure])}: at sigma {sigma[top]:.2g} the loss is "
-            f"{_times(loss[top] / best[top])} the optimum ({loss[top]:.3g} against {best[top]:.3g} per "
-            f"dimension), and a linear denoiser has {linear[top]:.3g}.",
+            f"{_times(loss[top] / other)} {against} ({loss[top]:.3g} against {other:.3g} per "
+            f"dimension{more}).",
             "There the loss can still fall. Give these noise levels more weight or more of the batches, or "
             "predict x0, F or v in place of eps, which is worst at large noise.", XU,
         )  # fmt: skip

@@ -253,7 +253,7 @@ def exported(path: Path) -> Path:
 def test_a_program_is_loaded_with_its_digest_alone(tmp_path: Path, make: Any) -> None:
     path = make(tmp_path / ("half.pt2" if make is exported else "half.pt"))
     x = noisy(1.0)
-    with pytest.raises(UserError, match="if you trust it, give its SHA-256") as told:
+    with pytest.raises(UserError, match="give the SHA-256 of the file that you trust") as told:
         adapt(path)
     digest = files.sha256_file(path)
     assert digest in str(told.value)

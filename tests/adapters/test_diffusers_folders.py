@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_models import SHAPE, diffusers, dit, needs_diffusers, noisy, saved, unet
 
+from diffnotes.__main__ import main
 from diffnotes.adapters import adapt
 from diffnotes.base.errors import UserError
 
@@ -315,13 +316,16 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_folder_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_a_bad_folder_is_one_sentence(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     change, words = BAD[name]
     folder = saved(tmp_path, unet(), diffusers().DDPMScheduler())
     change(folder)
     with pytest.raises(UserError, match=words) as told:
         adapt(folder)
-    assert "\n" not in str(told.value)
+    out = tmp_path / "out"
+    assert main(["diagnose", "--model", str(folder), "--train", "digits", "--out", str(out)]) == 2
+    assert capsys.readouterr().err.splitlines() == [f"diffnotes: {told.value}"]
+    assert not out.exists()
 
 
 def test_images_of_another_shape_are_refused(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import torch
 
-from diffnotes import data
+from diffnotes import adapters, data
 from diffnotes.__main__ import main
-from diffnotes.adapters import adapt, save_denoiser
+from diffnotes.adapters import adapt, live, save_denoiser
 from diffnotes.base.errors import UserError
-from diffnotes.data import Dataset
+from diffnotes.data import Dataset, given
 from diffnotes.diagnose import Diagnosis, Settings, diagnose
 from diffnotes.networks import MLP, NetworkDenoiser, seeded
 from diffnotes.posterior import ExactDenoiser
@@ -306,6 +306,19 @@ def test_bad_words_are_one_sentence(name: str, capsys: pytest.CaptureFixture[str
     err = capsys.readouterr().err
     assert re.search(words, err)
     assert err.count("\n") == 1
+
+
+def test_help_says_the_defaults_and_choices_that_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """They stand in `commands`, too, which is loaded without torch."""
+    with contextlib.suppress(SystemExit):
+        main(["diagnose", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for name in ("draws", "levels", "steps", "samples"):
+        flag = text[text.rindex(f"--{name} ") :]
+        assert f"({getattr(Settings(), name)})" in flag[: flag.index(")") + 1], name
+    assert f"--process {{{','.join(live.PROCESSES)}}}" in text
+    assert f"--pixels {{{','.join(adapters.RANGES)}}}" in text
+    assert f"--values {{{','.join(given.RANGES)}}}" in text
 
 
 def test_the_optimal_loss_is_printed_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
