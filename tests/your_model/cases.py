@@ -18,21 +18,21 @@ SHEET = np.zeros((8, 3, 16, 16), np.uint8)
 COUNTS, SEEDS = (64, 20_000), (0, 1, 2)
 
 
-def arrays(copies: bool, **changed: Any) -> dict[str, np.ndarray]:
+def arrays(memorizes: bool, **changed: Any) -> dict[str, np.ndarray]:
     """A report on a network that copies its training images, or on one that does not."""
-    loss = np.maximum(1.02 * OPTIMUM, (0.3 if copies else 0.9) * LINEAR)
-    held = 3 * loss if copies else 1.01 * loss
+    loss = np.maximum(1.02 * OPTIMUM, (0.3 if memorizes else 0.9) * LINEAR)
+    held = 3 * loss if memorizes else 1.01 * loss
     found = {
         "sigma": SIGMA, "variance": np.array(VARIANCE), "optimum": OPTIMUM, "linear": LINEAR,
         "train_loss": loss, "train_loss_stderr": 1e-3 * loss, "train_gap": loss - OPTIMUM,
         "train_gap_stderr": 1e-3 * loss, "held_loss": held, "held_loss_stderr": 1e-3 * held,
-        "train_count": np.array(COUNTS[0] if copies else COUNTS[1]), "held_count": np.array(10_000),
+        "train_count": np.array(COUNTS[0] if memorizes else COUNTS[1]), "held_count": np.array(10_000),
         "train_apart": np.full(60, 0.3), "held_apart": np.full(60, 0.3), "probe_sigma": SIGMA[2:9:3],
         "probe_factor": np.array([0.5, 1.0, 2.0]), "probe_scale": np.full(3, 1.01),
         "probe_loss": np.array([[1.4, 1.0, 1.3]] * 3) * 0.1,
-        "rho": np.linspace(0.05, 0.6, 256) if copies else np.linspace(0.6, 1, 256),
-        "copies": np.array([0.6, 0.55, 0.65]) if copies else np.array([0.0, 0.0, 0.014]),
-        "control": np.array([0.0, 0.0, 0.01]), "batch_loss": np.array([0.2 if copies else 0.3]),
+        "rho": np.linspace(0.05, 0.6, 256) if memorizes else np.linspace(0.6, 1, 256),
+        "copies": np.array([0.6, 0.55, 0.65]) if memorizes else np.array([0.0, 0.0, 0.014]),
+        "control": np.array([0.0, 0.0, 0.01]), "batch_loss": np.array([0.2 if memorizes else 0.3]),
         "closest_samples": SHEET, "closest_images": SHEET, "sheet": SHEET,
     }  # fmt: skip
     return found | {name: np.asarray(value) for name, value in changed.items()}
