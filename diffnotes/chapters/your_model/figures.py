@@ -78,6 +78,8 @@ def _ratio(axes: Axes, record: Record) -> None:
     if "held_loss" in record.arrays:
         value, error = readings.ratio(record)
         _curve(axes, record["sigma"], value, 2 * error, HELD_OUT)
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, 0.8), max(high, 2))  # so that noise around 1 does not look like much
     plain_ticks(axes.xaxis)
     plain_ticks(axes.yaxis)
 
@@ -101,6 +103,7 @@ def own_samples(*records: Record) -> BookFigure:
         ),
         size=(6.7, 1.75 * len(records)),
     )  # fmt: skip
+    figure.set_layout_engine("compressed")  # pictures keep their shape
     count = max(len(record["closest_samples"]) for record in records)
     grid = figure.subplots(2 * len(records), count, squeeze=False)
     for place, record in enumerate(records):
@@ -112,7 +115,12 @@ def own_samples(*records: Record) -> BookFigure:
                     picture(axes, record[name][column], "")
                 else:
                     axes.set_axis_off()
-        grid[2 * place, 0].set_title(readings.title(record), loc="left")
+        first = grid[2 * place, 0]
+        first.set_title(" ")  # keeps the place for words that are wider than a picture
+        over = first.annotate(
+            readings.title(record), (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points"
+        )
+        over.set_in_layout(False)
         for row, word in enumerate(("samples", "nearest")):
             grid[2 * place + row, 0].set_ylabel(word, fontsize=8)
     return figure
