@@ -176,10 +176,11 @@ def optimal_loss(options: argparse.Namespace, say: Say) -> None:
     if not scale > 0:
         raise UserError("All images are the same; give at least two different ones.")
     levels = _levels(options.sigmas) if options.sigmas else noise_levels(48, 0.01 * scale, 200 * scale)
+    labels = images.labels if options.labels else None
+    _foretell(values, levels, labels, options.sources)
     curve = estimators.optimal_loss(
-        values, levels, sources=options.sources, labels=images.labels if options.labels else None,
-        seed=options.seed, progress=True,
-    )  # fmt: skip
+        values, levels, sources=options.sources, labels=labels, seed=options.seed, progress=True
+    )
     mean, error = curve.mean.cpu() / size, curve.stderr.cpu() / size
     if len(levels) > 1:
         for line in _loops(images, levels, mean, curve.variance / size, options.seed):
@@ -198,6 +199,25 @@ def optimal_loss(options: argparse.Namespace, say: Say) -> None:
         arrays = {"sigma": levels, "optimal": mean, "stderr": error, "variance": variance}
         files.save_npz_atomic(path, {name: value.numpy() for name, value in arrays.items()})
         say(str(path))
+
+
+TIMED, DRAWS = 32, 4096  # draws that are timed beforehand, and those that are made unless it is said
+
+
+def _foretell(values: Any, levels: Any, labels: Any, sources: int | None) -> None:
+    """Say what the computation will take, from a small part of it."""
+    import time
+
+    from diffnotes.base.terminal import tell
+    from diffnotes.optimal_loss import optimal_loss
+
+    count = DRAWS if sources is None else sources
+    if count > 8 * TIMED:
+        began = time.monotonic()
+        optimal_loss(values, levels, sources=TIMED, labels=labels)
+        seconds = (time.monotonic() - began) * count / TIMED
+        long = f"{seconds / 60:.0f} minutes" if seconds >= 100 else f"{max(1, round(seconds))} s"
+        tell(f"At most about {long}.")
 
 
 FITTED = 2000  # images of each half of which a linear denoiser is fitted and tried

@@ -196,7 +196,7 @@ def _checked(name: str, value: Any, meta: Mapping[str, Any]) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if kind == "choice":
-        valid = f"one of {', '.join(meta['options'])}"
+        valid = f"one of {', '.join(option or repr(option) for option in meta['options'])}"
         good = isinstance(value, str) and value in meta["options"]
     elif kind == "flag":
         valid, good = "True or False", isinstance(value, bool)

@@ -16,13 +16,15 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 
 from diffnotes import store
+from diffnotes.adapters import save_denoiser
+from diffnotes.networks import MLP, NetworkDenoiser, seeded
 
 ROOT = Path(__file__).resolve().parents[2]
-TOY, GAUSSIAN, MEMORIZATION, LOSS, LENSES = (
+TOY, GAUSSIAN, MEMORIZATION, LOSS, LENSES, OWN = (
     ROOT / "notebooks" / f"{name}.ipynb"
     for name in (
         "01_toy_model", "02_gaussian_underfitting", "03_cifar_memorization", "04_imagenet_loss_gap",
-        "05_four_lenses",
+        "05_four_lenses", "06_your_model",
     )
 )  # fmt: skip
 
@@ -99,6 +101,16 @@ def test_parameters_reach_the_record(tmp_path):
     assert record.profile == "smoke"
 
 
+def test_a_reader_s_own_model_is_looked_at(tmp_path):
+    path = save_denoiser(NetworkDenoiser(seeded(0, lambda: MLP((1, 8, 8), 16, 1))), tmp_path / "own.npz")
+    notebook = execute(tmp_path, OWN, profile="smoke", model=str(path), samples=20)
+    shown = "".join(str(out) for cell in notebook.cells for out in cell.get("outputs", []))
+    assert "The report on own.npz, the most important first." in shown
+    assert "of 20 samples" in shown
+    records = [store.records.read(one.parent) for one in tmp_path.glob("runs/own_model/*/record.json")]
+    assert [record.spec["model"] for record in records] == [str(path)]
+
+
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
@@ -138,6 +150,9 @@ def test_a_wrong_parameter_gets_one_sentence(one_kernel, parameters, sentence):
         (LOSS, {"sed": 7}, "unknown parameter 'sed' (did you mean seed?)"),
         (LENSES, {"profile": "paper"}, "profile must be one of pinned, smoke, laptop; not 'paper'."),
         (LENSES, {"seeds": [1]}, "unknown parameter 'seeds'; the valid names are profile."),
+        (OWN, {"modle": "a"}, "unknown parameter 'modle' (did you mean model?)"),
+        (OWN, {"train": 3}, "train must be a text of one line; not 3."),
+        (OWN, {"target": "noise"}, "target must be one of '', x0, eps, v, velocity, score, F; not 'noise'."),
     ],
 )
 def test_a_chapter_offers_only_what_all_of_it_takes(one_kernel, chapter, parameters, sentence):

@@ -31,14 +31,15 @@ SWEPT = SMOKE.replace(
     blocks=2, widths=(8, 24), batches=(8, 4), rates=(3e-4, 2e-3), snapshots=2, horizons=(4, 9), samples=16
 )
 
+TEN = tuple(range(10))
 SHOWN: dict[str, dict[str, Any]] = {  # of each sweep, the settings that differ from those of the profile
-    "n": {"seeds": tuple(range(5))},
-    "width": {"seeds": tuple(range(10))},
+    "n": {"seeds": TEN},
+    "width": {"seeds": TEN},
     # At an N of which some batches are as small a part as in the paper; B = 32 is in the sweep over n.
     "batch": {
-        "n": 256, "batches": (8, 16, 64, 128), "epochs": 2800.0, "most_steps": 90_000, "seeds": (0, 1, 2),
+        "n": 256, "batches": (8, 16, 64, 128), "epochs": 4500.0, "most_steps": 144_000, "seeds": (0, 1, 2),
     },
-    "rate": {},
+    "rate": {"seeds": TEN},
 }
 
 EXPERIMENT = Experiment(
