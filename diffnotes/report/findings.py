@@ -252,13 +252,14 @@ def _underfits(found: Numbers) -> Remark:
     sure = loss - 2 * error > ABOVE * linear
     if sure.any():
         top = int(np.where(sure, loss / linear, 0).argmax())
+        at = f"at sigma {sigma[top]:.2g} " if sure.sum() > 1 else ""
         known = best[top] > NEAR * linear[top]  # else the optimum is that of a copy, and no measure
         against = "the optimum" if known else "that of a linear denoiser"
         other = best[top] if known else linear[top]
         more = f"; a linear denoiser has {linear[top]:.3g}" if known else ""
         return Remark(
             "underfits", LOOK,
-            f"It underfits at sigma {_levels(sigma[sure])}: at sigma {sigma[top]:.2g} the loss is "
+            f"It underfits at sigma {_levels(sigma[sure])}: {at}the loss is "
             f"{_times(loss[top] / other)} {against} ({loss[top]:.3g} against {other:.3g} per "
             f"dimension{more}).",
             "There the loss can still fall. Give these noise levels more weight or more of the batches, or "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from diffnotes.report.drawing import Stroke, chart, picture
-from diffnotes.report.findings import Numbers, Remark, plain, relative_gap
+from diffnotes.report.findings import Numbers, Remark, relative_gap
 
 WORDS = {"good": "fine", "look": "look", "bad": "act", "open": "open"}
 TITLES = {
@@ -59,7 +59,7 @@ polyline.plain{stroke:var(--line)}
 polyline.mine{stroke:var(--c);stroke-dasharray:9 3 2 3}
 polygon.mine{fill:var(--c)}
 .key{font-size:.85rem}
-.k{margin-right:1rem;white-space:nowrap}
+.k{margin-right:1rem;display:inline-block}
 .k::before{content:"";display:inline-block;width:1.4em;margin-right:.4em;border-top:2px solid;
 vertical-align:.25em}
 .k.train{color:var(--a)}
@@ -124,7 +124,7 @@ def _charts(found: Numbers) -> list[str]:
             Stroke("noised training images", "train", np.median(known, 1), _spread(known)),
         ]
         alt = "How far states are from the shells of noised training images, over the noise level."
-        charts.append(chart(sigma, lines, across=SIGMA, up="r*, 1 on a shell", log=False, alt=alt))
+        charts.append(chart(sigma, lines, across=SIGMA, up="r*, 1 on a shell", log=True, alt=alt))
     if "rho" in found:
         charts.append(_ratios(found["rho"]))
     return charts
@@ -132,7 +132,7 @@ def _charts(found: Numbers) -> list[str]:
 
 def _losses(found: Numbers) -> str:
     lines = [
-        Stroke("best multiple of the noisy image", "plain", plain(found)),
+        Stroke("a linear denoiser", "plain", found["linear"]),
         Stroke("optimum of the training set", "best", found["optimum"]),
         Stroke("training loss", "train", found["train_loss"], 2 * found["train_loss_stderr"]),
     ]
@@ -176,7 +176,10 @@ def _pictures(found: Numbers) -> list[str]:
 
 
 def _table(found: Numbers) -> str:
-    columns = {"sigma": found["sigma"], "optimum": found["optimum"], "training": found["train_loss"]}
+    columns = {
+        "sigma": found["sigma"], "optimum": found["optimum"], "linear denoiser": found["linear"],
+        "training": found["train_loss"],
+    }  # fmt: skip
     columns["± 2 s.e."] = 2 * found["train_loss_stderr"]
     if "held_loss" in found:
         gap, error = relative_gap(found)
