@@ -55,9 +55,9 @@ def _memorized(record: Record, average: int) -> Weighed:
     )
     text = f"{100 * share[0]:.0f} % to {100 * share[-1]:.0f} % at {readings.label(record, place)}"
     later = f"a tenth {listed([(ten / split).mean()])} times as late as the losses part"
-    control = f"of held-out images {100 * chance[-1]:.0f} %"
+    control = f"of held-out images at most {100 * chance.max():.0f} %"
     core = (bool(share[-1] > 0.5), every(ten > split))
-    return Weighed(f"{text}; {later}", control, core, (bool(share[0] < 0.02), bool(chance[-1] < 0.05)))
+    return Weighed(f"{text}; {later}", control, core, (bool(share[0] < 0.02), bool(chance.max() < 0.05)))
 
 
 def _same_distance(record: Record, average: int) -> Weighed:
@@ -70,9 +70,8 @@ def _same_distance(record: Record, average: int) -> Weighed:
 def _double_descent(record: Record, average: int, name: str = "wasserstein") -> Weighed:
     """A rise of a fifth above the first minimum, of which at least half is lost again."""
     found = run_readings.rise(record, readings.default_place(record), average, name)
-    large = found.value >= RISE
-    sure = large and bool(found.low >= RISE)  # one seed has no interval
-    core = (large, sure, large and found.lost >= LOST)
+    large = found.value >= RISE and bool(found.low > 0)  # one seed has no interval
+    core = (large, large and bool(found.low >= RISE), large and found.lost >= LOST)
     if not found.value > 0:
         return Weighed("falls all along", core=core)
     lost = f"then falls by {found.lost:.1f} times that"

@@ -187,16 +187,18 @@ def power_range(*records: Record) -> str:
 
 
 def _power_range(record: Record, shares: Sequence[float]) -> str:
-    """'1.04 to 1.22 (5 of 9 intervals below exclude 1)'."""
+    """'1.04 to 1.22 (3 of these 4 intervals exclude 1)'."""
     fits = {name: readings.fitted(record, times) for name, times in readings.thresholds(record).items()}
-    known = [power for power in fits.values() if power.known]
     parting = [fits[f"losses part by {100 * share:.0f} %"] for share in shares]
     if not all(power.known for power in parting):
         return "not known at each"
     values = [power.value for power in parting]
-    off = sum(not power.low <= 1 <= power.high for power in known) or "none"
+    off = sum(not power.low <= 1 <= power.high for power in parting) or "none"
+    small = [share for share in readings.SCAN if share < shares[0]]
+    other = fits[f"losses part by {100 * small[0]:.0f} %"] if small else None
+    more = f"; {other.value:.2f} by {100 * small[0]:.0f} %" if other and other.known else ""
     return minus(
-        f"{min(values):.2f} to {max(values):.2f} ({off} of {len(known)} intervals below exclude 1)"
+        f"{min(values):.2f} to {max(values):.2f} ({off} of these {len(parting)} intervals exclude 1{more})"
     )
 
 
@@ -240,32 +242,44 @@ def _span(base: Record, record: Record) -> str:
     """'3.12 with the width'."""
     sweep = readings.swept(base, record)
     mean, word = sweep.onset(TENTH).mean(1), readings.WORDS[sweep.factor] + readings.beside(base, record)
-    if not np.isfinite(mean).any():
-        return f"unknown with the {word}"
+    if np.isfinite(mean).sum() < 2:
+        return f"that is not known with the {word} (known in every seed at fewer than two values)"
     return f"{_ratio(mean)} with the {word}{_without(sweep, mean)}"
 
 
 def _without(sweep: Swept, mean: np.ndarray) -> str:
     """Which values a ratio leaves out."""
     missing = [named(sweep.factor, value) for value in sweep.value[~np.isfinite(mean)]]
-    return f" (without {', '.join(missing)}, where a seed never gets there)" if missing else ""
+    return f" (without {', '.join(missing)}, where a seed does not get there or breaks down before)" if missing else ""
 
 
 def best_run(base: Record, *sweeps: Record) -> str:
-    """The run that comes nearest to real images before its losses part, and the one that does so least."""
+    """The runs that come nearest to real images before their losses part, and the one that does so least."""
     least = {
-        readings.run_label(base, record, place): float(readings.read(record, "best")[place].mean())
+        readings.run_label(base, record, place): readings.read(record, "best")[place]
         for record in (base, *sweeps)
         for place in readings.ordered(record)
     }
-    known = {name: value for name, value in least.items() if np.isfinite(value)}
+    known = {name: each for name, each in least.items() if np.isfinite(each).all()}
     if not known:
         return f"{title(base)}: no run has a least distance in every seed."
-    best, worst = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
+    order = sorted(known, key=lambda name: float(known[name].mean()))
+    best, worst = order[0], order[-1]
+    near = [name for name in order[1:] if not _apart(known[best], known[name])]
+    tied = f" (not told from it: {'; '.join(near)})" if near else ""
     return (
         f"{title(base)}: of all {len(least)} runs, {best} has the smallest least distance, "
-        f"{known[best]:.3f}, and {worst} the largest, {known[worst]:.3f}."
+        f"{known[best].mean():.3f}{tied}. {worst} has the largest, {known[worst].mean():.3f}."
     )
+
+
+def _apart(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two means over seeds lie more than two standard errors of their difference apart."""
+    if min(len(one), len(other)) < 2:
+        return False
+    error = np.hypot(*(each.std(ddof=1) / len(each) ** 0.5 for each in (one, other)))
+    return bool(abs(one.mean() - other.mean()) > 2 * error)
+
 
 
 def factor_found(base: Record, sweep: Record) -> Sentence:

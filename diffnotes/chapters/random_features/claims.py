@@ -35,10 +35,10 @@ def _early(record: Record) -> Finding:
     first, *_, last = readings.typical(readings.good(record))
     psi_n = readings.sizes(record)
     text = (
-        f"power {power:.2f}; τ = {first:.1f} at ψₙ = {psi_n[0]} and {last:.1f} at ψₙ = {psi_n[-1]}; theory "
+        f"power {power:.3f}; τ = {first:.1f} at ψₙ = {psi_n[0]} and {last:.1f} at ψₙ = {psi_n[-1]}; theory "
         f"{readings.good_in_theory(record):.1f}"
     )
-    return Finding(minus(text), minus(f"{low:.2f} to {high:.2f}"), verdict(low >= -STILL and high <= STILL))
+    return Finding(minus(text), minus(f"{low:.3f} to {high:.3f}"), verdict(low >= -STILL and high <= STILL))
 
 
 CHECKS = {"bonnaire-onset": _onset, "bonnaire-error": _error, "bonnaire-early": _early}
