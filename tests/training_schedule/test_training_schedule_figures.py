@@ -119,7 +119,7 @@ def test_a_run_that_is_not_there_is_named():
         readings.of(fewer, "gap", "soft edge")
     assert "schedule" in findings.outcome_text(fewer)
     assert str(findings.ablation_finding(fewer)) == ""
-    assert "higher clip" in str(findings.ablation_finding(fake()))
+    assert "ten times ω*" in str(findings.ablation_finding(fake()))
 
 
 def test_objective_and_density_have_the_area_1():

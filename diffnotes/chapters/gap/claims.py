@@ -112,8 +112,10 @@ def _onset(record: Record) -> Finding:
     slope = over_seeds(np.polyfit(np.log(sigma[used]), logs.T, 1)[0])
     one_step = 1.01 * np.log(record["step"][1] / record["step"][0])  # from one evaluation to the next
     steady = every(np.diff(logs.mean(0)) >= -one_step)
-    first, last = np.exp(logs.mean(0)[[0, -1]])
-    text = f"step {first:.0f} at σ {sigma[used][0]:.2f}, {last:.0f} at {sigma[used][-1]:.2f}"
+    middle, top = np.exp(logs.mean(0)), int(logs.mean(0).argmax())  # geometric means over seeds
+    places = sorted({0, top, len(middle) - 1})
+    steps_text = ", ".join(f"{middle[k]:.0f} at σ {sigma[used][k]:.2f}" for k in places)
+    text = f"step {steps_text}, the seeds’ own geometric means"
     interval = f"power of σ {_range(slope)} at 95 %, {SEEDS_ALONE}"
     return Finding(text, interval, verdict(slope[1] > 0, also=[steady]))
 

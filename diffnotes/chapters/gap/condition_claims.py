@@ -46,8 +46,10 @@ def _quality(record: Record) -> Finding:
     count = int(record["clusters"][readings.finer(record)][best])
     text = f"Fréchet distance {_each(record, readings.distance(record).mean(0))}; peak gap {_peaks(record)}"
     ends = " and ".join(f"{at_95(one)}" for one in farther)
-    good = (*(bool(one[1] > 0) for one in farther), all(one[1] > 0 for one in readings.steps(record)))
-    return Finding(text, f"without and with the finest farther than with {count} by {ends}", verdict(*good))
+    without, finest = (bool(one[1] > 0) for one in farther)
+    rising = all(one[1] > 0 for one in readings.steps(record))
+    said = f"without and with the finest farther than with {count} by {ends}"
+    return Finding(text, said, verdict(finest, also=(without, rising)))
 
 
 CHECKS: dict[str, Check] = {

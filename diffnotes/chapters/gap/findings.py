@@ -155,7 +155,8 @@ def onset_finding(record: Record) -> Sentence:
     sigma, seen = record["sigma"], readings.onset_images(record)
     places = dict.fromkeys(readings.place_of(sigma, level) for level in SHOWN_LEVELS)
     parts = [f"{'not yet' if np.isnan(seen[i]) else f'{seen[i]:,.0f}'} at σ = {sigma[i]:.2g}" for i in places]
-    text = f"{title(record)}: images seen at the least held-out error: {', '.join(parts)}."
+    head = f"{title(record)}: images seen at the least held-out error of the mean over seeds"
+    text = f"{head}: {', '.join(parts)}."
     return Sentence(record, text=f"{text} {_latest(sigma, seen)}")
 
 

@@ -164,7 +164,8 @@ def size_curves(sizes: Record, whole: Record) -> BookFigure:
         f"{minus(plus_minus(power, error))} of N.",
         shows=f"Left: the optimal loss of random parts of {curves[0].dataset} and of all of it. Right: "
         "where it is 1 % of the variance (dots, with two standard errors), and the Gaussian estimate of that "
-        "place (crosses).",
+        "place (crosses). There is one part of each size, and smaller parts lie inside larger ones: errors, "
+        "that of the power too, are of the draws, and do not hold which images are in a part.",
         key={f"N = {one.n:,}": ramp(k, len(curves)) for k, one in enumerate(curves)},
         size=(6.8, 3.0),
     )

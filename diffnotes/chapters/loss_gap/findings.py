@@ -154,6 +154,7 @@ def answer(record: Record, known: Record) -> Sentence:
         f"is trained. Of {inside.size} networks on {name(record)}, {inside.sum()} miss the floor most at "
         f"intermediate noise ({BEST}, which has the form of EDM, at σ = {peak:.2f}, {peak / star:.1f} σ*). "
         "On data whose limit is known, what no network can close without knowing its training set is "
-        f"{factor(part)} times the gap near σ*; one that memorizes {images(record, 'tiny')} closes "
+        f"{factor(part)} times the gap near σ*, more than all of it where the network already knows some of "
+        f"its training set; one that memorizes {images(record, 'tiny')} closes "
         f"it: there its gap changes by a factor {factor(gap)}, its held-out loss by {factor(held)}."
     ))  # fmt: skip

@@ -250,7 +250,8 @@ def _span(base: Record, record: Record) -> str:
 def _without(sweep: Swept, mean: np.ndarray) -> str:
     """Which values a ratio leaves out."""
     missing = [named(sweep.factor, value) for value in sweep.value[~np.isfinite(mean)]]
-    return f" (without {', '.join(missing)}, where a seed does not get there or breaks down before)" if missing else ""
+    why = "where a seed does not get there or breaks down before"
+    return f" (without {', '.join(missing)}, {why})" if missing else ""
 
 
 def best_run(base: Record, *sweeps: Record) -> str:

@@ -26,8 +26,9 @@ def sweep_power(digits: Record, cifar: Record, laws: Record, laws_cifar: Record)
         digits, cifar, laws, laws_cifar, rows=rows,
         header=("number", "seeds", dataset(digits), dataset(cifar)),
         shows=f"The smallest relative change that these seeds see in four of five cases, and the seeds that "
-        f"would see {WANTED}. Times and the sliced distance: between training-set sizes. The others: between "
-        "training schedules.",
+        f"would see {WANTED}. Where the two sets were trained with different numbers of seeds, the larger is "
+        "given, and the smaller set’s is extrapolated. Times and the sliced distance: between training-set "
+        "sizes. The others: between training schedules.",
     )  # fmt: skip
 
 

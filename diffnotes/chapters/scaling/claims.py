@@ -59,7 +59,8 @@ def _total(record: Record) -> Finding:
     readings.check_trained(record, TOTAL)
     rho = readings.correlations(record)[:, :, TOTAL]
     text = f"{rho[0, AFTER]:.4f} with J* subtracted, {rho[0, BEFORE]:.4f} without"
-    good = verdict(bool(rho[0, AFTER] >= STRAIGHT), also=[bool(rho[2, RISE] >= 0)])
+    sure = bool(rho[1, AFTER] >= STRAIGHT)
+    good = verdict(bool(rho[0, AFTER] >= STRAIGHT), also=[sure, bool(rho[2, RISE] >= 0)])
     ends = f"{_ends(rho[:, AFTER], 4)}, rise {_ends(rho[:, RISE], 4)} at 95 %"
     return Finding(minus(text), ends, good)
 

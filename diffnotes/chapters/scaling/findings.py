@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 
 from diffnotes.chapters.scaling import readings
@@ -168,6 +170,7 @@ def measured_finding(record: Record) -> Sentence:
     text = (
         "The gap as a distance and the difference of the two losses on the same draws differ by at most "
         f"{apart.max():.1f} of their standard errors, in {apart.size:,} measurements, and by "
-        f"{np.median(apart):.2f} in the median."
+        f"{np.median(apart):.2f} in the median. The largest of so many normal numbers is above "
+        f"{NormalDist().inv_cdf((1 + 0.5 ** (1 / apart.size)) / 2):.1f} in half of all cases."
     )
     return Sentence(record, text=text)

@@ -123,7 +123,8 @@ def _position(record: Record) -> Finding:
     if power > 0.75:
         text = f"σ / δ is {_span(ratio)} as plotted, and σ grows as δ to the power {power:.2f}"
     near = every((ratio > 0.5) & (ratio < 2))
-    return Finding(text, f"δ {delta.min():g} to {delta.max():g}", verdict(near, abs(power - 1) < 0.25))
+    good = verdict(abs(power - 1) < 0.25, also=(near,))
+    return Finding(text, f"δ {delta.min():g} to {delta.max():g}", good)
 
 
 def _states(record: Record) -> Finding:

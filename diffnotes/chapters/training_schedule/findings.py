@@ -107,7 +107,7 @@ def _ablations(record: Record) -> str:
 def _ablation(record: Record, run: str) -> str:
     far = readings.distance(record, run, SCHEDULE)
     gap = readings.factor(record, "gap", readings.left(record), run, SCHEDULE)
-    return f"{run}, distance {interval(far)}, gap left of σ* {interval(gap)}"
+    return f"{readings.shown(run)}, distance {interval(far)}, gap left of σ* {interval(gap)}"
 
 
 def copies_finding(*records: Record) -> Sentence:

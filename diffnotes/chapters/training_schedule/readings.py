@@ -30,6 +30,11 @@ def names(record: Record) -> list[str]:
     return [str(name) for name in record["run"]]
 
 
+def shown(run: str) -> str:
+    """What a page calls a run."""
+    return {"higher clip": "ten times ω*"}.get(run, run)
+
+
 def of(record: Record, array: str, run: str) -> np.ndarray:
     """An array of one run [seed, ...]. KeyError where the record has no such run."""
     if run not in names(record):

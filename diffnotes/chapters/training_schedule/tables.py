@@ -57,7 +57,7 @@ def _outcome(record: Record, run: str) -> tuple[str, ...]:
     wheres = (("gap", at), ("gap", ~at), ("held_out", readings.everywhere(record)))
     quotients = [readings.factor(record, array, where, run) for array, where in wheres]
     found = [readings.distance(record, run), *quotients]
-    return (run, far, *map(_two_lines, found))
+    return (readings.shown(run), far, *map(_two_lines, found))
 
 
 def _two_lines(found: np.ndarray) -> Markup:
