@@ -6,6 +6,11 @@ import numpy as np
 from scipy.stats import t as student
 
 
+def wide(freedom: int) -> float:
+    """Student's quantile: how many standard errors the half of a 95 % interval is."""
+    return float(student.ppf(0.975, max(1, freedom)))
+
+
 def over_seeds(values: np.ndarray) -> np.ndarray:
     """Mean of values [seed] and the ends of Student's 95 % interval, which are NaN with one seed."""
     count = len(values)

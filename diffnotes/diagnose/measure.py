@@ -82,6 +82,7 @@ def _images(subject: Subject) -> Arrays:
     found = {
         "train_count": np.array(len(train)), "deviation": np.array(subject.deviation),
         "dimension": np.array(subject.size), "train_apart": apart.cpu().numpy(),
+        "same_within": np.array(subject.same),
     }  # fmt: skip
     if subject.held_out is not None:
         other = subject.first(subject.held_out, LOOKED)
@@ -91,13 +92,13 @@ def _images(subject: Subject) -> Arrays:
 
 
 def _probe(subject: Subject, levels: Tensor) -> Arrays:
-    """What the model says when it is told other noise levels, and its best scale: losses [probe, factor] and
-    <D, x0>/<D, D> [probe]; the seconds of an answer and of an optimal answer, for one image."""
+    """What the model says when it is told other noise levels, and its best scale and offset: losses [probe,
+    factor] and `_fitted` [probe, 3]; the seconds of an answer and of an optimal answer, for one image."""
     places = np.unique(np.linspace(1, len(levels) - 2, 5).round().astype(int))
     x0 = subject.first(subject.train, TRIED)
     labels = subject.labels(subject.train)
     chosen = None if labels is None else labels[subject.order(subject.train, TRIED)]
-    noise, rows, scales = noise_of(subject, "probe", range(len(x0))), [], []
+    noise, rows, fits = noise_of(subject, "probe", range(len(x0))), [], []
     began, asked = time.perf_counter(), 0
     for place in places:
         sigma, row = float(levels[place]), []
@@ -107,8 +108,7 @@ def _probe(subject: Subject, levels: Tensor) -> Arrays:
             asked += len(x0)
             row.append(float((answer - x0).double().square().mean()))
             if factor == 1:
-                a, b = answer.double().flatten(), x0.double().flatten()
-                scales.append(float((a @ b) / (a @ a).clamp(min=1e-12)))
+                fits.append(_fitted(answer, x0))
         rows.append(row)
     seconds = (time.perf_counter() - began) / asked
     began = time.perf_counter()
@@ -119,8 +119,18 @@ def _probe(subject: Subject, levels: Tensor) -> Arrays:
     tell(f"About {text}; the same call goes on if it is stopped.")
     return {
         "probe_sigma": levels.numpy()[places], "probe_factor": np.array(FACTORS),
-        "probe_loss": np.array(rows), "probe_scale": np.array(scales),
+        "probe_loss": np.array(rows), "probe_fit": np.array(fits),
     }  # fmt: skip
+
+
+def _fitted(answer: Tensor, x0: Tensor) -> tuple[float, float, float]:
+    """(a, b, share): a answer + b is nearest to x0, and its loss over that of the answer."""
+    y, x = answer.double().flatten(), x0.double().flatten()
+    middle, wanted = y.mean(), x.mean()
+    slope = ((y - middle) @ (x - wanted)) / (y - middle).square().sum().clamp(min=1e-12)
+    offset = wanted - slope * middle
+    left = (slope * y + offset - x).square().mean() / (y - x).square().mean().clamp(min=1e-12)
+    return float(slope), float(offset), float(left)
 
 
 def _cost(subject: Subject, seconds: float, optimal: float) -> float:
@@ -163,11 +173,14 @@ def _loss(subject: Subject, level: Tensor) -> Arrays:
     known = loss_gap(subject.ask, points, level, labels=labels, **more)  # type: ignore[arg-type]
     found = _losses("train", known, subject.size)
     if held is not None:
+        # Draws of one held-out image are not independent: its error counts images, not draws.
+        times = max(1.0, -(-subject.settings.draws // len(held))) ** 0.5
         other = loss_gap(
             subject.ask, points, level, labels=labels, held_out=as_floats(held.values).to(subject.where),
             held_out_labels=subject.labels(held), **more,  # type: ignore[arg-type]
         )  # fmt: skip
         found |= _losses("held", other, subject.size)
+        found |= {name: times * found[name] for name in ("held_loss_stderr", "held_gap_stderr")}
     return found
 
 

@@ -19,6 +19,9 @@ from diffnotes.posterior import posterior
 from diffnotes.process import noise_levels
 
 ROWS = 64  # images that the model sees at once
+CHUNK = 4096  # training images at once, where distances to all are taken
+SAME = 0.08  # of the deviation: root mean square difference of two images that are the same, 5 grey levels
+NEAR = 0.25  # of the distance to the second nearest other image: the same, where images lie near each other
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,13 @@ class Subject:
         variance = square / count - float((total / count).square().sum())
         return float(np.sqrt(max(0.0, variance) / self.size))
 
+    @cached_property
+    def same(self) -> float:
+        """The root mean square difference up to which two images count as the same."""
+        own = self.first(self.train, 256).flatten(1)
+        second = nearest(own, self.train.values, 3)[:, 2]  # the nearest is itself, the next may be a double
+        return min(SAME * self.deviation, NEAR * float(second.median()) / self.size**0.5)
+
     def points(self) -> Tensor:
         """The training images as the exact posterior takes them."""
         return self.train.values.to(self.where)
@@ -112,6 +122,22 @@ class Subject:
             own = points[(self.train.labels == label).nonzero()[:, 0].to(points.device)]
             found[labels == label] = posterior(x[labels == label], sigma, own).mean
         return found
+
+
+def distances(x: Tensor, images: Tensor) -> Tensor:
+    """Between rows x [m, d] and images [k, ...] as floats: [m, k], in difference form."""
+    points = as_floats(images).to(x).flatten(1)
+    return torch.cdist(x, points, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def nearest(x: Tensor, images: Tensor, count: int, beyond: float = -1.0) -> Tensor:
+    """The `count` least distances above `beyond` of rows x [m, d] to images, rising [m, count]."""
+    found = torch.full((len(x), count), torch.inf, device=x.device)
+    for part in runtime.blocks(len(images), CHUNK):
+        apart = distances(x, images[part])
+        apart = torch.where(apart > beyond, apart, torch.inf)
+        found = torch.cat([found, apart], 1).topk(count, largest=False).values
+    return found
 
 
 def subject_of(

@@ -1,4 +1,4 @@
-"""What a training loop can show: the optimal loss in the units of common loops, and a floor without copies.
+"""What a training loop can show: the optimal loss in the units of common loops, and what needs no copies.
 
 A loop shows a mean over noise levels of the loss of what it predicts, which is the loss of x0 times a factor
 (`Process.loss_factor`). At small noise the optimum of a finite set is near zero, and only a copy of the set
@@ -23,21 +23,44 @@ EDM_MEAN, EDM_DEVIATION, EDM_DATA = -1.2, 1.2, 0.5
 def linear_loss(
     one: Float[Tensor, "m ..."], other: Float[Tensor, "k ..."], sigma: Num[Tensor, "l"]
 ) -> Float[Tensor, "l"]:
-    """The loss per dimension, on `other`, of the linear denoiser that is best on `one`.
+    """The loss per dimension, on `other`, of the linear denoiser that is fitted on `one`.
 
-    With the eigenvectors v_k and eigenvalues l_k of the covariance of `one` it is the sum over k of (1 -
-    g_k)^2 b_k + g_k^2 s^2, over d, with g_k = l_k/(l_k + s^2) and b_k the mean square of `other`, less the
-    mean of `one`, along v_k; where `one` has no variance, g = 0.
+    Its covariance is (1 - r) S + r m I, with S that of `one`, m the mean of its eigenvalues, and r the share
+    of Ledoit and Wolf (2004), so that it has a variance also where fewer images than dimensions have none.
+    With its eigenvectors v_k and eigenvalues l_k, g_k = l_k/(l_k + s^2) and b_k the mean square of `other`,
+    less the mean of `one`, along v_k, the loss is the sum over k of (1 - g_k)^2 b_k + g_k^2 s^2, over d.
     """
-    x, y = one.flatten(1), other.flatten(1)
-    mean = x.mean(0)
-    _, scales, vectors = torch.linalg.svd((x - mean).double(), full_matrices=False)
-    own, apart = scales**2 / len(x), (y - mean).double()
-    along = (apart @ vectors.T).square().mean(0)
-    rest = (apart.square().sum(1).mean() - along.sum()).clamp(min=0)
+    x, y = one.flatten(1).double(), other.flatten(1).double()
+    count, size = x.shape
+    x, y = x - x.mean(0), y - x.mean(0)
+    own, vectors = _spectrum(x)
+    middle = own.sum() / size
+    spread = own.square().sum() / size - middle**2
+    noise = (x.square().sum(1).square().sum() / count - own.square().sum()) / (count * size)
+    share = (noise / spread).clamp(0, 1) if spread > 0 else torch.ones_like(middle)
+    along = (y @ vectors).square().mean(0)
+    rest = (y.square().sum(1).mean() - along.sum()).clamp(min=0)  # along all other directions
     square = sigma.double().to(own.device)[:, None] ** 2
-    kept = own / (own + square)
-    return (((1 - kept) ** 2 * along + kept**2 * square).sum(1) + rest) / x.shape[1]
+
+    def loss(variance: Tensor, held: Tensor, dimensions: int) -> Tensor:
+        kept = variance / (variance + square)
+        return ((1 - kept) ** 2 * held + dimensions * kept**2 * square).sum(1)
+
+    within = loss((1 - share) * own + share * middle, along, 1)
+    beside = loss((share * middle).clamp(min=1e-300)[None], rest[None], size - len(own))
+    return (within + beside) / size
+
+
+def _spectrum(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues [r] and eigenvectors [d, r] of x^T x/m where they are not 0, of rows that have mean 0."""
+    count, size = x.shape
+    if count >= size:
+        values, vectors = torch.linalg.eigh(x.T @ x / count)
+        return values.clamp(min=0), vectors
+    values, weights = torch.linalg.eigh(x @ x.T / count)
+    kept = values > 1e-10 * values.max().clamp(min=1e-300)
+    values, weights = values[kept], weights[:, kept]
+    return values, x.T @ weights / (count * values).sqrt()
 
 
 @checked()

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from diffnotes.base.statistics import wide
+
 GOOD, LOOK, BAD, OPEN = "good", "look", "bad", "open"
 KINDS = ("images", "denoises", "copies", "overfits", "underfits", "samples", "path")
 
@@ -21,8 +23,8 @@ ABOVE = 1.1  # times the loss of a linear denoiser, from which on the model unde
 TIGHT = 0.8  # of that loss: an optimum from which on it says what a network should reach
 NEAR = 0.2  # of that loss: an optimum from which on it is a measure of how far a loss is
 APART = 0.1  # relative gap, from which on the model overfits
+FAR = 5.0  # times the distance of training images, from which on samples are far from real ones
 FEW = 0.02  # a share of copies that is none to speak of
-SAME = 0.02  # root mean square difference of two images that are the same: 2.5 grey levels of noise
 
 XU = "Xu et al., arXiv 2506.13763"
 KAISER = "Kaiser & Kollmann, arXiv 2603.13419"
@@ -74,11 +76,12 @@ def _weight(one: Remark) -> float:
 def _images(found: Numbers) -> Remark:
     """Whether images lie in the training set twice, and whether held-out ones lie in it."""
     count, own = int(found["train_count"]), found["train_apart"]
-    twice = int((own < SAME).sum())
+    limit = float(found["same_within"])
+    twice = int((own < limit).sum())
     text = f"{count:,} training images"
     if "held_apart" in found:
         held = found["held_apart"]
-        shared = int((held < SAME).sum())
+        shared = int((held < limit).sum())
         text += f", {int(found['held_count']):,} held-out ones"
         if shared:
             return Remark(
@@ -129,6 +132,12 @@ def _denoises(found: Numbers) -> Remark:
             f"there, its loss is {_times(better)} as large.", check,
         )  # fmt: skip
     share = 1 - float(np.median(loss / plain(found)))
+    if 1 - share - 2 * float(np.median(error / plain(found))) > TRIVIAL:
+        return Remark(
+            "denoises", BAD,
+            "Predictions are worse than a multiple of the noisy image: in the median over noise levels their "
+            f"loss is {_percent(1 - share)} of its loss. {_why(found)}", check,
+        )  # fmt: skip
     if share < LITTLE:
         return Remark(
             "denoises", LOOK,
@@ -158,14 +167,20 @@ def _meant(found: Numbers) -> tuple[float, float]:
 
 
 def _why(found: Numbers) -> str:
-    """What would make predictions better: another noise level, or another scale."""
+    """What would make predictions better: another noise level, another scale and offset; or nothing known."""
     factor, better = _meant(found)
-    scale = float(np.median(found["probe_scale"]))
     if better < 0.5:
-        return f"Told {factor:g} times the noise level, it does far better: it means another number."
-    if not 0.8 < scale < 1.25 and scale > 0:
-        return f"Times {scale:.2g} they would fit best: the model works on another range of pixels."
-    return "No other noise level and no other scale mends it."
+        return f"Told {factor:g} times the noise level, it does far better: it may mean another number."
+    slope, offset, left = np.median(found["probe_fit"], axis=0)
+    if left > 0.5:
+        return "No other noise level and no other scale mends it."
+    if abs(slope - 2) < 0.3 and abs(offset + 1) < 0.3:
+        return "Twice them, less 1, would fit: the model works on pixels in [0, 1]."
+    plus = f" {'plus' if offset > 0 else 'less'} {abs(offset):.2g}" if abs(offset) > 0.05 else ""
+    return (
+        f"Times {slope:.2g}{plus} they would fit best: the model may work on another range of pixels, or "
+        "predict another thing."
+    )
 
 
 # --------------------------------------------------------------------------------------------------- copies
@@ -178,7 +193,8 @@ def _copies(found: Numbers) -> Remark | None:
     share, low, high = found["copies"]
     count = len(found["rho"])
     control = found.get("control")
-    by_chance = f", control {_percent(control[0])}" if control is not None else ""
+    among = "" if "held_count" in found else " (training images among the others)"
+    by_chance = f", control {_percent(control[0])}{among}" if control is not None else ""
     said = f"{_percent(share)} of {count:,} samples {_span(low, high)}{by_chance}"
     chance = control[2] if control is not None else 0.0
     if low > max(chance, 0.0) and share > 0:
@@ -224,11 +240,12 @@ def _overfits(found: Numbers) -> Remark:
             "Keep some images out of training and give them as held-out images.", KAISER,
         )  # fmt: skip
     gap, error = relative_gap(found)
+    error = error * wide(int(found["held_count"]) - 1) / 2  # so that 2 of it are Student's interval
     sure = gap - 2 * error > APART
-    top = int(gap.argmax())
+    top = int(np.where(sure, gap, -np.inf).argmax()) if sure.any() else int(gap.argmax())
     most = f"{_times(1 + gap[top])} the training loss at sigma {found['sigma'][top]:.2g}"
     if sure.any():
-        where = _levels(found["sigma"][sure])
+        where = _levels(found["sigma"], sure)
         return Remark(
             "overfits", BAD if (gap[sure] > 1).any() else LOOK,
             f"It overfits at sigma {where}: the held-out loss is {most}.",
@@ -237,10 +254,12 @@ def _overfits(found: Numbers) -> Remark:
         )  # fmt: skip
     if (gap + 2 * error < APART).all():
         return Remark("overfits", GOOD, f"No sign of overfitting: the held-out loss is at most {most}.")
-    need = float(np.max(np.where(gap + 2 * error >= APART, (2 * error / APART) ** 2, 0.0)))
+    open_ = gap + 2 * error >= APART
+    need = np.max(np.where(open_, (2 * error / np.maximum(np.abs(APART - gap), 0.1 * APART)) ** 2, 0.0))
     return Remark(
         "overfits", OPEN, f"Whether it overfits by more than {_percent(APART)} cannot be told.",
-        f"It needs about {max(2, int(np.ceil(need)))} times the noisy images (draws).", "",
+        f"It needs about {max(2, int(np.ceil(need)))} times the held-out images, and of the noisy images "
+        "(draws) where these are fewer.", "",
     )  # fmt: skip
 
 
@@ -259,7 +278,7 @@ def _underfits(found: Numbers) -> Remark:
         more = f"; a linear denoiser has {linear[top]:.3g}" if known else ""
         return Remark(
             "underfits", LOOK,
-            f"It underfits at sigma {_levels(sigma[sure])}: {at}the loss is "
+            f"It underfits at sigma {_levels(sigma, sure)}: {at}the loss is "
             f"{_times(loss[top] / other)} {against} ({loss[top]:.3g} against {other:.3g} per "
             f"dimension{more}).",
             "There the loss can still fall. Give these noise levels more weight or more of the batches, or "
@@ -270,9 +289,16 @@ def _underfits(found: Numbers) -> Remark:
         return Remark("underfits", OPEN, "Nowhere does the optimum say what a network should reach.")
     ratio = loss / best
     worst = int(np.where(tight, ratio, 0).argmax())
+    if (np.where(tight, (loss + 2 * error) / best, 0) > ABOVE / TIGHT).any():
+        return Remark(
+            "underfits", OPEN,
+            f"Whether it has converged at sigma {_levels(sigma, tight)} cannot be told: the loss is up to "
+            f"{_times(ratio[worst])} the optimum, and known to {_percent(2 * error[worst] / loss[worst])}.",
+            "Take more noisy images (draws).", XU,
+        )  # fmt: skip
     return Remark(
         "underfits", GOOD,
-        f"It has converged at sigma {_levels(sigma[tight])}: the loss is at most {_times(ratio[worst])} the "
+        f"It has converged at sigma {_levels(sigma, tight)}: the loss is at most {_times(ratio[worst])} the "
         f"optimum ({loss[worst]:.3g} against {best[worst]:.3g} per dimension at sigma {sigma[worst]:.2g}).",
         "At smaller noise the optimum of a finite set is near 0, and only a copy of the training set has it: "
         "no goal to reach.", XU,
@@ -295,6 +321,8 @@ def _samples(found: Numbers) -> Remark | None:
     if other == "held":
         floor = float(found[f"{space}_frechet_train_held"])
         text += f", {_times(mine / max(floor, 1e-12))} that of as many training images ({floor:.3g})"
+    if other == "held" and mine > FAR * floor:
+        return Remark("samples", LOOK, f"Samples are far from real images: {text}.", "Look at the pictures.")
     return Remark("samples", GOOD if other == "held" else OPEN, f"{text}.")
 
 
@@ -340,7 +368,8 @@ def _times(ratio: float) -> str:
     return f"{ratio:.2g} times" if ratio < 99.5 else f"{ratio:.0f} times"
 
 
-def _levels(sigma: np.ndarray) -> str:
-    """'0.2 to 3'."""
-    low, high = f"{sigma.min():.2g}", f"{sigma.max():.2g}"
-    return low if low == high else f"{low} to {high}"
+def _levels(sigma: np.ndarray, which: np.ndarray) -> str:
+    """'0.02, and 0.2 to 3': the runs of neighbouring levels."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], which, [False]]).astype(int)))
+    ends = [(f"{sigma[a]:.2g}", f"{sigma[b - 1]:.2g}") for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    return ", and ".join(low if low == high else f"{low} to {high}" for low, high in ends)

@@ -85,6 +85,28 @@ def test_planted_copies_are_found_within_the_interval(share: float) -> None:
     assert "path_gap" not in found.arrays
 
 
+def test_copies_of_images_that_are_there_twice_are_found() -> None:
+    """Every training image has a double that was saved again, so that both are equally near to a copy."""
+    noise = 0.03 * torch.randn(KNOWN.x.shape, generator=torch.Generator().manual_seed(0))
+    both = Dataset("twice", "train", torch.cat([KNOWN.x, KNOWN.x + noise]), torch.zeros(400).long())
+    copied = KNOWN.x[:100] + noise.flip(0)[:100]
+    found = diagnose(adapt(shrinking), both, UNSEEN, samples=copied, settings=SMALL)
+    assert found.arrays["copies"][0] == 1
+    assert found.findings[0].text.startswith("Samples are training images: 100 % of 100")
+    assert re.match("400 of 400 training images that were looked at have a double", said(found, "images"))
+
+
+def test_without_held_out_images_chance_is_that_of_training_images() -> None:
+    """Points in the plane are often three times nearer to one point than to the next."""
+    draw = torch.Generator().manual_seed(0)
+    points = Dataset("plane", "train", torch.randn(300, 2, generator=draw), torch.zeros(300).long())
+    fresh = torch.randn(256, 2, generator=draw)
+    found = diagnose(adapt(lambda x, s: x / (1 + s.view(-1, 1) ** 2)), points, samples=fresh, settings=SMALL)
+    copies = next(one for one in found.findings if one.kind == "copies")
+    assert copies.word != "bad"
+    assert 0.03 < found.arrays["control"][0] < 0.3
+
+
 def test_held_out_images_that_were_trained_on_are_found() -> None:
     mixed = KNOWN.taken(np.arange(150, 200))
     values = torch.cat([mixed.values, UNSEEN.values[:50]])
@@ -166,7 +188,7 @@ def test_a_report_can_be_stopped_and_goes_on(tmp_path: Path) -> None:
 def test_without_held_out_images_there_is_a_report() -> None:
     found = report(shrinking, None)
     assert "without images that it was not trained on" in said(found, "overfits")
-    assert "control" not in found.arrays
+    assert "(training images among the others)" in said(found, "copies")
     found.html()
 
 

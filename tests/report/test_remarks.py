@@ -25,7 +25,8 @@ def numbers(**changed: Any) -> dict[str, np.ndarray]:
         "train_count": np.array(1000), "held_count": np.array(500), "train_apart": np.full(1000, 0.3),
         "held_apart": np.full(500, 0.3), "probe_sigma": SIGMA[2:9:3],
         "probe_factor": np.array([0.5, 1.0, 2.0]),
-        "probe_loss": np.array([[1.4, 1.0, 1.3]] * 3) * 0.1, "probe_scale": np.full(3, 1.01),
+        "probe_loss": np.array([[1.4, 1.0, 1.3]] * 3) * 0.1, "probe_fit": np.array([[1.01, 0.0, 1.0]] * 3),
+        "same_within": np.array(0.04),
         "rho": np.full(1000, 0.9), "copies": np.array([0.0, 0.0, 0.004]),
         "control": np.array([0.0, 0.0, 0.01]),
     }  # fmt: skip
@@ -82,7 +83,7 @@ def test_too_few_images_are_told_with_how_many_it_takes() -> None:
     loss = numbers()["train_loss"]
     found = said("overfits", held_loss=1.05 * loss, held_loss_stderr=0.1 * loss)
     assert found.word == OPEN
-    assert "times the noisy images" in found.advice
+    assert found.advice.startswith("It needs about 16 times the held-out images")
 
 
 def test_without_held_out_images_overfitting_is_open() -> None:
@@ -90,6 +91,23 @@ def test_without_held_out_images_overfitting_is_open() -> None:
     found = [one for one in findings(bare) if one.kind == "overfits"]
     assert found[0].word == OPEN
     assert "without images that it was not trained on" in found[0].text
+
+
+def test_the_sentence_names_the_levels_and_the_gap_that_are_sure() -> None:
+    loss = numbers()["train_loss"]
+    held = loss * np.where(np.isin(np.arange(12), [3, 4, 9]), 1.3, 1.0)
+    held[0] = 1.5 * loss[0]  # larger, and not sure
+    error = np.where(np.arange(12) == 0, 0.5, 1e-3) * loss
+    text = said("overfits", held_loss=held, held_loss_stderr=error).text
+    where = f"{SIGMA[3]:.2g} to {SIGMA[4]:.2g}, and {SIGMA[9]:.2g}"
+    assert text.startswith(f"It overfits at sigma {where}: the held-out loss is 1.3 times")
+
+
+def test_few_held_out_images_have_wide_intervals() -> None:
+    loss = numbers()["train_loss"]
+    changed = {"held_loss": 1.3 * loss, "held_loss_stderr": 0.09 * loss}
+    assert said("overfits", **changed).word == LOOK
+    assert said("overfits", held_count=4, **changed).word == OPEN
 
 
 # --- underfitting ---
@@ -117,12 +135,41 @@ def test_a_loss_far_above_the_optimum_of_a_copy_is_no_underfitting() -> None:
     assert nowhere.word == OPEN
 
 
+def test_that_nothing_was_rejected_is_not_converged() -> None:
+    loss = np.where(SIGMA > 2, 1.5 * OPTIMUM, numbers()["train_loss"])
+    found = said("underfits", train_loss=loss, train_loss_stderr=0.3 * loss)
+    assert found.word == OPEN
+    assert "cannot be told: the loss is up to 1.5 times the optimum, and known to 60 %" in found.text
+
+
+# --- samples ---
+
+
+@pytest.mark.parametrize(("far", "word"), [(1.2, GOOD), (31.0, LOOK)])
+def test_the_distance_of_samples(far: float, word: str) -> None:
+    given = {"pixel_frechet_sample_train": far, "pixel_frechet_sample_held": far,
+             "pixel_frechet_train_held": 1.0, "distance_count": 100}  # fmt: skip
+    found = said("samples", **given)
+    assert found.word == word
+    assert f"{far:.3g}, {far:.2g} times that of as many training images (1)" in found.text
+
+
 # --- what makes the rest void ---
+
+
+def test_predictions_worse_than_a_multiple_of_the_noisy_image_make_the_rest_void() -> None:
+    loss = 1.114 * plain(numbers())
+    found = findings(numbers(train_loss=loss, held_loss=5 * loss, probe_fit=[[2.0, -1.0, 0.1]] * 3))
+    assert found[0].text == (
+        "Predictions are worse than a multiple of the noisy image: in the median over noise levels their loss "
+        "is 111 % of its loss. Twice them, less 1, would fit: the model works on pixels in [0, 1]."
+    )
+    assert not {"overfits", "underfits"} & {one.kind for one in found}
 
 
 def test_predictions_that_do_not_denoise_come_first_and_losses_are_not_read() -> None:
     loss = 2 * np.minimum(SIGMA**2, VARIANCE)
-    found = findings(numbers(train_loss=loss, held_loss=5 * loss, probe_scale=[0.5, 0.5, 0.5]))
+    found = findings(numbers(train_loss=loss, held_loss=5 * loss, probe_fit=[[0.5, 0.0, 0.1]] * 3))
     assert found[0].kind == "denoises"
     assert "Predictions do not denoise: at 12 of 12" in found[0].text
     assert "Times 0.5 they would fit best" in found[0].text
