@@ -34,7 +34,7 @@ def add(commands: Any, say: Say, seconds: Callable[[str], float]) -> None:
     made.add_argument("--levels", type=int, default=None, help="noise levels (16)")
     made.add_argument("--steps", type=int, default=None, help="Heun steps of the sampler (18)")
     made.add_argument("--features", metavar="NAME:SHA256", help="TorchScript features, for distances")
-    made.add_argument("--seed", type=int, default=0, help="of draws, samples and the held-out share (0)")
+    made.add_argument("--seed", type=_seed, default=0, help="of draws, samples and the held-out share (0)")
     made.add_argument("--out", default="report", help="folder for report.html and its numbers (report)")
     made.add_argument("--max-seconds", type=seconds, help="stop after so long; the same command continues")
     made = commands.add_parser("optimal-loss", help=optimal_loss.__doc__, description=optimal_loss.__doc__)
@@ -43,8 +43,14 @@ def add(commands: Any, say: Say, seconds: Callable[[str], float]) -> None:
     made.add_argument("--sigmas", help="noise levels, such as 0.1,1,10 (48 that suit the images)")
     made.add_argument("--labels", action="store_true", help="of a class-conditional model")
     made.add_argument("--sources", type=int, default=None, help="draws of a source image (4,096)")
-    made.add_argument("--seed", type=int, default=0, help="of the draws (0)")
+    made.add_argument("--seed", type=_seed, default=0, help="of the draws (0)")
     made.add_argument("--out", help="folder for optimal-loss.npz")
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a seed is a whole number of at least 0, not {quoted(text)}")
+    return int(text)
 
 
 _LONG = (
@@ -55,11 +61,17 @@ _LONG = (
 
 def _model(made: argparse.ArgumentParser) -> None:
     made.add_argument("--model", required=True, metavar="M", help="folder, file, or module:function")
-    made.add_argument("--process", choices=("ve", "vp", "flow"), help="of a function that predicts --target")
-    made.add_argument("--target", help="of a function: x0, eps, v, velocity, score or F")
+    made.add_argument(
+        "--process", choices=("ve", "vp", "flow"),
+        help="of a function that predicts --target; time runs from 0, without noise, to 1 (ve: sigma)",
+    )  # fmt: skip
+    made.add_argument(
+        "--target", help="of a function: x0, eps, v, velocity (eps - x0), score or F; its labels by --classes"
+    )
     made.add_argument(
         "--pixels", default="-1,1", choices=("-1,1", "0,1"), help="the range that the model was trained on"
     )
+    made.add_argument("--classes", type=int, default=0, help="how many a function can be told (0)")
     made.add_argument("--context", metavar="FILE", help=".npy [classes, tokens, width] for cross-attention")
     made.add_argument("--sha256", help="of a program that you trust")
 
@@ -83,16 +95,18 @@ def _read(source: str, options: argparse.Namespace, split: str = "train") -> Dat
 def diagnose(options: argparse.Namespace, say: Say) -> None:
     """a report on your own model: does it underfit, overfit, copy?"""
     from diffnotes.adapters import adapt
-    from diffnotes.data.given import shown_as
+    from diffnotes.data.given import same_classes, shown_as
     from diffnotes.diagnose import Settings
     from diffnotes.diagnose import diagnose as report_on
 
     context = _array(options.context) if options.context else None
     model = adapt(
         options.model, process=options.process, target=options.target, pixels=options.pixels,
-        context=context, sha256=options.sha256,
+        context=context, classes=options.classes, sha256=options.sha256,
     )  # fmt: skip
     train, held = _splits(options)
+    if (options.labels or model.needs_label) and options.held_out:
+        same_classes(options.train, options.held_out)
     say(f"{model.name}; trained on {shown_as(train.values)}; held out {len(held) if held else 'none'}")
     for note in model.notes:
         say(f"note: {note}")
@@ -172,27 +186,30 @@ def optimal_loss(options: argparse.Namespace, say: Say) -> None:
 
     images = _read(options.data, options)
     values, size = images.values.to(device()), images.values[0].numel()
-    scale = float(images.x.std())
+    scale = float(images.x.std(0, correction=0).square().mean().sqrt())
     if not scale > 0:
         raise UserError("All images are the same; give at least two different ones.")
     levels = _levels(options.sigmas) if options.sigmas else noise_levels(48, 0.01 * scale, 200 * scale)
+    whole = not options.sigmas  # else there may be too few levels for what is read off a curve
     labels = images.labels if options.labels else None
     _foretell(values, levels, labels, options.sources)
     curve = estimators.optimal_loss(
         values, levels, sources=options.sources, labels=labels, seed=options.seed, progress=True
     )
     mean, error = curve.mean.cpu() / size, curve.stderr.cpu() / size
-    if len(levels) > 1:
+    if whole:
         for line in _loops(images, levels, mean, curve.variance / size, options.seed):
             say(line)
     say(f"{shown_as(images.values)}; losses are squared errors of x0 per dimension, images in [-1, 1]")
     say(f"{'sigma':>10} {'optimal loss':>14} {'± 2 s.e.':>10} {'as eps loss':>12}")
     for sigma, value, spread in zip(levels.tolist(), mean.tolist(), error.tolist(), strict=True):
         say(f"{sigma:>10.4g} {value:>14.4g} {2 * spread:>10.1g} {value / sigma**2:>12.4g}")
-    if len(levels) > 1:
+    if whole:
         law = LossGapLaw.of(curve, size)
         for line in _said(curve, law, len(images), options.labels):
             say(line)
+    else:
+        say("Without --sigmas: what a loss can reach, sigma*, the check of the area, levels to train on.")
     if options.out:
         path = files.folder_named(options.out) / "optimal-loss.npz"
         variance = torch.tensor(curve.variance / size)
@@ -265,4 +282,6 @@ def _levels(text: str) -> Any:
         found = [float(word) for word in text.split(",")]
     except ValueError:
         raise UserError(f"--sigmas takes numbers such as 0.1,1,10; not {quoted(text)}.") from None
+    if len(set(found)) < len(found):
+        raise UserError(f"--sigmas names a level twice: {quoted(text)}.")
     return torch.tensor(sorted(found), dtype=torch.float64)

@@ -36,9 +36,10 @@ RISEN = 0.1  # by which the held-out loss must be above its least, at the level 
 
 @dataclass(frozen=True)
 class Look:
-    """One look: losses per dimension [l] on both splits, and the share of copies with its interval."""
+    """One look: losses per dimension [l] at sigma on both splits, and the share of copies, with interval."""
 
     step: int
+    sigma: Float[Tensor, "l"]
     train: Float[Tensor, "l"]
     held_out: Float[Tensor, "l"]
     copies: float
@@ -115,7 +116,7 @@ class TrainingWatch:
             )
             found = memorized(ratios(neighbours(made.to(self.train), self.train)), seed=self.seed)
             share = (found.value, found.low, found.high)
-        return Look(step, known, unseen, *share)
+        return Look(step, sigma, known, unseen, *share)
 
     # ----------------------------------------------------------------------------------------- what was seen
 
@@ -154,7 +155,7 @@ class TrainingWatch:
             copies = "–" if math.isnan(row.copies) else f"{100 * row.copies:.0f} %"
             lines.append(
                 f"{row.step:>9,} {row.train[at]:>9.3g} {row.held_out[at]:>9.3g} {row.gap[at]:>6.2f} "
-                f"{self.sigma[at]:>9.2g} {copies:>7}"
+                f"{row.sigma[at]:>9.2g} {copies:>7}"
             )
         seen = ", ".join(f"{name}: {'not yet' if step is None else f'step {step:,}'}"
                          for name, step in self.onsets.items())  # fmt: skip

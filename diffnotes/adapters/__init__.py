@@ -13,7 +13,7 @@ Images are in [-1, 1] and noise levels are sigma in x = x0 + sigma eps, whatever
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,21 +41,45 @@ def adapt(
     target: str | None = None,
     pixels: str = "-1,1",
     context: Num[Tensor, "k tokens width"] | None = None,
+    classes: int = 0,
     sha256: str | None = None,
 ) -> Adapted:
     """`model` as a denoiser of images in [-1, 1]. See the head of this file for what it may be.
 
     process ("ve", "vp", "flow", or a `Process`) and target ("eps", "v", "x0", "velocity", "score", "F") say
     what a function or module predicts, called with (x_t, t[, labels]); without them it is a denoiser already,
-    called with (x, sigma[, labels]). pixels: "0,1" for a model of images in [0, 1]. context: what a network
-    with cross-attention is told of each class. sha256: that of a file that is a program, see `programs`.
+    called with (x, sigma[, labels]). Time runs from 0, without noise, to 1, or to the process's `t_max`; the
+    velocity of "flow" is eps - x0. classes: how many a function can be told. pixels: "0,1" for a model of
+    images in [0, 1]. context: what a network with cross-attention is told of each class. sha256: that of a
+    file that is a program, see `programs`.
 
     Raises UserError for what is missing, damaged, unknown, or would run code that nobody named.
     """
     if pixels not in RANGES:
         raise UserError(f"pixels must be one of {' or '.join(map(repr, RANGES))}, not {pixels!r}.")
-    found = _adapted(model, process, target, context, sha256)
-    return rescaled(found) if RANGES[pixels] else found
+    said = Said(process, target, pixels, context, classes, sha256)
+    return _adapted(model, said)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a user says of a model that does not say it by itself."""
+
+    process: Process | str | None
+    target: str | None
+    pixels: str
+    context: Tensor | None
+    classes: int
+    sha256: str | None
+
+    def none_but(self, name: str, *known: str) -> None:
+        """UserError where something is said that this kind of model says by itself."""
+        plain = Said(None, None, "-1,1", None, 0, None)
+        for field in fields(self):
+            value = getattr(self, field.name)
+            said = value is not None and (isinstance(value, Tensor) or value != getattr(plain, field.name))
+            if said and field.name not in known:
+                raise UserError(f"{name} says by itself what it is; leave out {field.name}.")
 
 
 @checked()
@@ -74,44 +98,55 @@ def fingerprint(model: str) -> str:
     return files.sha256_file(programs.source_of(model))
 
 
-def _adapted(
-    model: Any, process: Process | str | None, target: str | None, context: Tensor | None, sha256: str | None
-) -> Adapted:
+def _adapted(model: Any, said: Said) -> Adapted:
     if isinstance(model, Adapted):
+        said.none_but(model.name)
         return model
     if isinstance(model, str | Path):
-        return _named(str(model), process, target, context, sha256)
+        return _named(str(model), said)
     if hasattr(model, "scheduler") and any(hasattr(model, part) for part in folders.PARTS):
-        return _pipeline(model, context)
+        said.none_but(type(model).__name__, "context", "pixels")
+        return _ranged(_pipeline(model, said.context), said)
     if live.is_gaussian_diffusion(model):
-        return live.of_gaussian_diffusion(model)
+        said.none_but(type(model).__name__, "pixels")
+        return live.of_gaussian_diffusion(model, said.pixels)
     if isinstance(model, NetworkDenoiser):
-        return _own(model)
+        said.none_but(type(model).__name__, "pixels")
+        return _ranged(_own(model), said)
     if not callable(model):
         raise UserError(f"A {type(model).__name__} is no model; give a folder, a file, or a function.")
-    return live.stated(model, process, target, type(model).__name__)
+    return _stated(model, said, type(model).__name__)
 
 
-def _named(
-    text: str, process: Process | str | None, target: str | None, context: Tensor | None, sha256: str | None
-) -> Adapted:
+def _ranged(found: Adapted, said: Said) -> Adapted:
+    return rescaled(found) if RANGES[said.pixels] else found
+
+
+def _stated(model: Any, said: Said, name: str, *known: str) -> Adapted:
+    said.none_but(name, "process", "target", "pixels", "classes", *known)
+    found = live.stated(model, said.process, said.target, name)
+    return _ranged(replace(found, classes=said.classes), said)
+
+
+def _named(text: str, said: Said) -> Adapted:
     if programs.is_named(text) and not Path(text).exists():
         found = programs.named(text)
-        if _is_live(found):
-            return _adapted(found, process, target, context, sha256)
-        return live.stated(found, process, target, text)
+        return _adapted(found, said) if _is_live(found) else _stated(found, said, text)
     path = files.folder_named(text)
     if not path.exists():
         raise UserError(f"There is no {text}; give a folder, a file, or module:function.")
     if path.is_dir():
-        return _folder(path, context)
+        said.none_but(text, "context", "pixels")
+        return _ranged(_folder(path, said.context), said)
     if path.suffix == ".npz":
+        said.none_but(text, "pixels")
         own = _own(load_denoiser(path))
-        return replace(own, name=path.name, identity=files.sha256_file(path))
+        return _ranged(replace(own, name=path.name, identity=files.sha256_file(path)), said)
     if path.suffix in PICKLES or path.suffix == ".safetensors":
         raise UserError(_lone_weights(path))
-    module = programs.from_file(path, sha256)
-    return replace(live.stated(module, process, target, path.name), identity=files.sha256_file(path))
+    module = programs.from_file(path, said.sha256)
+    found = _stated(module, said, path.name, "sha256")
+    return replace(found, identity=files.sha256_file(path))
 
 
 def _is_live(found: object) -> bool:

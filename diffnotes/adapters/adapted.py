@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from diffnotes.base.errors import UserError
+from diffnotes.base.errors import UserError, out_of_memory
 from diffnotes.base.shapes import Float, Num, Tensor, checked
 from diffnotes.process import Process, check_denoised, row_levels
 
@@ -51,10 +51,25 @@ class Adapted:
             return x  # without noise x is x0, whatever a model says of it
         known = torch.where(clean, max(self.low, 1e-12), levels.clamp(self.low, self.high))
         known = known.to(x.dtype)
-        with torch.no_grad():
-            found = self.estimate(x, known) if labels is None else self.estimate(x, known, labels)
+        found = self._asked(x, known, labels)
         found = check_denoised(found, x, sigma).to(x.dtype)
         return torch.where(clean.view(-1, *[1] * (x.ndim - 1)), x, found) if bool(clean.any()) else found
+
+    def _asked(self, x: Tensor, levels: Tensor, labels: Tensor | None) -> Tensor:
+        """The answer; UserError where the model itself fails, whatever it raises."""
+        try:
+            with torch.no_grad():
+                return self.estimate(x, levels) if labels is None else self.estimate(x, levels, labels)
+        except UserError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            words = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"{self.name} failed when it was asked for {len(x)} images ({type(error).__name__}: "
+                f"{words}); call it on a few images by yourself."
+            ) from error
 
     def to(self, where: torch.device | str) -> Adapted:
         """The same with its weights on a device."""
@@ -111,6 +126,8 @@ class DiscreteVP(Process):
     def __init__(self, alphas_cumprod: Num[Tensor, "T"]) -> None:
         kept = alphas_cumprod.detach().double().cpu()
         kept = kept[kept > 0]
+        if len(kept) > 2 and kept[-1] >= kept[-2]:  # diffusers puts 2^-24 in place of a last product of 0
+            kept = kept[:-1]
         good = len(kept) >= 2 and bool((kept < 1).all()) and bool((kept[1:] < kept[:-1]).all())
         if not good:
             raise UserError(

@@ -39,6 +39,8 @@ GRIDS = (
 EDM = ("EDMEulerScheduler", "EDMDPMSolverMultistepScheduler")
 FLOWS = ("FlowMatchEulerDiscreteScheduler", "FlowMatchHeunDiscreteScheduler")
 TARGETS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0"}
+# What changes what a network is told, or predicts.
+STRANGE = {"invert_sigmas": True, "use_flow_sigmas": True, "timestep_type": "continuous"}
 PREFIXES = ("_orig_mod.", "module.")  # of torch.compile, of data-parallel training
 WEIGHTS = "diffusion_pytorch_model"
 EMA = ("unet_ema", "ema", "transformer_ema")
@@ -268,6 +270,9 @@ def of_parts(
     """A network of diffusers under the process that a scheduler's settings describe."""
     asked = Asked(network, config, context)
     kind, settings = scheduler.get("_class_name"), scheduler
+    for setting, strange in STRANGE.items():
+        if settings.get(setting) == strange:
+            raise UserError(f"A scheduler with {setting} = {strange!r} is not known here.")
     if kind in GRIDS:
         estimate, low, high, notes = _grid(asked, settings, str(kind))
     elif kind in EDM:

@@ -68,11 +68,22 @@ def evaluated(module: nn.Module) -> nn.Module:
 def is_gaussian_diffusion(model: object) -> bool:
     """Whether it is one of denoising-diffusion-pytorch, or looks like one."""
     names = ("model", "alphas_cumprod", "objective", "normalize", "image_size")
-    return isinstance(model, nn.Module) and all(hasattr(model, name) for name in names)
+    looks = isinstance(model, nn.Module) and all(hasattr(model, name) for name in names)
+    kind = type(model).__module__.split(".")[0]
+    if not looks and kind == "denoising_diffusion_pytorch" and hasattr(model, "sample"):
+        raise UserError(
+            f"The {type(model).__name__} of {kind} is not known here; give a function of yours that predicts "
+            "x0, with its process and target."
+        )
+    return looks
 
 
-def of_gaussian_diffusion(model: Any) -> Adapted:
-    """Its network as a denoiser of images in [-1, 1], whichever range it was trained on."""
+def of_gaussian_diffusion(model: Any, pixels: str = "-1,1") -> Adapted:
+    """Its network as a denoiser of images in [-1, 1].
+
+    pixels: the range of the images that it adds noise to, where it does not bring them to [-1, 1] by itself
+    (`auto_normalize=False`); where it does, UserError for another one.
+    """
     if model.objective not in OBJECTIVES:
         known = ", ".join(OBJECTIVES)
         raise UserError(f"The objective {model.objective!r} is not known here; it must be one of {known}.")
@@ -81,7 +92,7 @@ def of_gaussian_diffusion(model: Any) -> Adapted:
 
     def predict(x: Tensor, t: Tensor, *labels: Tensor) -> Tensor:
         found: Tensor = network(x, t, *(labels or told))
-        return found
+        return found[:, : x.shape[1]]  # what follows is a learned variance
 
     estimate = process.denoiser(predict, OBJECTIVES[model.objective])
     sides = model.image_size
@@ -92,7 +103,12 @@ def of_gaussian_diffusion(model: Any) -> Adapted:
     )
     if told:
         found = found.noted("It conditions on its own last guess; here, as in its first step, on none.")
-    return found if _to_minus_one(model) else rescaled(found)
+    itself = _to_minus_one(model)
+    if itself and pixels != "-1,1":
+        raise UserError("This GaussianDiffusion brings images to [-1, 1] by itself; leave out pixels.")
+    if not itself:
+        found = found.noted(f"It adds noise to images as they are, which are said to be in [{pixels}].")
+    return rescaled(found) if pixels == "0,1" else found
 
 
 def _to_minus_one(model: Any) -> bool:

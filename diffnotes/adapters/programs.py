@@ -45,11 +45,16 @@ def named(text: str) -> Callable[..., Any]:
             found = getattr(found, name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{text} names no function here ({error}); give module:function.") from error
+    except Exception as error:  # whatever a module does when it is loaded
+        raise UserError(f"{module} cannot be loaded ({_first(error)}); mend it.") from error
     if not callable(found):
         raise UserError(f"{text} is no function, but a {type(found).__name__}.")
-    if isinstance(found, nn.Module) or _wants(found):
+    if isinstance(found, nn.Module) or (_wants(found) and not isinstance(found, type)):
         return found
-    made = found()
+    try:
+        made: Any = found()
+    except Exception as error:
+        raise UserError(f"{text} failed when it was called ({_first(error)}); mend it.") from error
     if not callable(made):
         raise UserError(f"{text} returns a {type(made).__name__}; it must return a denoiser, (x, sigma).")
     return made
@@ -76,6 +81,10 @@ def _from_here() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(here)
+
+
+def _first(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _wants(function: Callable[..., Any]) -> bool:

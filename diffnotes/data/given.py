@@ -32,6 +32,7 @@ from diffnotes.data.walk import Walk, content
 
 IMAGES = ("x", "images", "image", "data", "samples", "arr_0")  # names of the array with images
 LABELS = ("y", "labels", "label")
+LITTLE = 16  # bytes up to which an array of them is no picture: masks, or digits of 17 grey values
 RANGES = ("-1,1", "0,1", "as they are")  # of floating-point values
 
 
@@ -112,6 +113,25 @@ def _to_grey(values: Tensor) -> Tensor:
 
 
 # -------------------------------------------------------------------------------------------------- folders
+
+
+def same_classes(one: str | Path, other: str | Path) -> None:
+    """UserError unless two image folders have the same folders for classes, so that equal numbers are equal
+    classes."""
+    names = [_class_folders(files.folder_named(source)) for source in (one, other)]
+    strange = sorted(names[0] ^ names[1])
+    if all(names) and strange:
+        raise UserError(
+            f"The classes of {one} and {other} differ ({', '.join(strange[:3])}), so their numbers do, too; "
+            "give both the same folders for classes, empty ones as well."
+        )
+
+
+def _class_folders(folder: Path) -> set[str]:
+    base = folder / "train" if (folder / "train").is_dir() else folder
+    if not base.is_dir():
+        return set()
+    return {one.name for one in base.iterdir() if one.is_dir() and not one.name.startswith(".")}
 
 
 def _of_folder(path: Path, split: str, wanted: Wanted) -> Dataset:
@@ -212,6 +232,11 @@ def _as_images(values: Array, path: Path, wanted: Wanted) -> Num[Tensor, "n ..."
     if values.ndim == 4 and values.shape[-1] in (1, 3) and values.shape[1] not in (1, 3):
         values = values.transpose(0, 3, 1, 2)
     if values.dtype == np.uint8:
+        if values.max() <= LITTLE:
+            raise UserError(
+                f"{path} has bytes up to {values.max()}, and bytes are grey values up to 255; scale them, or "
+                "give floating-point numbers."
+            )
         return torch.from_numpy(np.ascontiguousarray(values))
     if not np.issubdtype(values.dtype, np.floating):
         raise UserError(
@@ -232,11 +257,13 @@ def _in_range(values: Array, path: Path, pixels: str) -> Array:
             raise UserError(f"{said}, and not from 0 to 1.")
         return 2 * values - 1
     if low < -1 - 1e-6 or high > 1 + 1e-6:
-        raise UserError(f"{said}: bring them to [-1, 1], or give pixels as they are, for latents.")
+        raise UserError(
+            f"{said}: bring them to [-1, 1], or say as they are (--values 'as they are'), for latents."
+        )
     if low >= 0:
         raise UserError(
-            f"{said}: if 0 is black, give pixels 0,1; if these are the numbers that the model takes, as they "
-            "are."
+            f"{said}: if 0 is black, say that pixels are 0,1 (--values 0,1); if these are the numbers that "
+            "the model takes, as they are."
         )
     return values
 

@@ -153,6 +153,11 @@ def subject_of(
     """What `diagnose` is given, on the device and checked: UserError for what does not fit the model."""
     told, where = model.needs_label if labels is None else labels, runtime.device()
     found = Subject(model.to(where), train, held_out, told, samples, features, where, settings or Settings())
+    if told and labels is None and model.classes > 1 and len(train.labels.unique()) == 1:
+        raise UserError(
+            f"{model.name} must be told a class, and the training images have none (or one); give a folder "
+            "for each class, or labels. If all are of one class, say that labels are meant."
+        )
     _fit(found)
     return found
 
@@ -173,7 +178,7 @@ def _fit(subject: Subject) -> None:
         if model.shape is not None and tuple(values.shape[1:]) != model.shape:
             raise UserError(
                 f"{model.name} denoises images {_by(model.shape)}, and the {name} images are "
-                f"{_by(tuple(values.shape[1:]))}; bring them to that size."
+                f"{_by(tuple(values.shape[1:]))}; bring them to that size, and colours to grey if need be."
             )
         if tuple(values.shape[1:]) != shape:
             raise UserError(

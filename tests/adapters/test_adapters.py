@@ -88,15 +88,32 @@ def test_a_gaussian_diffusion_says_what_it_says_itself(objective: str) -> None:
 
 
 @needs_lucid
-def test_one_that_was_trained_on_images_from_0_to_1() -> None:
+def test_one_that_does_not_bring_images_to_its_range() -> None:
+    """Then the range is what is said of it; else it must not be said."""
     theirs = lucid(objective="pred_noise", auto_normalize=False)
-    model, sigma = adapt(theirs), 1.3
-    assert any("images in [0, 1]" in note for note in model.notes)
-    x = noisy(sigma, shape=SHAPE)
-    theirs.normalize = lambda image: 2 * image - 1
-    own = adapt(theirs)
-    assert torch.allclose(model(x, sigma), 2 * own((x + 1) / 2, sigma / 2) - 1, atol=1e-6)
-    assert model.high == pytest.approx(2 * own.high)
+    sigma, x = 1.3, noisy(1.3, shape=SHAPE)
+    own, halved = adapt(theirs), adapt(theirs, pixels="0,1")
+    assert torch.allclose(halved(x, sigma), 2 * own((x + 1) / 2, sigma / 2) - 1, atol=1e-6)
+    assert halved.high == pytest.approx(2 * own.high)
+    assert "said to be in [0,1]" in " ".join(halved.notes)
+    with pytest.raises(UserError, match="by itself; leave out pixels"):
+        adapt(lucid(objective="pred_noise"), pixels="0,1")
+
+
+@needs_lucid
+def test_its_relatives_are_known_or_named() -> None:
+    data.load_torchvision()
+    import denoising_diffusion_pytorch as package
+
+    settings = {"dim": 8, "dim_mults": (1, 2), "flash_attn": False, "learned_variance": True}
+    network = seeded(0, lambda: package.Unet(**settings))
+    learned = package.LearnedGaussianDiffusion(network, image_size=8, timesteps=100, objective="pred_noise")
+    x = noisy(1.0, shape=SHAPE)
+    assert adapt(learned)(x, 1.0).shape == x.shape
+    settings = {"dim": 8, "dim_mults": (1, 2), "flash_attn": False, "learned_sinusoidal_cond": True}
+    other = package.ElucidatedDiffusion(seeded(0, lambda: package.Unet(**settings)), image_size=8)
+    with pytest.raises(UserError, match="ElucidatedDiffusion"):
+        adapt(other)(x, 1.0)
 
 
 # ------------------------------------------------------------------------------ functions and their targets
@@ -118,6 +135,39 @@ def test_every_target_of_one_denoiser_is_that_denoiser(process: str, target: str
     for sigma in (0.2, 1.0, 5.0):
         x = noisy(sigma)
         assert torch.allclose(model(x, sigma), best(x, sigma), atol=2e-3), (process, target, sigma)
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"process": "vp", "target": "eps"}, "process"),
+        ({"classes": 3}, "classes"),
+        ({"sha256": "0" * 64}, "sha256"),
+        ({"context": torch.zeros(1, 2, 3)}, "context"),
+    ],
+)
+def test_what_a_model_says_by_itself_must_not_be_said(given: dict[str, Any], word: str) -> None:
+    with pytest.raises(UserError, match=f"says by itself what it is; leave out {word}"):
+        adapt(NetworkDenoiser(seeded(0, lambda: MLP((1, 8, 8), 8, 1))), **given)
+
+
+def test_a_function_can_be_told_classes() -> None:
+    def told(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return labels.view(-1, 1, 1, 1).to(x).expand_as(x)
+
+    model = adapt(told, classes=3)
+    x = noisy(1.0)
+    assert torch.equal(model(x, 1.0, torch.full((len(x),), 2)), torch.full_like(x, 2))
+    with pytest.raises(UserError, match="knows the classes 0 to 2"):
+        model(x, 1.0, torch.full((len(x),), 3))
+
+
+def test_a_function_that_fails_is_one_sentence() -> None:
+    def fails(x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        raise KeyError("my own\nbug")
+
+    with pytest.raises(UserError, match=r"function failed when it was asked for 4 images .KeyError: .*bug"):
+        adapt(fails)(noisy(1.0), 1.0)
 
 
 def test_a_function_may_be_a_denoiser_already() -> None:
@@ -204,7 +254,10 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "def number():\n    return 3\n"
         "text = 'x'\n"
         "def velocity(x, t):\n    return x\n"
+        "def broken():\n    raise RuntimeError('in\\nhere')\n"
+        "class Net(torch.nn.Module):\n    def forward(self, x, sigma):\n        return 0.5 * x\n"
     )
+    (tmp_path / "wrong_of_test.py").write_text("def f(:\n")
     yield tmp_path
     sys.modules.pop("mine_of_test", None)
 
@@ -212,7 +265,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.mark.usefixtures("module")
 def test_a_function_that_is_named() -> None:
     x = noisy(1.0)
-    for name in ("half", "make"):
+    for name in ("half", "make", "Net"):
         assert torch.equal(adapt(f"mine_of_test:{name}")(x, 1.0), 0.5 * x)
     assert torch.equal(adapt("mine_of_test:labelled")(x, 1.0), x)
     assert any("[0, 1]" in note for note in adapt("mine_of_test:adapted").notes)
@@ -228,6 +281,8 @@ def test_a_function_that_is_named() -> None:
         ("no_such_module_of_test:f", "names no function here"),
         ("mine_of_test:text", "is no function, but a str"),
         ("mine_of_test:number", "returns a int; it must return a denoiser"),
+        ("mine_of_test:broken", "failed when it was called .RuntimeError: in here."),
+        ("wrong_of_test:f", "wrong_of_test cannot be loaded .SyntaxError: "),
         ("nowhere/at/all", "There is no nowhere/at/all"),
     ],
 )

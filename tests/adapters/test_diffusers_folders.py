@@ -90,6 +90,14 @@ def test_a_grid_that_ends_without_data(tmp_path: Path) -> None:
     assert torch.isfinite(model(noisy(model.high), model.high)).all()
 
 
+@pytest.mark.parametrize("kind", ["EulerDiscreteScheduler", "DPMSolverMultistepScheduler"])
+def test_samplers_that_replace_a_last_product_of_0(tmp_path: Path, kind: str) -> None:
+    """They put 2^-24 there, which is above the one before."""
+    scheduler = getattr(diffusers(), kind)(rescale_betas_zero_snr=True, prediction_type="v_prediction")
+    model = adapt(saved(tmp_path, unet(), scheduler))
+    assert torch.isfinite(model(noisy(model.high), model.high)).all()
+
+
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 @pytest.mark.parametrize("deviation", [0.5, 0.8])
 def test_edm(tmp_path: Path, kind: str, deviation: float) -> None:
@@ -308,6 +316,8 @@ BAD = {
     "an unknown prediction": (said(SCHEDULER, prediction_type="flow"), "'flow' is predicted"),
     "betas that rise to nothing": (said(SCHEDULER, beta_start=-1.0, beta_end=-0.5), "none of a diffusion"),
     "an unknown schedule": (said(SCHEDULER, beta_schedule="cubic"), "describe no DDPMScheduler"),
+    "continuous times": (said(SCHEDULER, timestep_type="continuous"), "timestep_type = 'continuous' is not"),
+    "flow sigmas": (said(SCHEDULER, use_flow_sigmas=True), "use_flow_sigmas = True is not known"),
     "no scheduler": (said("model_index.json", scheduler=None), "names no scheduler"),
     "no network": (said("model_index.json", unet=None), "no network to look at"),
     "no JSON": (lambda folder: (folder / CONFIG).write_text("{"), "cannot be read"),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from diffnotes import data
 from diffnotes.base.errors import UserError
-from diffnotes.data.given import given, shown_as, split
+from diffnotes.data.given import given, same_classes, shown_as, split
 
 needs_pyarrow = pytest.mark.skipif(
     importlib.util.find_spec("pyarrow") is None, reason="pyarrow is not installed (make test installs it)"
@@ -143,7 +143,7 @@ def test_grey_is_that_of_pillow(tmp_path: Path) -> None:
 def test_latents_are_left_as_they_are(tmp_path: Path) -> None:
     latents = 3 * GENERATOR.standard_normal((5, 4, 8, 8)).astype(np.float32)
     np.savez(tmp_path / "a.npz", x=latents)
-    with pytest.raises(UserError, match=r"bring them to \[-1, 1\], or give pixels as they are, for latents"):
+    with pytest.raises(UserError, match=r"bring them to \[-1, 1\], or say as they are"):
         given(tmp_path / "a.npz")
     assert torch.equal(given(tmp_path / "a.npz", pixels="as they are").x, torch.from_numpy(latents))
 
@@ -215,7 +215,7 @@ BAD = {
     "labels that are no classes": (lambda path: saved(path, x=COLOURS, y=HALVES), "a whole number each"),
     "whole numbers": (lambda path: saved(path, x=COLOURS.astype(int)), "images are uint8"),
     "NaN": (lambda path: saved(path, x=np.full((3, 4, 4), np.nan, F)), "NaN or infinite"),
-    "numbers from 0 to 1": (lambda path: saved(path, x=np.full((3, 4, 4), 0.5, F)), "if 0 is black, give"),
+    "numbers from 0 to 1": (lambda path: saved(path, x=np.full((3, 4, 4), 0.5, F)), "if 0 is black, say"),
     "one number": (lambda path: saved(path, x=np.array(3.0)), "images are .n, h, w."),
     "nothing in it": (lambda path: saved(path, x=np.zeros((0, 4, 4), F)), "images are .n, h, w."),
 }  # fmt: skip
@@ -256,3 +256,22 @@ def test_a_bad_table_is_one_sentence(tmp_path: Path) -> None:
         pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
         with pytest.raises(UserError, match=words):
             given(tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize("most", [1, 16])
+def test_bytes_that_are_no_grey_values_are_refused(tmp_path: Path, most: int) -> None:
+    np.savez(tmp_path / "masks.npz", x=np.random.default_rng(0).integers(0, most + 1, (9, 8, 8), np.uint8))
+    with pytest.raises(UserError, match=f"has bytes up to {most}, and bytes are grey values up to 255"):
+        given(tmp_path / "masks.npz")
+
+
+def test_folders_with_other_classes_are_refused(tmp_path: Path) -> None:
+    for folder, names in (("a", "xyz"), ("b", "yz"), ("c/train", "xyz"), ("flat", "")):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+    (tmp_path / "flat").mkdir(exist_ok=True)
+    same_classes(tmp_path / "a", tmp_path / "c")
+    same_classes(tmp_path / "a", tmp_path / "flat")  # has no classes to be wrong about
+    same_classes(tmp_path / "a", "digits")
+    with pytest.raises(UserError, match=r"differ \(x\), so their numbers do, too"):
+        same_classes(tmp_path / "a", tmp_path / "b")

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,17 @@ def test_a_model_of_classes_is_compared_within_its_class() -> None:
     assert float(found.arrays["optimum"].sum()) < float(report(shrinking).arrays["optimum"].sum())
 
 
+def test_a_model_that_needs_a_class_is_not_told_that_all_are_of_the_first() -> None:
+    def told(x: torch.Tensor, sigma: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return shrinking(x, sigma)
+
+    model = replace(adapt(told, classes=10), needs_label=True)
+    flat = Dataset("flat", "train", KNOWN.values, torch.zeros(200).long())
+    with pytest.raises(UserError, match="must be told a class, and the training images have none"):
+        diagnose(model, flat, settings=SMALL)
+    assert diagnose(model, flat, labels=True, settings=SMALL).findings
+
+
 def test_a_report_on_points_has_no_pictures() -> None:
     points = data.load("circle", n=12)
     found = diagnose(ExactDenoiser(points.x), points, settings=SMALL)
@@ -355,7 +367,14 @@ def test_the_optimal_loss_is_printed_and_kept(tmp_path: Path, capsys: pytest.Cap
         assert float(arrays["optimal"][-1]) == pytest.approx(float(arrays["variance"]), rel=0.02)
 
 
-@pytest.mark.parametrize("text", ["a,b", "0,1", "-1", "", "nan"])
+def test_some_levels_alone_give_no_law(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["optimal-loss", "--data", "digits", "--sources", "64", "--sigmas", "0.1,1,10"]) == 0
+    out = capsys.readouterr().out
+    assert "Without --sigmas: what a loss can reach, sigma*" in out
+    assert "area of" not in out
+
+
+@pytest.mark.parametrize("text", ["a,b", "0,1", "-1", "", "nan", "1,1"])
 def test_bad_noise_levels_are_one_sentence(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["optimal-loss", "--data", "digits", f"--sigmas={text or ','}"]) == 2
     assert capsys.readouterr().err.count("\n") <= 2

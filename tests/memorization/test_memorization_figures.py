@@ -20,6 +20,7 @@ from diffnotes.chapters.memorization import (
     digits,
     figures,
     findings,
+    halves_findings,
     readings,
     sample_figures,
     slider,
@@ -433,6 +434,6 @@ def test_onsets_in_sentences(copied: Record, images: Record, records: dict[str, 
 def test_halves_in_a_sentence(records: dict[str, Record]) -> None:
     record = records["halves"]
     share = (record["apart"] / record["unrelated"]).mean(1)
-    text = findings.halves(record)
+    text = halves_findings.halves(record)
     assert f"With 8 images in a half, two samples from the same noise are {share[0]:.2f} times" in text
     assert f"with 12 images these are {share[1]:.2f} and {100 * record['copies'][1].mean():.0f} %." in text

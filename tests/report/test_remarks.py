@@ -161,8 +161,8 @@ def test_predictions_worse_than_a_multiple_of_the_noisy_image_make_the_rest_void
     loss = 1.114 * plain(numbers())
     found = findings(numbers(train_loss=loss, held_loss=5 * loss, probe_fit=[[2.0, -1.0, 0.1]] * 3))
     assert found[0].text == (
-        "Predictions are worse than a multiple of the noisy image: in the median over noise levels their loss "
-        "is 111 % of its loss. Twice them, less 1, would fit: the model works on pixels in [0, 1]."
+        "Predictions are worse than a multiple of the noisy image: in the median over noise levels their "
+        "loss is 111 % of its loss. Twice them, less 1, would fit: the model works on pixels in [0, 1]."
     )
     assert not {"overfits", "underfits"} & {one.kind for one in found}
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from diffnotes.chapters.memorization import halves_readings, readings, run_readings
+from diffnotes.chapters.memorization import readings, run_readings
 from diffnotes.chapters.memorization.readings import AVERAGED, LABELS, RAW, TENTH, Swept, label, named, title
 from diffnotes.chapters.memorization.run_readings import AGAIN
 from diffnotes.show.labels import bounds, minus
@@ -390,21 +390,3 @@ def _at_most(percent: float) -> str:
     """'at most 1.2 %'; what would round to nothing is less than the last digit."""
     return f"at most {percent:.1f} %" if percent >= 0.05 else "less than 0.1 %"
 
-
-# ------------------------------------------------------------------------------------------ disjoint halves
-
-
-def halves(record: Record) -> str:
-    """Distances and memorized shares at the ends, and what another start alone does."""
-    share, copied = halves_readings.apart(record).mean(1), halves_readings.memorized_halves(record).mean(1)
-    again, strangers = (
-        read(record).mean(1)[-1] for read in (halves_readings.again, halves_readings.strangers)
-    )
-    n = record["n"]
-    return (
-        f"With {n[0]} images in a half, two samples from the same noise are {share[0]:.2f} times as far "
-        f"apart as unrelated ones, and {100 * copied[0]:.0f} % of the samples are memorized; with {n[-1]} "
-        f"images these are {share[-1]:.2f} and {100 * copied[-1]:.0f} %. There, two networks that learned "
-        f"the same half from different starts are {again:.2f} times as far apart, and two on different "
-        f"halves from different starts {strangers:.2f} times."
-    )

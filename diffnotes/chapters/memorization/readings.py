@@ -261,12 +261,8 @@ def _onsets(record: Record, place: int, seed: int, until: int, average: int) -> 
 def broken(record: Record, place: int, average: int = AVERAGED, sampled: bool = True) -> list[int]:
     """The evaluation at which each seed breaks down, what is `sampled` also where samples go astray; the
     count of evaluations where none does. A run breaks down for both kinds of weights when either shows it."""
-    kinds = [
-        [curve(record, place, name, kind) for name in ("train_loss", "copies")] for kind in (RAW, AVERAGED)
-    ]
-    ends = [
-        min(broken_at(loss[seed], copies[seed]) for loss, copies in kinds) for seed in range(len(kinds[0][0]))
-    ]
+    kinds = [[curve(record, place, n, kind) for n in ("train_loss", "copies")] for kind in (RAW, AVERAGED)]
+    ends = [min(broken_at(loss[s], copies[s]) for loss, copies in kinds) for s in range(len(kinds[0][0]))]
     far = curve(record, place, "wasserstein", average)
     return [min(k, astray_from(one)) for k, one in zip(ends, far, strict=True)] if sampled else ends
 

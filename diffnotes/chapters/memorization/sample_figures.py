@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from diffnotes.chapters.memorization import findings, halves_readings, readings
+from diffnotes.chapters.memorization import findings, halves_findings, halves_readings, readings
 from diffnotes.chapters.memorization.readings import label
 from diffnotes.show.style import INK, OCHRE, PINK, TEAL, BookFigure, book_figure
 from diffnotes.store import Record
@@ -70,7 +70,7 @@ def halves(record: Record) -> BookFigure:
     measured at that size."""
     count = len(record["n"])
     figure = BookFigure(
-        record, finding=findings.halves(record),
+        record, finding=halves_findings.halves(record),
         shows=(
             "Left: for each size N of a half, samples of the first network above those of the second, from "
             "the same noise. Right, at the same heights: the distance of two such samples over that of "
