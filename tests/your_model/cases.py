@@ -15,7 +15,7 @@ VARIANCE = 0.3
 LINEAR = VARIANCE * SIGMA**2 / (SIGMA**2 + 3 * VARIANCE)
 OPTIMUM = LINEAR * SIGMA**4 / (0.2 + SIGMA**4)
 SHEET = np.zeros((8, 3, 16, 16), np.uint8)
-COUNTS, SEEDS = (64, 20_000), (0, 1, 2)
+COUNTS, SEEDS = (32, 20_000), (0, 1, 2)
 
 
 def arrays(memorizes: bool, **changed: Any) -> dict[str, np.ndarray]:

@@ -136,7 +136,7 @@ def test_tables_say_every_finding(record: Record) -> None:
     table = tables.own_report(record)
     assert len(table.rows) == len(readings.remarks(record))
     pair = tables.two_reports(*both())
-    assert pair.header == ("question", "N = 64 on CIFAR-10, 16 × 16", "N = 20,000 on CIFAR-10, 16 × 16")
+    assert pair.header == ("question", "N = 32 on CIFAR-10, 16 × 16", "N = 20,000 on CIFAR-10, 16 × 16")
     text = " ".join(str(cell) for row in pair.rows for cell in row)
     assert "Samples are training images" in text
     assert "No sign of copies" in text
@@ -146,9 +146,9 @@ def test_tables_say_every_finding(record: Record) -> None:
 def test_sentences_say_numbers_of_the_records() -> None:
     few, many = both()
     said = str(findings.answer_found(few, many))
-    assert f"N = 64 on CIFAR-10, 16 × 16: “{readings.remarks(few)[0].text}”" in said
+    assert f"N = 32 on CIFAR-10, 16 × 16: “{readings.remarks(few)[0].text}”" in said
     assert "was 0.200, lower than the 0.300 of N = 20,000" in str(findings.losses_found(few, many))
-    assert "was 0.300, no lower than the 0.200 of N = 64" in str(findings.losses_found(many, few))
+    assert "was 0.300, no lower than the 0.200 of N = 32" in str(findings.losses_found(many, few))
     assert "60 % of 256 samples are copies (55.0 to 65.0 %)" in findings.compared([few])
 
 

@@ -88,19 +88,12 @@ def inverse_batch(definition: str, record: Record, average: int) -> Weighed:
         return Weighed(f"{text}{more}")
     few = known & (sweep.value <= record.spec["n"] / (2 * SMALL))
     nearer = f", {seen[few].max() / seen[few].min():.2f} up to N/{2 * SMALL}" if few.sum() > 1 else ""
-    span = "" if late.any() else _between(each[known])
-    return Weighed(text, f"ratio {ratio:.2f}{span} up to N/{SMALL}{nearer}{more}", (ratio < ALIKE,))
-
-
-def _between(each: np.ndarray) -> str:
-    """The interval over seeds of the largest over the least mean, ' (1.31 to 1.77, so 1.5 is not told from
-    it)', of values [batch, seed]; '' for one seed."""
-    mean = each.mean(1)
-    _, low, high = factor_over_seeds(each[mean.argmax()] / each[mean.argmin()])
-    if not np.isfinite(low):
-        return ""
+    mean = each[known].mean(1)
+    _, low, high = factor_over_seeds(each[known][mean.argmax()] / each[known][mean.argmin()])
     near = f", so {ALIKE:g} is not told from it" if low < ALIKE < high else ""
-    return f" ({low:.2f} to {high:.2f}{near})"
+    span = f" ({low:.2f} to {high:.2f}{near})" if np.isfinite(low) and not late.any() else ""
+    said = f"ratio {ratio:.2f}{span} up to N/{SMALL}{nearer}{more}"
+    return Weighed(text, said, (ratio < ALIKE,), (bool(high < ALIKE),))
 
 
 def early(record: Record, average: int) -> Weighed:

@@ -15,14 +15,14 @@ def compute(spec: OwnSpec, work: Work) -> Arrays:
 
 
 LAPTOP = OwnSpec(
-    train="cifar10", held_out="cifar10", side=16, network="unet", n=64, width=16, blocks=1, steps=2000,
+    train="cifar10", held_out="cifar10", side=16, network="unet", n=32, width=16, blocks=1, steps=2000,
     batch=32, precision="bfloat16",
 )  # fmt: skip
 SMOKE = LAPTOP.replace(  # a picture of the package, so that nothing has to be downloaded
     train="specimens", held_out="specimens", n=12, width=8, steps=30, batch=8, horizon=4, levels=5, draws=24,
     samples=12, sampler_steps=4,
 )  # fmt: skip
-COUNTS = (64, 20_000)  # training images, few and many
+COUNTS = (32, 20_000)  # training images, few and many
 SEEDS = (0, 1, 2)
 
 EXPERIMENT = Experiment(

@@ -11,7 +11,7 @@ from diffnotes.report.findings import BAD
 from diffnotes.store import Record
 
 MOST, FEW = 0.2, 0.02  # shares of copies of a network that memorizes, and of one that does not
-COUNTS, SEEDS = (64, 20_000), (0, 1, 2)  # training images: few and many
+COUNTS, SEEDS = (32, 20_000), (0, 1, 2)  # training images: few and many
 
 
 def _seeds(record: Record, n: int) -> list[Record]:
