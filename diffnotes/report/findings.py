@@ -322,7 +322,10 @@ def _samples(found: Numbers) -> Remark | None:
         floor = float(found[f"{space}_frechet_train_held"])
         text += f", {_times(mine / max(floor, 1e-12))} that of as many training images ({floor:.3g})"
     if other == "held" and mine > FAR * floor:
-        return Remark("samples", LOOK, f"Samples are far from real images: {text}.", "Look at the pictures.")
+        return Remark(
+            "samples", LOOK, f"Samples are far from real images: {text}.",
+            "Look at the pictures. Longer training or a larger network may bring them nearer; so does copying.",
+        )  # fmt: skip
     return Remark("samples", GOOD if other == "held" else OPEN, f"{text}.")
 
 
