@@ -324,7 +324,7 @@ def _samples(found: Numbers) -> Remark | None:
     if other == "held" and mine > FAR * floor:
         return Remark(
             "samples", LOOK, f"Samples are far from real images: {text}.",
-            "Look at the pictures. Longer training or a larger network may bring them nearer; so does copying.",
+            "Look at them. Longer training or a larger network may bring them nearer; so does copying.",
         )  # fmt: skip
     return Remark("samples", GOOD if other == "held" else OPEN, f"{text}.")
 
