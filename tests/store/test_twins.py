@@ -26,6 +26,7 @@ READ_LIKE = {  # the same code from files or bytes on
 }  # fmt: skip
 NEEDS_PEERS = "the other packages are not installed where twins are recomputed"
 OTHER_SEEDS = "the twins of gaussian, whose computation it is, cross seeds"
+OWN_SEEDS = "the twins of own_model, whose computation it is, cross seeds"
 OTHER_RECORD = "a twin needs no pinned record; tests/training_schedule takes what one has chosen"
 BOTH_SPLITS = "the twin of loss_sizes_imagenet takes specimens64-all this way"
 FOLDER = "a folder of classes, which the training part of imagenet64-all is as well"
@@ -41,6 +42,8 @@ EXEMPT = {
     ("speed", "peers", True): NEEDS_PEERS,
     ("training_speed", "peers", True): NEEDS_PEERS,
     ("digits_window", "windows", "several"): WHOLE,
+    ("own_cifar", "seed", "one"): OWN_SEEDS,
+    ("own_cifar", "seed", "more"): OWN_SEEDS,
     ("gaussian_slower", "seed", "one"): OTHER_SEEDS,
     ("gaussian_slower", "seed", "more"): OTHER_SEEDS,
 }
@@ -66,6 +69,8 @@ def selected(field: dataclasses.Field, value: object) -> list[object]:
         return options if value == "all" else [READ_LIKE.get(str(value), value)]
     if kind == "flag":
         return [value]
+    if kind == "text":
+        return ["something" if value else "nothing"]
     if kind == "int":
         return [["zero", "one", "more"][min(int(value), 2)]]
     if kind == "float":
