@@ -218,7 +218,7 @@ def optimal_loss(options: argparse.Namespace, say: Say) -> None:
         say(str(path))
 
 
-TIMED, DRAWS = 32, 4096  # draws that are timed beforehand, and those that are made unless it is said
+TIMED = 32  # draws that are timed beforehand
 
 
 def _foretell(values: Any, levels: Any, labels: Any, sources: int | None) -> None:
@@ -226,7 +226,7 @@ def _foretell(values: Any, levels: Any, labels: Any, sources: int | None) -> Non
     import time
 
     from diffnotes.base.terminal import tell
-    from diffnotes.optimal_loss import optimal_loss
+    from diffnotes.optimal_loss.estimate import DRAWS, optimal_loss
 
     count = DRAWS if sources is None else sources
     if count > 8 * TIMED:
@@ -237,16 +237,14 @@ def _foretell(values: Any, levels: Any, labels: Any, sources: int | None) -> Non
         tell(f"At most about {long}.")
 
 
-FITTED = 2000  # images of each half of which a linear denoiser is fitted and tried
-
-
 def _loops(images: Dataset, levels: Any, best: Any, variance: float, seed: int) -> list[str]:
     """What a training loop can show, by copying the set and without."""
     from diffnotes.data import as_floats
     from diffnotes.data.sets import permutation
+    from diffnotes.diagnose.measure import HALF
     from diffnotes.optimal_loss import in_loops, linear_loss
 
-    count = min(len(images) // 2, FITTED)
+    count = min(len(images) // 2, HALF)
     order = permutation(len(images), seed)
     one, other = (as_floats(images.taken(order[k * count : (k + 1) * count]).values) for k in (0, 1))
     least, linear = (in_loops(levels, row, variance) for row in (best, linear_loss(one, other, levels)))

@@ -65,19 +65,18 @@ def adapt(
 class Said:
     """What a user says of a model that does not say it by itself."""
 
-    process: Process | str | None
-    target: str | None
-    pixels: str
-    context: Tensor | None
-    classes: int
-    sha256: str | None
+    process: Process | str | None = None
+    target: str | None = None
+    pixels: str = "-1,1"
+    context: Tensor | None = None
+    classes: int = 0
+    sha256: str | None = None
 
     def none_but(self, name: str, *known: str) -> None:
         """UserError where something is said that this kind of model says by itself."""
-        plain = Said(None, None, "-1,1", None, 0, None)
         for field in fields(self):
             value = getattr(self, field.name)
-            said = value is not None and (isinstance(value, Tensor) or value != getattr(plain, field.name))
+            said = isinstance(value, Tensor) or value != field.default
             if said and field.name not in known:
                 raise UserError(f"{name} says by itself what it is; leave out {field.name}.")
 

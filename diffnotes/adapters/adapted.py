@@ -19,6 +19,11 @@ Estimate = Callable[..., Tensor]
 SLACK = 1e-6  # by what share a noise level may lie outside: rounding of float32
 
 
+def briefly(error: BaseException) -> str:
+    """'KeyError: its words', on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 @dataclass(eq=False)
 class Adapted:
     """A model as a denoiser: call it with (x, sigma) or (x, sigma, labels), as samplers and metrics do.
@@ -65,10 +70,9 @@ class Adapted:
         except Exception as error:
             if out_of_memory(error):
                 raise
-            words = " ".join(str(error).split())[:200]
             raise UserError(
-                f"{self.name} failed when it was asked for {len(x)} images ({type(error).__name__}: "
-                f"{words}); call it on a few images by yourself."
+                f"{self.name} failed when it was asked for {len(x)} images ({briefly(error)}); call it on a "
+                "few images by yourself."
             ) from error
 
     def to(self, where: torch.device | str) -> Adapted:

@@ -30,6 +30,7 @@ def stated(
     Without a target it is a denoiser already: (x, sigma[, labels]) -> E[x0|x]. With one it predicts `target`
     from (x_t, t[, labels]) under a process.
     """
+    _no_relative(function)
     own = evaluated(function) if isinstance(function, nn.Module) else function
     modules = (function,) if isinstance(function, nn.Module) else ()
     if target is None:
@@ -68,14 +69,17 @@ def evaluated(module: nn.Module) -> nn.Module:
 def is_gaussian_diffusion(model: object) -> bool:
     """Whether it is one of denoising-diffusion-pytorch, or looks like one."""
     names = ("model", "alphas_cumprod", "objective", "normalize", "image_size")
-    looks = isinstance(model, nn.Module) and all(hasattr(model, name) for name in names)
+    return isinstance(model, nn.Module) and all(hasattr(model, name) for name in names)
+
+
+def _no_relative(model: object) -> None:
+    """UserError for another diffusion of that package: called, it returns its training loss."""
     kind = type(model).__module__.split(".")[0]
-    if not looks and kind == "denoising_diffusion_pytorch" and hasattr(model, "sample"):
+    if kind == "denoising_diffusion_pytorch" and hasattr(model, "sample"):
         raise UserError(
             f"The {type(model).__name__} of {kind} is not known here; give a function of yours that predicts "
             "x0, with its process and target."
         )
-    return looks
 
 
 def of_gaussian_diffusion(model: Any, pixels: str = "-1,1") -> Adapted:

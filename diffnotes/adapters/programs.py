@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from diffnotes.adapters.adapted import briefly
 from diffnotes.base import files
 from diffnotes.base.errors import UserError, out_of_memory
 
@@ -46,7 +47,7 @@ def named(text: str) -> Callable[..., Any]:
     except (ImportError, AttributeError) as error:
         raise UserError(f"{text} names no function here ({error}); give module:function.") from error
     except Exception as error:  # whatever a module does when it is loaded
-        raise UserError(f"{module} cannot be loaded ({_first(error)}); mend it.") from error
+        raise UserError(f"{module} cannot be loaded ({briefly(error)}); mend it.") from error
     if not callable(found):
         raise UserError(f"{text} is no function, but a {type(found).__name__}.")
     if isinstance(found, nn.Module) or (_wants(found) and not isinstance(found, type)):
@@ -54,7 +55,7 @@ def named(text: str) -> Callable[..., Any]:
     try:
         made: Any = found()
     except Exception as error:
-        raise UserError(f"{text} failed when it was called ({_first(error)}); mend it.") from error
+        raise UserError(f"{text} failed when it was called ({briefly(error)}); mend it.") from error
     if not callable(made):
         raise UserError(f"{text} returns a {type(made).__name__}; it must return a denoiser, (x, sigma).")
     return made
@@ -81,10 +82,6 @@ def _from_here() -> Iterator[None]:
         yield
     finally:
         sys.path.remove(here)
-
-
-def _first(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _wants(function: Callable[..., Any]) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from diffnotes.adapters.adapted import briefly
 from diffnotes.base import files
 from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import checked
@@ -66,8 +67,9 @@ def load_denoiser(path: str | Path) -> NetworkDenoiser:
         weights = {k.removeprefix("network."): torch.from_numpy(w) for k, w in arrays.items()}
         denoiser.network.load_state_dict(weights)
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        why = _first(error)
-        raise UserError(f"{path} is not what save_denoiser writes ({why}); save it anew.") from error
+        raise UserError(
+            f"{path} is not what save_denoiser writes ({briefly(error)}); save it anew."
+        ) from error
     return denoiser.eval()
 
 
@@ -78,7 +80,3 @@ def _made(said: dict[str, Any]) -> NetworkDenoiser:
     network = NETWORKS[said["network"]](**settings)
     process = PROCESSES[said["process"]](**said["ends"])
     return NetworkDenoiser(network, process, said["target"], said["sigma_data"])
-
-
-def _first(error: BaseException) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"

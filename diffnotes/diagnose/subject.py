@@ -19,7 +19,7 @@ from diffnotes.posterior import posterior
 from diffnotes.process import noise_levels
 
 ROWS = 64  # images that the model sees at once
-CHUNK = 4096  # training images at once, where distances to all are taken
+CHUNK = 4096  # training images at once
 SAME = 0.08  # of the deviation: root mean square difference of two images that are the same, 5 grey levels
 NEAR = 0.25  # of the distance to the second nearest other image: the same, where images lie near each other
 
@@ -74,7 +74,7 @@ class Subject:
     def deviation(self) -> float:
         """The root mean square deviation of a training image from their mean, per dimension."""
         total, square, count = torch.zeros(self.size, dtype=torch.float64), 0.0, len(self.train)
-        for part in runtime.blocks(count, 4096):
+        for part in runtime.blocks(count, CHUNK):
             x = as_floats(self.train.values[part]).flatten(1).double()
             total += x.sum(0)
             square += float(x.square().sum())

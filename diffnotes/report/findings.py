@@ -191,19 +191,17 @@ def _copies(found: Numbers) -> Remark | None:
     if "copies" not in found:
         return None
     share, low, high = found["copies"]
-    count = len(found["rho"])
-    control = found.get("control")
+    count, control = len(found["rho"]), found["control"]
     among = "" if "held_count" in found else " (training images among the others)"
-    by_chance = f", control {_percent(control[0])}{among}" if control is not None else ""
-    said = f"{_percent(share)} of {count:,} samples {_span(low, high)}{by_chance}"
-    chance = control[2] if control is not None else 0.0
-    if low > max(chance, 0.0) and share > 0:
+    by_chance = f"control {_percent(control[0])}{among}"
+    said = f"{_percent(share)} of {count:,} samples {_span(low, high)}, {by_chance}"
+    if low > control[2]:
         return Remark(
             "copies", BAD, f"Samples are training images: {said}.",
             "Stop training earlier, or take more images: copies begin at a step that grows with their "
             "number. Look at the pictures below before you publish.", f"{MARION}; {BONNAIRE}",
         )  # fmt: skip
-    if share > (control[0] if control is not None else 0.0):
+    if share > control[0]:
         return Remark(
             "copies", LOOK, f"Some samples may be training images: {said}; it may be chance.",
             "Look at them: they stand below, above the images that they are nearest to. More samples tell "
