@@ -4,5 +4,6 @@ EXPERIMENTS = {
     "features": "calibration",
     "digits": "digits",
     "cifar": "cifar",
+    "cifar_sizes": "cifar_sizes",
     "disjoint_halves": "halves",
 }  # name -> module
