@@ -118,6 +118,11 @@ def all_sweeps(others: Mapping[str, Mapping[str, Any]], **changed: Any) -> Recor
     return fake(beside=beside, **changed)
 
 
+def precisions(**changed: Any) -> Record:
+    """The sweep over n in bfloat16 beside that in float32, whose seeds scatter less than they are apart."""
+    return fake(beside={("digits", "sweep=n"): fake()}, **changed)
+
+
 def halves(*share: float) -> Record:
     """Distances of two samples over those of unrelated ones, at three sizes of a half."""
     unrelated = np.full((3, 2), 5.0)
@@ -199,6 +204,7 @@ HOLDS: dict[str, Callable[[], Record]] = {
     ),
     "marion-levels-digits": fake,
     "ours-averaging": fake,
+    "ours-precision": precisions,
     "ours-halves": partial(halves, 1.0, 0.7, 0.2),
 }
 FAILS: dict[str, Callable[[], Record]] = {
@@ -214,5 +220,6 @@ FAILS: dict[str, Callable[[], Record]] = {
     ),
     "marion-levels-digits": partial(fake, **AT_SOME_T),
     "ours-averaging": partial(fake, best=UP),
+    "ours-precision": partial(precisions, onset=times(2 * ONSET, 1.5), best=UP),
     "ours-halves": partial(halves, 0.5, 0.6, 0.7),
 }

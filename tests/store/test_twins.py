@@ -26,6 +26,7 @@ READ_LIKE = {  # the same code from files or bytes on
 }  # fmt: skip
 NEEDS_PEERS = "the other packages are not installed where twins are recomputed"
 OTHER_SEEDS = "the twins of gaussian, whose computation it is, cross seeds"
+OVER_N = "a sweep over n alone; the twins of cifar, whose computation it is, cross the other factors"
 OWN_SEEDS = "the twins of own_model, whose computation it is, cross seeds"
 OTHER_RECORD = "a twin needs no pinned record; tests/training_schedule takes what one has chosen"
 BOTH_SPLITS = "the twin of loss_sizes_imagenet takes specimens64-all this way"
@@ -44,6 +45,9 @@ EXEMPT = {
     ("digits_window", "windows", "several"): WHOLE,
     ("own_cifar", "seed", "one"): OWN_SEEDS,
     ("own_cifar", "seed", "more"): OWN_SEEDS,
+    ("cifar_sizes", "widths", "several"): OVER_N,
+    ("cifar_sizes", "batches", "several"): OVER_N,
+    ("cifar_sizes", "rates", "several"): OVER_N,
     ("gaussian_slower", "seed", "one"): OTHER_SEEDS,
     ("gaussian_slower", "seed", "more"): OTHER_SEEDS,
 }

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from diffnotes.base.statistics import over_seeds
-from diffnotes.chapters.checks import PENDING, Check, Finding, Nothing, companion, every, verdict
+from diffnotes.chapters.checks import PENDING, Check, Finding, Nothing, every, verdict
 from diffnotes.chapters.memorization import halves_readings, readings, run_readings, trends
 from diffnotes.chapters.memorization.judging import (
     LESS,
@@ -25,6 +25,7 @@ from diffnotes.chapters.memorization.judging import (
     number,
     ordered,
     sweep_of,
+    swept_beside,
     unread,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH
@@ -108,7 +109,7 @@ def _gradual(record: Record, average: int) -> Weighed:
     """Once a tenth is memorized, does the share never turn back: over N, and in the other sweeps?"""
     core, beyond = _turned(record, average)
     others = {
-        name: _turned(companion(record, record.experiment, {"sweep": name}), average)
+        name: _turned(swept_beside(record, name), average)
         for name in ("width", "batch", "rate")
     }
     parts = [("n", beyond), *((name, most) for name, (_, most) in others.items())]
@@ -187,7 +188,7 @@ def _later(record: Record, average: int) -> Weighed:
 
 def _roles(record: Record, average: int) -> Weighed:
     """More images delay memorization, a larger network hastens it, and both bring the distance down."""
-    sweeps = (sweep_of(record), sweep_of(companion(record, record.experiment, {"sweep": "width"})))
+    sweeps = (sweep_of(record), sweep_of(swept_beside(record, "width")))
     onsets = [late(sweep, average) for sweep in sweeps]
     tenths = [_known(steps)[[0, -1]] for steps in onsets]
     bests = [sweep.read("best", average)[[0, -1]] for sweep in sweeps]
@@ -275,5 +276,6 @@ CHECKS: dict[str, Check] = {
     **{f"marion-second-fall-{data}": trends.second_fall for data in ("digits", "cifar")},
     "marion-levels-digits": _levels,
     "ours-averaging": _raw_fidelity,
+    "ours-precision": both(trends.same_in_bfloat16),
     "ours-halves": _halves,
 }

@@ -219,7 +219,7 @@ def _onset_panel(axis: Any, record: Record) -> None:
         _onset_line(axis, record, name, color, marker)
     size = sorted(record["value"])
     axis.set(xscale="log", yscale="log", xlabel="training images N", ylabel="training step τ")
-    axis.set_xticks(size, [f"{n}" for n in size])
+    axis.set_xticks(size, [f"{n:,}" for n in size])
     axis.minorticks_off()
     axis.grid(True)
 

@@ -28,6 +28,7 @@ class Weighed:
 LESS = "last less first"
 ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
+OTHERS = {"cifar_sizes": "cifar"}  # where a sweep over n is an experiment of its own: that with the others
 Judge = Callable[[Record, int], Weighed]
 
 
@@ -61,8 +62,13 @@ def number(value: float, digits: int = 3) -> str:
 def sweep_of(record: Record) -> Swept:
     """The sweep with its default run, which is part of the sweep over n."""
     alone = record.spec["sweep"] == "n"
-    base = record if alone else companion(record, record.experiment, {"sweep": "n"})
+    base = record if alone else swept_beside(record, "n")
     return readings.swept(base, record)
+
+
+def swept_beside(record: Record, factor: str) -> Record:
+    """The record of the sweep over another factor."""
+    return companion(record, OTHERS.get(record.experiment, record.experiment), {"sweep": factor})
 
 
 def ordered(found: np.ndarray, falls: bool, digits: int = 3) -> Weighed:

@@ -240,6 +240,7 @@ THEIRS = {  # arXiv 2605.06077, section 3, Table 1 and the captions of figures 1
     "sampler": "250 steps, not named",
     "memorized": "SSCD cosine above 0.6",
     "distances": "Inception features, 2,000 samples",
+    "arithmetic of training": "not stated",
     "seeds": "not stated; single curves",
 }
 
@@ -277,6 +278,7 @@ def _setting(record: Record, *others: Record) -> dict[str, str]:
         "sampler": f"Euler, {spec['sampler_steps']} steps",
         "memorized": "pixels, nearest three times nearer than the next",
         "distances": f"{space}, {spec['samples']} samples",
+        "arithmetic of training": _arithmetic(record, *others),
         "seeds": _counts(*(len(one.spec["seeds"]) for one in (record, *others))),
     }  # fmt: skip
 
@@ -288,6 +290,14 @@ def _tried(factor: str, base: Record, *others: Record) -> str:
         return "not varied"
     where = readings.beside(base, record).replace(",", " at")
     return ", ".join(f"{v:g}" for v in sorted(record["value"])) + where
+
+
+def _arithmetic(*records: Record) -> str:
+    """'float32', or 'bfloat16 over N, else float32'; a record that does not say it is in float32."""
+    kinds = [record.spec.get("precision", "float32") for record in records]
+    if len(set(kinds)) == 1:
+        return str(kinds[0])
+    return f"{kinds[0]} over {readings.FACTORS[records[0].spec['sweep']]}, else {kinds[-1]}"
 
 
 def _counts(*counts: int) -> str:

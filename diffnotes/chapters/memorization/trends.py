@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from diffnotes.base.statistics import factor_over_seeds
@@ -15,14 +17,15 @@ from diffnotes.chapters.memorization.judging import (
     listed,
     ordered,
     sweep_of,
+    swept_beside,
 )
-from diffnotes.chapters.memorization.readings import AVERAGED, RAW, TENTH, Power
+from diffnotes.chapters.memorization.readings import AVERAGED, RAW, TENTH, Power, Swept
 from diffnotes.store import Record
 
 FEW = 0.2  # share of memorized samples: the paper's curves have 1 to 17 % at the peak
 SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
 ALIKE = 1.5  # factor between images seen at the onset, below which they count as the same
-FELL, FLAT = 1.5, 1.25  # factors between steps, for a fall and for none
+FELL, FLAT = 1.5, 1.25  # factors, for a fall and for none
 STILL = 0.25  # a power that is none: a factor 1.7 over sizes that differ by 8
 
 
@@ -128,6 +131,39 @@ def _minus_one(power: Power) -> bool:
 def _shown(power: Power) -> str:
     """'1.20 (1.05 to 1.34)'; without an interval, '–'."""
     return f"{power.value:.2f} ({power.interval})".replace("-", "−") if power.known else "–"
+
+
+def same_in_bfloat16(record: Record, average: int) -> Weighed:
+    """Is what is trained in bfloat16 within a factor FLAT of what is trained in float32, by its interval?"""
+    exact = swept_beside(record, "n")
+    n = np.intersect1d(record["value"], exact["value"])
+    sweeps = [readings.swept(one, one) for one in (record, exact)]
+    seeds = sorted(set(sweeps[0].seeds) & set(sweeps[1].seeds))
+    found = []
+    for read in (
+        lambda sweep: sweep.onset("split", average),
+        lambda sweep: sweep.onset(TENTH, average),
+        lambda sweep: sweep.least_loss(average),
+        lambda sweep: sweep.read("best", average),
+    ):
+        coarse, fine = (_of(sweep, read(sweep), n, seeds) for sweep in sweeps)
+        known = np.isfinite(coarse * fine).all(1)
+        if not known.any() or len(seeds) < 2:
+            return Weighed("no size at which every seed of both knows all four")
+        ratio = np.exp(np.log(coarse[known] / fine[known]).mean(0))  # [seed]
+        found.append(factor_over_seeds(ratio))
+    names = ("losses part", "a tenth memorized", "least held-out loss", "least distance")
+    sizes = ", ".join(f"{size:g}" for size in n)
+    text = ", ".join(f"{name} {value:.2f}" for name, (value, *_) in zip(names, found, strict=True))
+    said = ", ".join(f"{low:.2f} to {high:.2f}" for _, low, high in found)
+    alike = [bool(low > 1 / FLAT and high < FLAT) for _, low, high in found]
+    return Weighed(f"over float32: {text}; N = {sizes}", said, tuple(alike[:2]), tuple(alike[2:]))
+
+
+def _of(sweep: Swept, values: np.ndarray, n: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
+    """The rows of these sizes and the columns of these seeds."""
+    found: np.ndarray = values[np.isin(sweep.value, n)][:, [sweep.seeds.index(seed) for seed in seeds]]
+    return found
 
 
 def second_fall(record: Record) -> Finding:
