@@ -57,8 +57,8 @@ def keep(name: str, said: Said) -> None:
 
 
 def ship(names: Iterable[str]) -> None:
-    """Write what is remembered under these names, here or as shipped before, into results/; all else goes."""
-    lines = {name: said for name in sorted(names) if (said := recall(name)) is not None}
+    """Write what is remembered under these names into results/, in place of what was shipped before."""
+    lines = {name: said for name in sorted(names) if (said := _read(records.runs()).get(name)) is not None}
     valid = {name: said for name, said in lines.items() if said[0] == "valid"}
     with files.alone(records.results()):
         files.write_atomic(_path(records.results()), (json.dumps(valid, indent=0) + "\n").encode())

@@ -318,17 +318,6 @@ def test_lines_that_are_shipped_serve_a_fresh_clone(pinned, other_code, monkeypa
     assert store.state(pinned, EXPERIMENT).name == "valid"
 
 
-def test_a_clone_that_ships_keeps_what_was_shipped_and_still_holds(pinned, other_code):
-    assert store.verify(EXPERIMENT).name == "valid"
-    store.ship([EXPERIMENT])
-    shipped = store.results() / "verified.json"
-    before = json.loads(shipped.read_text())
-    shipped.write_text(json.dumps(before | {"0" * 64: ["valid", memory.EQUAL]}))  # of no code of today
-    (store.runs() / "verified.json").unlink()
-    store.ship([EXPERIMENT])
-    assert json.loads(shipped.read_text()) == before != {}
-
-
 # --- pins ---
 
 
