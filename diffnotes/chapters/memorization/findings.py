@@ -61,12 +61,16 @@ def _answer(record: Record) -> str:
     ten = readings.onset(record, TENTH).mean(1)
     best = readings.swept(record, record).read("best").mean(1)
     sizes = f"{label(record, first)} to {label(record, end)}"
-    when = "not in every run"
-    if np.isfinite(ten[[first, end]]).all():
-        when = f"at step {ten[first]:,.0f} to {ten[end]:,.0f}"
+    small, large = (
+        f"at step {ten[k]:,.0f}"
+        if np.isfinite(ten[k])
+        else f"not in every run by step {readings.steps(record, k)[-1]:,}"
+        for k in (first, end)
+    )
     return (
-        f"In our runs on {title(record)}, {sizes}: a tenth of the samples are memorized {when}, and the "
-        f"least distance to real images before the losses part goes from {best[0]:.2f} to {best[-1]:.2f}."
+        f"In our runs on {title(record)}, {sizes}: a tenth of the samples are memorized {small} with the "
+        f"fewest images and {large} with the most, and the least distance to real images before the losses "
+        f"part goes from {best[0]:.2f} to {best[-1]:.2f}."
     )
 
 
@@ -154,13 +158,14 @@ def collapse(*records: Record) -> str:
 
 
 def _later_per_image(record: Record) -> str:
-    """'1.49 times as late'."""
+    """'1.49 times as late', and up to which N where the largest do not get so far."""
     sweep = readings.swept(record, record)
     times = sweep.onset(TENTH).mean(1) / sweep.value
-    known = times[np.isfinite(times)]
+    known = np.flatnonzero(np.isfinite(times))
     if len(known) < 2:
         return "in every seed at fewer than two sizes"
-    return f"{known[-1] / known[0]:.2f} times as late"
+    end = "" if known[-1] == len(times) - 1 else f" up to {named('n', sweep.value[known[-1]])}"
+    return f"{times[known[-1]] / times[known[0]]:.2f} times as late{end}"
 
 
 def powers(*records: Record) -> str:
@@ -226,7 +231,6 @@ def their_powers() -> Sentence:
         f"In the paper’s curves, as we read them, the power is {readings.THEIR_SPLIT:.2f}, and {low:.2f} to "
         f"{high:.2f} with other thresholds; at a tenth of memorized samples it is {readings.THEIR_TENTH:.2f}."
     ))  # fmt: skip
-
 
 
 # --------------------------------------------------------------------------------------- width, batch, rate
