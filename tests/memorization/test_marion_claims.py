@@ -397,3 +397,42 @@ def test_halves(share: tuple[float, ...], verdict: str) -> None:
     found = check("ours-halves", cases.halves(*share))
     assert found.verdict == verdict
     assert f"{share[-1]:.4f} at N = 599" in found.our_value
+
+
+# ------------------------------------------------------------------------------------- bfloat16 and float32
+
+SCATTER = np.array([0.6, 1.0, 1.7])[:, None, None]  # of seeds, around 1
+BEND = np.array([0.8, 1.0, 1.22])[:, None, None, None]  # of sizes, around 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({}, checks.REPRODUCED),
+        ({"onset": times(1.1 * cases.ONSET, 1.5)}, checks.REPRODUCED),
+        ({"onset": times(cases.ONSET, 1.5) * SCATTER}, checks.PARTLY),  # nothing is shown of the steps
+        ({"onset": times(cases.ONSET, 1.5) * BEND}, checks.PARTLY),  # a trend with N, which the mean hides
+        ({"test_loss": 1.03 * curves(cases.test_loss)}, checks.PARTLY),
+        ({"onset": np.where(BEND == 1, np.nan, times(cases.ONSET, 1.5))}, checks.PENDING),
+        ({"value": [32, 64, 256]}, checks.REPRODUCED),  # of the sizes that both have
+    ],
+)
+def test_what_bfloat16_may_change(changed: dict[str, object], verdict: str) -> None:
+    found = check("ours-precision", cases.precisions(**changed))
+    assert found.verdict == verdict
+    sizes = "32, 64" if "value" in changed else "32, 64, 128"
+    assert f"N = {sizes}" in found.our_value
+
+
+def test_one_kind_of_weights_alone_is_not_enough() -> None:
+    onset = times(cases.ONSET, 1.5)
+    onset[:, :, 0] *= 2  # the weights as they are
+    assert check("ours-precision", cases.precisions(onset=onset)).verdict == checks.PARTLY
+
+
+def test_slopes_count_where_the_run_gets_so_far() -> None:
+    share = cases.shares(cases.memorizing(0.99), 3)
+    share[2] = np.minimum(share[2], 0.3)  # the largest N ends early, and would look slowest
+    found = check("marion-slope-digits", fake(copies=share, rate=cases.factors([2.0, 3.0, 1.0])))
+    assert found.our_value.startswith("2, 3, –")
+    assert found.verdict != checks.REPRODUCED

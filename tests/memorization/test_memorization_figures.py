@@ -426,7 +426,9 @@ def test_onsets_in_sentences(copied: Record, images: Record, records: dict[str, 
     assert f"the power is {readings.THEIR_SPLIT:.2f}" in str(findings.their_powers())
     assert findings.collapse(never(copied)).endswith("in every seed at fewer than two sizes on digits.")
     later = copied["onset"][..., -1, DEFINITIONS.index(readings.TENTH)].mean(1) / copied["value"]
-    assert f" comes {later[-1] / later[0]:.2f} times as late on digits." in findings.collapse(copied)
+    ends = [f"N = {copied['value'][k]:,}" for k in (-1, 0)]
+    text = f" comes {later[-1] / later[0]:.2f} times as late at {ends[0]} as at {ends[1]} on digits."
+    assert text in findings.collapse(copied)
     for record in (copied, records["n"], never(records["n"])):
         assert "nan" not in findings.power_range(record) + findings.collapse(record)
 

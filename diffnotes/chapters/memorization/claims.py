@@ -27,6 +27,7 @@ from diffnotes.chapters.memorization.judging import (
     sweep_of,
     swept_beside,
     unread,
+    upto,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, SHARES, TENTH
 from diffnotes.chapters.memorization.run_readings import AGAIN, LOST, RISE
@@ -141,22 +142,21 @@ def _linear(record: Record, average: int) -> Weighed:
     names = ", ".join(f"{100 * share:.0f} %" for share in SHARES)
     if missing := unread(powers):
         return missing
-    text = f"power {', '.join(f'{p.value:.2f}' for p in powers)} at thresholds of {names}"
+    ends = [upto(record, readings.split_at(record, share, average)) for share in SHARES]
+    values = ", ".join(f"{p.value:.2f}{end}" for p, end in zip(powers, ends, strict=True))
+    text = f"power {values} at thresholds of {names}"
     core = tuple(0.5 < p.low <= 1 <= p.high < 1.5 for p in powers)
     return Weighed(text, "; ".join(p.interval for p in powers), core)
 
 
 def _above_linear(record: Record, average: int) -> Weighed:
     found = readings.power(record, TENTH, average)
-    text = f"power {found.value:.2f} over {found.sizes} sizes"
+    end = upto(record, readings.onset(record, TENTH, average))
+    text = f"power {found.value:.2f} over {found.sizes} sizes{end}"
     return unread([found]) or Weighed(text, found.interval, (found.low > 1,))
 
 
 # ------------------------------------------------------------------------------------------------- in order
-
-
-def _slower(record: Record, average: int) -> Weighed:
-    return ordered(sweep_of(record).read("rate", average), falls=True)
 
 
 def _fidelity_with_more(record: Record, average: int) -> Weighed:
@@ -217,7 +217,8 @@ def _known(found: np.ndarray) -> np.ndarray:
 
 def _to(ends: np.ndarray) -> str:
     """'1,644 to 19,609': means over seeds [end, seed]."""
-    return " to ".join(number(one) for one in ends.mean(1))
+    means = ends.mean(1)
+    return " to ".join("not in every seed" if np.isinf(one) else number(one) for one in means)
 
 
 # ------------------------------------------------------------------------------------------------ the batch
@@ -249,7 +250,7 @@ ON_BOTH: dict[str, Judge] = {  # judged on digits and on CIFAR-10
     "marion-copies": _memorized,
     "marion-linear": _linear,
     "ours-above": _above_linear,
-    "marion-slope": _slower,
+    "marion-slope": trends.slower,
     "marion-size-fidelity": _fidelity_with_more,
     "marion-least-loss": trends.least_loss,
     "bonnaire-early": trends.early,

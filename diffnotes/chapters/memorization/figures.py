@@ -10,6 +10,7 @@ from matplotlib.ticker import NullFormatter
 
 from diffnotes.chapters.memorization import findings, readings
 from diffnotes.chapters.memorization.readings import LABELS, Run, named, title
+from diffnotes.chapters.memorization.size_findings import trained_in
 from diffnotes.show.style import (
     HELD_OUT,
     INK,
@@ -104,10 +105,15 @@ def size_sweep(*records: Record) -> BookFigure:
         finding=findings.collapse(*records),
         shows=(
             "The horizontal axis is steps per training image, so an onset in proportion to N would make the "
-            "curves fall on each other."
+            f"curves fall on each other. {_trained(*records)}"
         ),
         rows=[(title(record), readings.swept(record, record).runs, "n") for record in records],
     )
+
+
+def _trained(*records: Record) -> str:
+    """'digits trained in float32, CIFAR-10, 16 × 16, trained in bfloat16.'"""
+    return "; ".join(f"{title(record)}: {trained_in(record)}" for record in records) + "."
 
 
 @book_figure
@@ -199,7 +205,8 @@ def onset(*records: Record) -> BookFigure:
         shows=(
             "The step at which memorization sets in, by five definitions, against the training images N. "
             "Dots are seeds, lines go through their geometric means, and the legend has the fitted power of "
-            "N. The least held-out loss is interpolated between evaluations."
+            "N. The least held-out loss is interpolated between evaluations. A size that some seed does not "
+            f"reach has the dots of the others, and no part in lines and powers. {_trained(*records)}"
         ),
         size=(6.9, 3.5),
     )  # fmt: skip

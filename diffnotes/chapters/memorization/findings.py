@@ -58,13 +58,13 @@ def answer_found(*records: Record) -> Sentence:
 
 def _answer(record: Record) -> str:
     first, *_, end = readings.ordered(record)
-    ten = readings.onset(record, TENTH).mean(1)
+    ten = readings.onset(record, TENTH)
     best = readings.swept(record, record).read("best").mean(1)
     sizes = f"{label(record, first)} to {label(record, end)}"
     small, large = (
-        f"at step {ten[k]:,.0f}"
-        if np.isfinite(ten[k])
-        else f"not in every run by step {readings.steps(record, k)[-1]:,}"
+        f"at step {ten[k].mean():,.0f}"
+        if np.isfinite(ten[k]).all()
+        else f"in {np.isfinite(ten[k]).sum()} of {len(ten[k])} runs by step {readings.steps(record, k)[-1]:,}"
         for k in (first, end)
     )
     return (
@@ -141,9 +141,10 @@ def _mismatch(record: Record) -> str:
     places = readings.ordered(record)
     pairs = [run_readings.mismatch(record, place) for place in places]
     early, late = (_percents(shares) for shares in zip(*pairs, strict=True))
-    sizes = ", ".join(f"{record['value'][place]:,}" for place in places)
+    sizes, most = ", ".join(f"{record['value'][k]:,}" for k in places), record.spec["samples"]
+    part = f" (with larger N: to {most} of the training images)" if record["value"].max() > most else ""
     return (
-        f"{title(record)}, N = {sizes}: distances to training and to held-out images differ by at most "
+        f"{title(record)}, N = {sizes}: distances to training{part} and to held-out images differ by at most "
         f"{early} % before the losses part, and by at most {late} % in all."
     )
 
@@ -152,20 +153,21 @@ def _mismatch(record: Record) -> str:
 
 
 def collapse(*records: Record) -> str:
-    """How much later, in steps per image, a tenth of the samples are memorized at the largest N."""
+    """How much later, in steps per image, a tenth of the samples are memorized with more images."""
     parts = [f"{_later_per_image(record)} on {title(record)}" for record in records]
-    return f"In steps per image, from the smallest N to the largest, “{LABELS[TENTH]}” comes {_join(parts)}."
+    return f"In steps per image, “{LABELS[TENTH]}” comes {_join(parts)}."
 
 
 def _later_per_image(record: Record) -> str:
-    """'1.49 times as late', and up to which N where the largest do not get so far."""
+    """'1.49 times as late at N = 256 as at N = 32', between the ends that every seed reaches."""
     sweep = readings.swept(record, record)
     times = sweep.onset(TENTH).mean(1) / sweep.value
     known = np.flatnonzero(np.isfinite(times))
     if len(known) < 2:
         return "in every seed at fewer than two sizes"
-    end = "" if known[-1] == len(times) - 1 else f" up to {named('n', sweep.value[known[-1]])}"
-    return f"{times[known[-1]] / times[known[0]]:.2f} times as late{end}"
+    first, last = known[[0, -1]]
+    low, high = (named("n", sweep.value[k]) for k in (first, last))
+    return f"{times[last] / times[first]:.2f} times as late at {high} as at {low}"
 
 
 def powers(*records: Record) -> str:

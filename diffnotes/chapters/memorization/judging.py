@@ -119,6 +119,14 @@ def unread(powers: list[Power]) -> Weighed | None:
     return None if all(found.known for found in powers) else Weighed("one seed, so no interval")
 
 
+def upto(record: Record, times: np.ndarray) -> str:
+    """' (N = 32 to 512)' where times [value, seed] lack a seed at some size, else nothing."""
+    sizes = np.sort(record["value"][np.isfinite(times).all(1)])
+    if len(sizes) == len(times) or not len(sizes):
+        return ""
+    return f" (N = {sizes[0]:,} to {sizes[-1]:,})"
+
+
 def late(sweep: Swept, average: int) -> np.ndarray:
     """The step of 10 % memorized samples [value, seed]; infinite where they are never reached, and NaN where
     the run breaks down before."""

@@ -10,6 +10,7 @@ from diffnotes.chapters.memorization import calibration_readings as known_sets
 from diffnotes.chapters.memorization import findings, readings, run_readings
 from diffnotes.chapters.memorization.readings import TENTH, Run, title
 from diffnotes.chapters.memorization.run_readings import AGAIN
+from diffnotes.chapters.memorization.size_findings import trained_in
 from diffnotes.show.labels import dataset, minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
@@ -119,7 +120,8 @@ def onset_table(*records: Record) -> BookTable:
             "the sizes that every seed reaches. From size to size: the power between neighbours, which a "
             "single power hides; the bend is the last of these less the first, and 0 for a power law. Losses "
             "part by a share of the least held-out loss. What comes after a breakdown is left out. "
-            + findings.bends(*records)
+            + f"{findings.bends(*records)} Evaluations are further apart in longer runs, so that a crossing, "
+            "found by a line between two, comes a little too early at large N, which no interval has."
         ),
     )  # fmt: skip
 
@@ -156,8 +158,18 @@ BROKEN = "†"
 
 
 @book_figure
+def larger_runs(record: Record) -> BookTable:
+    """The same for a sweep over N that stands apart."""
+    return _runs(record)
+
+
+@book_figure
 def sweep_table(base: Record, *sweeps: Record) -> BookTable:
     """Onsets, rate and least distance of every run: means over seeds."""
+    return _runs(base, *sweeps)
+
+
+def _runs(base: Record, *sweeps: Record) -> BookTable:
     runs = [(record, place) for record in (base, *sweeps) for place in readings.ordered(record)]
     rows = [_run_row(base, record, place) for record, place in runs]
     kept = [k for k in range(len(RUNS)) if k == 0 or any(row[k] != "–" for row in rows)]
@@ -169,7 +181,8 @@ def sweep_table(base: Record, *sweeps: Record) -> BookTable:
 
 def _about_runs(runs: Sequence[Run], rows: Sequence[Sequence[str]], kept: Sequence[int]) -> str:
     parts = [
-        f"All runs on {title(runs[0][0])}; means ± standard error over {_seeds(runs)}; weights averaged. "
+        f"Runs on {title(runs[0][0])}, {trained_in(runs[0][0])}; means ± standard error over {_seeds(runs)}; "
+        "weights averaged. "
         "Onsets are steps; a dash is what not every seed reaches. The rate is the slope of the memorized "
         "share against ln τ between 10 and 60 %. The least distance is that of samples to held-out images "
         "before the losses part; lower is better."
@@ -289,7 +302,7 @@ def _tried(factor: str, base: Record, *others: Record) -> str:
     if record is None:
         return "not varied"
     where = readings.beside(base, record).replace(",", " at")
-    return ", ".join(f"{v:g}" for v in sorted(record["value"])) + where
+    return ", ".join(f"{v:,g}" for v in sorted(record["value"])) + where
 
 
 def _arithmetic(*records: Record) -> str:

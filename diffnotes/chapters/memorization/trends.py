@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from diffnotes.chapters.memorization.judging import (
     ordered,
     sweep_of,
     swept_beside,
+    upto,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, TENTH, Power, Swept
 from diffnotes.store import Record
@@ -26,7 +27,9 @@ FEW = 0.2  # share of memorized samples: the paper's curves have 1 to 17 % at th
 SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
 ALIKE = 1.5  # factor between images seen at the onset, below which they count as the same
 FELL, FLAT = 1.5, 1.25  # factors, for a fall and for none
-STILL = 0.25  # a power that is none: a factor 1.7 over sizes that differ by 8
+STILL = 0.25  # a power that is none: a factor 1.7 over sizes that differ by 8, and 2.4 by 32
+SAME_LOSS, SAME_DISTANCE = 1.02, 1.1  # factors: a quarter to a half of what twice the images change
+SLOPE_ENDS = 0.6  # share of memorized samples up to which a slope is read
 
 
 def least_loss(record: Record, average: int) -> Weighed:
@@ -103,7 +106,8 @@ def early(record: Record, average: int) -> Weighed:
     """Do samples get as good as they will at a step that does not depend on N, where copies come later?"""
     good = readings.fitted(record, readings.generalized(record, average))
     copies = readings.power(record, TENTH, average)
-    text = f"power of N {_shown(good)} for good samples, {_shown(copies)} for a tenth memorized"
+    end = upto(record, readings.onset(record, TENTH, average))
+    text = f"power of N {_shown(good)} for good samples, {_shown(copies)}{end} for a tenth memorized"
     if not good.known:
         return Weighed(text)
     still = good.low >= -STILL and good.high <= STILL
@@ -133,37 +137,51 @@ def _shown(power: Power) -> str:
     return f"{power.value:.2f} ({power.interval})".replace("-", "−") if power.known else "–"
 
 
+def slower(record: Record, average: int) -> Weighed:
+    """Does the share of memorized samples grow more slowly with more images, where it gets to 60 %?"""
+    sweep = sweep_of(record)
+    most = np.stack([readings.curve(*run, "copies", average).max(1) for run in sweep.runs])
+    rates = np.where(most >= SLOPE_ENDS, sweep.read("rate", average), np.nan)
+    return ordered(rates, falls=True)
+
+
 def same_in_bfloat16(record: Record, average: int) -> Weighed:
-    """Is what is trained in bfloat16 within a factor FLAT of what is trained in float32, by its interval?"""
-    exact = swept_beside(record, "n")
-    n = np.intersect1d(record["value"], exact["value"])
-    sweeps = [readings.swept(one, one) for one in (record, exact)]
-    seeds = sorted(set(sweeps[0].seeds) & set(sweeps[1].seeds))
-    found = []
-    for read in (
-        lambda sweep: sweep.onset("split", average),
-        lambda sweep: sweep.onset(TENTH, average),
-        lambda sweep: sweep.least_loss(average),
-        lambda sweep: sweep.read("best", average),
-    ):
-        coarse, fine = (_of(sweep, read(sweep), n, seeds) for sweep in sweeps)
-        known = np.isfinite(coarse * fine).all(1)
-        if not known.any() or len(seeds) < 2:
-            return Weighed("no size at which every seed of both knows all four")
-        ratio = np.exp(np.log(coarse[known] / fine[known]).mean(0))  # [seed]
-        found.append(factor_over_seeds(ratio))
-    names = ("losses part", "a tenth memorized", "least held-out loss", "least distance")
-    sizes = ", ".join(f"{size:g}" for size in n)
-    text = ", ".join(f"{name} {value:.2f}" for name, (value, *_) in zip(names, found, strict=True))
-    said = ", ".join(f"{low:.2f} to {high:.2f}" for _, low, high in found)
-    alike = [bool(low > 1 / FLAT and high < FLAT) for _, low, high in found]
-    return Weighed(f"over float32: {text}; N = {sizes}", said, tuple(alike[:2]), tuple(alike[2:]))
+    """Is what is trained in bfloat16 what is trained in float32, by the intervals of the ratios?"""
+    sweeps = [readings.swept(one, one) for one in (record, swept_beside(record, "n"))]
+    n = np.intersect1d(*(sweep.value for sweep in sweeps))
+    seeds = [seed for seed in sweeps[0].seeds if seed in sweeps[1].seeds]
+    reads: dict[str, tuple[float, Callable[[Swept], np.ndarray]]] = {
+        "losses part": (FLAT, lambda sweep: sweep.onset("split", average)),
+        "a tenth memorized": (FLAT, lambda sweep: sweep.onset(TENTH, average)),
+        "least held-out loss": (SAME_LOSS, lambda sweep: sweep.least_loss(average)),
+        "least distance": (SAME_DISTANCE, lambda sweep: sweep.read("best", average)),
+    }
+    ratios = {
+        name: np.divide(*(_of(sweep, read(sweep), n, seeds) for sweep in sweeps))
+        for name, (_, read) in reads.items()
+    }  # [size, seed]
+    if len(seeds) < 2 or not all(np.isfinite(ratio).all() for ratio in ratios.values()):
+        return Weighed(f"not known in at least two seeds at each of N = {listed(n)}")
+    means = {name: factor_over_seeds(np.exp(np.log(ratio).mean(0))) for name, ratio in ratios.items()}
+    powers = [readings.fitted_over(n, ratio) for ratio in list(ratios.values())[:2]]
+    text = ", ".join(f"{name} {value:.3f}" for name, (value, *_) in means.items())
+    bend = ", ".join(_shown(power) for power in powers)
+    said = ", ".join(f"{low:.3f} to {high:.3f}" for _, low, high in means.values())
+    margins = [margin for margin, _ in reads.values()]
+    pairs = zip(margins, means.values(), strict=True)
+    core = [bool(low > 1 / margin and high < margin) for margin, (_, low, high) in pairs]
+    straight = every([power.known and power.low >= -STILL and power.high <= STILL for power in powers])
+    where = f"bfloat16 over float32 at N = {listed(n)}"
+    return Weighed(f"{where}: {text}", f"{said}; powers of N of the steps {bend}", tuple(core), (straight,))
 
 
 def _of(sweep: Swept, values: np.ndarray, n: np.ndarray, seeds: Sequence[int]) -> np.ndarray:
     """The rows of these sizes and the columns of these seeds."""
     found: np.ndarray = values[np.isin(sweep.value, n)][:, [sweep.seeds.index(seed) for seed in seeds]]
     return found
+
+
+ONCE, RISING = "does not descend twice", "rises, and has not lost half of it again by the end"
 
 
 def second_fall(record: Record) -> Finding:
@@ -173,7 +191,8 @@ def second_fall(record: Record) -> Finding:
         for place in readings.ordered(record):
             rise = run_readings.rise(record, place, average)
             if not rise.twice:
-                single.append((words, f"{record['value'][place]:,}"))
+                open_end = rise.value >= run_readings.RISE and rise.low > 0
+                single.append((f"{words}: {RISING if open_end else ONCE}", f"{record['value'][place]:,}"))
                 continue
             share = readings.curve(record, place, "copies", average).mean(0)[[rise.top, rise.end]]
             peaks.append(share[0] <= FEW)
@@ -184,5 +203,5 @@ def second_fall(record: Record) -> Finding:
     if not found:
         raise Nothing("the distance descends twice at no N, so there is no second fall")
     once = {kind: ", ".join(n for words, n in single if words == kind) for kind, _ in single}
-    found += [f"{words}: does not descend twice at N = {sizes}" for words, sizes in once.items()]
+    found += [f"{words} at N = {sizes}" for words, sizes in once.items()]
     return Finding("; ".join(found), "means over seeds", verdict(every(peaks), every(ends)))
