@@ -28,8 +28,8 @@ def _small_batches(record: Record) -> str:
     }
     powers = [f"{_power(record, step, large)} where {what}" for what, step in steps.items()]
     return (
-        f"{title(record)}: over {named('n', sizes[0])} to {sizes[-1]:,}, of which a batch is at most a quarter, "
-        f"the power of N of the step is {' and '.join(powers)}."
+        f"{title(record)}: over {named('n', sizes[0])} to {sizes[-1]:,}, of which a batch is at most a "
+        f"quarter, the power of N of the step is {' and '.join(powers)}."
     )
 
 
