@@ -147,9 +147,9 @@ def slower(record: Record, average: int) -> Weighed:
 
 def same_in_bfloat16(record: Record, average: int) -> Weighed:
     """Is what is trained in bfloat16 what is trained in float32, by the intervals of the ratios?"""
-    sweeps = [readings.swept(one, one) for one in (record, swept_beside(record, "n"))]
-    n = np.intersect1d(*(sweep.value for sweep in sweeps))
-    seeds = [seed for seed in sweeps[0].seeds if seed in sweeps[1].seeds]
+    coarse, fine = sweeps = [readings.swept(one, one) for one in (record, swept_beside(record, "n"))]
+    n = np.intersect1d(coarse.value, fine.value)
+    seeds = [seed for seed in coarse.seeds if seed in fine.seeds]
     reads: dict[str, tuple[float, Callable[[Swept], np.ndarray]]] = {
         "losses part": (FLAT, lambda sweep: sweep.onset("split", average)),
         "a tenth memorized": (FLAT, lambda sweep: sweep.onset(TENTH, average)),
