@@ -1,9 +1,9 @@
-"""The sweep over N of chapter 3 on CIFAR-10 at 16 x 16, up to as many images as a small U-Net copies: see
+"""The sweep over N of chapter 3 on CIFAR-10 at 16 x 16, up to more images than a small U-Net copies: see
 `cifar`.
 
 Everything is as in the laptop profile there, but for two things: there are more sizes, the larger of which
-take longer, and training is in bfloat16, in which some processors are faster. The sizes that both have tell
-what bfloat16 changes.
+take longer (the largest ends at a bound on the steps, after fewer passes), and training is in bfloat16, in
+which some processors are faster. The sizes that both have tell what bfloat16 changes.
 """
 
 from __future__ import annotations

@@ -112,7 +112,7 @@ def size_sweep(*records: Record) -> BookFigure:
 
 
 def _trained(*records: Record) -> str:
-    """'digits trained in float32, CIFAR-10, 16 × 16, trained in bfloat16.'"""
+    """'digits: trained in float32; CIFAR-10, 16 × 16: trained in bfloat16.'"""
     return "; ".join(f"{title(record)}: {trained_in(record)}" for record in records) + "."
 
 

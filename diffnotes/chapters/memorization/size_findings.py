@@ -43,6 +43,11 @@ def _power(record: Record, times: np.ndarray, large: np.ndarray) -> str:
     return f"{found.value:.2f} ({found.interval}; N = {sizes[0]:,} to {sizes[-1]:,})"
 
 
+def precision(record: Record) -> str:
+    """That of training; a record that does not say it is in float32."""
+    return str(record.spec.get("precision", "float32"))
+
+
 def trained_in(record: Record) -> str:
-    """'trained in bfloat16'; a record that does not say it is in float32."""
-    return f"trained in {record.spec.get('precision', 'float32')}"
+    """'trained in bfloat16'."""
+    return f"trained in {precision(record)}"

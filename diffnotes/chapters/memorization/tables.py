@@ -10,7 +10,7 @@ from diffnotes.chapters.memorization import calibration_readings as known_sets
 from diffnotes.chapters.memorization import findings, readings, run_readings
 from diffnotes.chapters.memorization.readings import TENTH, Run, title
 from diffnotes.chapters.memorization.run_readings import AGAIN
-from diffnotes.chapters.memorization.size_findings import trained_in
+from diffnotes.chapters.memorization.size_findings import precision, trained_in
 from diffnotes.show.labels import dataset, minus
 from diffnotes.show.style import BookTable, Sentence, book_figure, plus_minus
 from diffnotes.store import Record
@@ -306,10 +306,10 @@ def _tried(factor: str, base: Record, *others: Record) -> str:
 
 
 def _arithmetic(*records: Record) -> str:
-    """'float32', or 'bfloat16 over N, else float32'; a record that does not say it is in float32."""
-    kinds = [record.spec.get("precision", "float32") for record in records]
+    """'float32', or 'bfloat16 over N, else float32'."""
+    kinds = [precision(record) for record in records]
     if len(set(kinds)) == 1:
-        return str(kinds[0])
+        return kinds[0]
     return f"{kinds[0]} over {readings.FACTORS[records[0].spec['sweep']]}, else {kinds[-1]}"
 
 

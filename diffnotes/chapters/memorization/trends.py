@@ -21,10 +21,10 @@ from diffnotes.chapters.memorization.judging import (
     upto,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, TENTH, Power, Swept
+from diffnotes.chapters.memorization.size_findings import PART
 from diffnotes.store import Record
 
 FEW = 0.2  # share of memorized samples: the paper's curves have 1 to 17 % at the peak
-SMALL = 4  # a batch that is at most this part of the training set repeats few images within a step
 ALIKE = 1.5  # factor between images seen at the onset, below which they count as the same
 FELL, FLAT = 1.5, 1.25  # factors, for a fall and for none
 STILL = 0.25  # a power that is none: a factor 1.7 over sizes that differ by 8, and 2.4 by 32
@@ -76,13 +76,13 @@ def inverse_batch(definition: str, record: Record, average: int) -> Weighed:
     each = sweep.never(definition, average) * sweep.value[:, None]
     seen = each.mean(1)
     length = sweep.length * sweep.value
-    small = sweep.value <= record.spec["n"] / SMALL
+    small = sweep.value <= record.spec["n"] / PART
     text = f"images seen at the onset: {listed(seen)}"
     known, late = small & np.isfinite(seen), small & np.isinf(seen)
     if (known | late).sum() < 2 or not known.any():
         count = {0: "there is none", 1: "there is one"}[int(known.sum())]
         told = "" if small.sum() < 2 else " with an onset that every seed knows"
-        return Weighed(f"needs two batches of at most N/{SMALL}{told}; {count}")
+        return Weighed(f"needs two batches of at most N/{PART}{told}; {count}")
     least = float(seen[known].min())
     ratio = max(float(seen[known].max()), float(length[late].max(initial=0.0))) / least
     more = "".join(
@@ -92,13 +92,13 @@ def inverse_batch(definition: str, record: Record, average: int) -> Weighed:
     )
     if late.any() and ratio < ALIKE:
         return Weighed(f"{text}{more}")
-    few = known & (sweep.value <= record.spec["n"] / (2 * SMALL))
-    nearer = f", {seen[few].max() / seen[few].min():.2f} up to N/{2 * SMALL}" if few.sum() > 1 else ""
+    few = known & (sweep.value <= record.spec["n"] / (2 * PART))
+    nearer = f", {seen[few].max() / seen[few].min():.2f} up to N/{2 * PART}" if few.sum() > 1 else ""
     mean = each[known].mean(1)
     _, low, high = factor_over_seeds(each[known][mean.argmax()] / each[known][mean.argmin()])
     near = f", so {ALIKE:g} is not told from it" if low < ALIKE < high else ""
     span = f" ({low:.2f} to {high:.2f}{near})" if np.isfinite(low) and not late.any() else ""
-    said = f"ratio {ratio:.2f}{span} up to N/{SMALL}{nearer}{more}"
+    said = f"ratio {ratio:.2f}{span} up to N/{PART}{nearer}{more}"
     return Weighed(text, said, (ratio < ALIKE,), (bool(high < ALIKE),))
 
 
