@@ -21,6 +21,7 @@ def after_minimum(record: Record, place: int, average: int = AVERAGED) -> tuple[
     return test[:, -1] / test[seeds, at] - 1, 1 - train[:, -1] / train[seeds, at]
 
 
+PART = 4  # a batch of at most this part of the training set repeats few images within a step
 AGAIN = 0.05  # by which the loss at one t must rise, and fall again, to look like it
 RISE, LOST = 0.2, 0.5  # of a double descent: a share of the first minimum, and of the rise
 

@@ -6,10 +6,9 @@ import numpy as np
 
 from diffnotes.chapters.memorization import readings
 from diffnotes.chapters.memorization.readings import TENTH, Power, named, title
+from diffnotes.chapters.memorization.run_readings import PART
 from diffnotes.show.style import Sentence, together
 from diffnotes.store import Record
-
-PART = 4  # a batch of at most this part of the training set repeats few images within a step
 
 
 def small_batches_found(*records: Record) -> Sentence:

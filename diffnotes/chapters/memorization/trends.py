@@ -21,7 +21,7 @@ from diffnotes.chapters.memorization.judging import (
     upto,
 )
 from diffnotes.chapters.memorization.readings import AVERAGED, RAW, TENTH, Power, Swept
-from diffnotes.chapters.memorization.size_findings import PART
+from diffnotes.chapters.memorization.run_readings import PART
 from diffnotes.store import Record
 
 FEW = 0.2  # share of memorized samples: the paper's curves have 1 to 17 % at the peak
