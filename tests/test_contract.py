@@ -61,6 +61,7 @@ CORE_PACKAGES = {"numpy", "torch", "sklearn", "tqdm", "PIL", "jaxtyping"}
 BOOK_PACKAGES = {"numpy", "tqdm", "PIL", "matplotlib", "seaborn", "ipywidgets", "IPython"}
 SCIENCE = CORE_PACKAGES | {"scipy"}  # comes with scikit-learn
 PACKAGES = dict.fromkeys(["store", "show", "chapters", "__main__"], BOOK_PACKAGES)
+PACKAGES["optimal_loss"] = SCIENCE | {"numba", "llvmlite", "triton"}  # where they are missing, torch does it
 PACKAGES["adapters"] = CORE_PACKAGES | {"safetensors"}  # with diffusers, and only when it is asked for
 
 
@@ -334,6 +335,34 @@ def test_sizes() -> None:
 )
 def test_oversize_is_found(tmp_path: Path, source: str, fault: str) -> None:
     assert list(oversize(fake(tmp_path, runtime=source))) == [fault]
+
+
+# --- the outer layer ---
+
+
+def ways_to_the_sweep(root: Path) -> list[str]:
+    """Files of the package and notebooks that know of sweep/, which is around them and may be missing."""
+    names = "|".join(sorted({path.stem for path in (root / "sweep").glob("*.py")} | {"sweep"}))
+    knows = re.compile(rf"""^[\s"]*(?:from|import) (?:{names})\b|\bsweep/""", re.MULTILINE)
+    files = [*(root / "diffnotes").rglob("*.py"), *(root / "notebooks").glob("*.ipynb")]
+    return [path.name for path in files if knows.search(path.read_text(encoding="utf-8"))]
+
+
+def test_nothing_knows_of_the_sweep() -> None:
+    assert ways_to_the_sweep(ROOT) == []
+
+
+def test_snakemake_needs_no_package_of_the_project() -> None:
+    tops = {name.split(".")[0] for name in imports(ROOT / "sweep/plan.py")}
+    assert tops <= {"__future__", *sys.stdlib_module_names}
+
+
+def test_way_to_the_sweep_is_found(tmp_path: Path) -> None:
+    fake(tmp_path, a="import planning", b="def f():\n    from plan import told", c="open('sweep/plan.py')")
+    for name, text in {"sweep/plan.py": "", "notebooks/d.ipynb": '  "import plan\\n",'}.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(text)
+    assert sorted(ways_to_the_sweep(tmp_path)) == ["b.py", "c.py", "d.ipynb"]
 
 
 # --- what is committed ---

@@ -1,4 +1,4 @@
-"""Make or refresh a virtual environment: `python3 tools/make_venv.py book|test|bench`.
+"""Make or refresh a virtual environment: `python3 tools/make_venv.py book|test|bench|sweep`.
 
 Standard library only and no syntax newer than Python 3.6: an old Python gets a sentence, not a traceback.
 A stamp, written last, makes a second run free; an interrupted run is noticed and started over.
@@ -16,11 +16,12 @@ ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
 BOOK = ["requirements.txt"]
 # Purpose -> folder and requirement files. "test" adds to the environment of "book"; benchmarks bring peers
-# that may want other versions, so they have their own.
+# that may want other versions, so they have their own. Snakemake needs nothing of the book, nor the package.
 PURPOSES = {
     "book": (".venv", BOOK),
     "test": (".venv", BOOK + ["requirements-test.txt"]),
     "bench": (".venv-bench", BOOK + ["benchmarks/requirements.txt"]),
+    "sweep": (".venv-sweep", ["sweep/requirements.txt"]),
 }
 # What pip says -> what to tell the user.
 REASONS = [
@@ -142,12 +143,16 @@ def create(venv, log):
 
 
 def install(venv, files, log):
-    """pip-install the requirement files and this package; a mark that stays tells of an interruption."""
+    """pip-install the requirement files, and this package beside the book's; a mark that stays tells of an
+    interruption.
+    """
     mark = venv / ".installing"
     mark.write_text("")
     pip = [str(venv / "bin" / "python"), "-m", "pip", "install"]
     requirements = [word for name in files for word in ("-r", name)]
-    failed = run_logged(pip + requirements, log) or run_logged(pip + ["--no-deps", "-e", "."], log)
+    failed = run_logged(pip + requirements, log)
+    if not failed and BOOK[0] in files:
+        failed = run_logged(pip + ["--no-deps", "-e", "."], log)
     mark.unlink()
     if failed:
         reason = explain(log.read_text(encoding="utf-8"), venv)
@@ -164,7 +169,7 @@ def main(purpose):
     usable = is_usable(venv)
     if usable and stamp.exists() and stamp.read_text() == wanted:
         return
-    print(f"Setting up {folder} (first time: a few minutes and 2 to 6 GB of disk) ...", flush=True)
+    print(f"Setting up {folder} (first time: a few minutes and up to 6 GB of disk) ...", flush=True)
     log.parent.mkdir(exist_ok=True)
     log.write_text("")
     if not usable:

@@ -9,6 +9,7 @@ import re
 import shlex
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +17,7 @@ import hero
 import nbformat
 import pytest
 import refresh_readme
+from plan import DEFAULTS
 
 from diffnotes.__main__ import main
 
@@ -63,7 +65,19 @@ def fault(command: str) -> str:
         return papermill_fault(rest)
     if program.startswith("python") and rest and rest[0].endswith(".py"):
         return "" if (ROOT / rest[0]).is_file() else f"no file {rest[0]}"
+    if program == "snakemake":
+        return snakemake_fault(rest)
     return "" if program in TAKEN_AS_READ else f"unknown program {program}"
+
+
+def snakemake_fault(rest: list[str]) -> str:
+    """Files that are not there, and settings that the sweep does not have."""
+    files = [name for flag, name in zip(rest, rest[1:], strict=False) if flag in ("-s", "--profile")]
+    if gone := [name for name in files if not (ROOT / name).exists()]:
+        return f"no file {gone[0]}"
+    config = rest[rest.index("--config") + 1 :] if "--config" in rest else []
+    given = [word.partition("=")[0] for word in takewhile(lambda word: not word.startswith("-"), config)]
+    return next((f"no setting {name}" for name in given if name not in DEFAULTS), "")
 
 
 def make_fault(rest: list[str]) -> str:
@@ -165,6 +179,9 @@ def test_readme_has_the_two_commands() -> None:
         ("papermill notebooks/99_gone.ipynb out.ipynb", "no notebook notebooks/99_gone.ipynb"),
         ("papermill notebooks/claims.ipynb out.ipynb -p colour red", "no parameter colour"),
         ("python tools/gone.py", "no file tools/gone.py"),
+        (".venv-sweep/bin/snakemake -s sweep/Snakefile --config grid=mine threads=2 -n", ""),
+        ("snakemake -s sweep/Gone", "no file sweep/Gone"),
+        ("snakemake -c 2 --config gird=mine", "no setting gird"),
         ("A=1 frobnicate", "unknown program frobnicate"),
         ("torchrun --nproc-per-node 2 -m diffnotes stauts", "no subcommand stauts"),
         ("until python -m diffnotes stauts", "no subcommand stauts"),

@@ -42,6 +42,14 @@ def test_second_run_is_free_and_a_change_is_noticed(project: list[list[str]]) ->
     assert len(project) == 4
 
 
+def test_snakemake_gets_an_environment_without_the_package(project: list[list[str]]) -> None:
+    (make_venv.ROOT / "sweep").mkdir()
+    (make_venv.ROOT / "sweep/requirements.txt").write_text("")
+    make_venv.main("sweep")
+    assert project == [["-r", "sweep/requirements.txt"]]
+    assert (make_venv.ROOT / ".venv-sweep/.stamp-sweep").exists()
+
+
 def test_interrupted_install_starts_over(project: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt

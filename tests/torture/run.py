@@ -25,6 +25,7 @@ import faults
 import forgeries
 import images
 import modules
+import sweeps
 import words
 
 Part = Callable[[int, random.Random, Path], "Counter[str]"]
@@ -42,6 +43,7 @@ PARTS: dict[str, tuple[Part, int]] = {
     "kills of the store": (faults.kills, 320),
     "kills of commands": (commands.kills, 200),
     "kills of builds": (built, 10),
+    "kills of sweeps": (sweeps.kills, 24),
     "processes at once": (crowds.rounds, 16),
     "damaged files of the store": (faults.damage, 2000),
     "forged files of the store": (forgeries.forgeries, 1000),
