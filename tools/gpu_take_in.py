@@ -13,10 +13,10 @@ from typing import Any
 
 import gpu_pack
 import torch
-from gpu_pack import Damaged
 
 from diffnotes import chapters, store
-from diffnotes.base import files
+from diffnotes.base import archives, files
+from diffnotes.base.archives import Damaged
 from diffnotes.base.errors import UserError
 from diffnotes.store import records
 from diffnotes.train import checkpoints
@@ -75,7 +75,7 @@ def _unpack(path: Path, pattern: re.Pattern[str], staged: Path, taken: Taken) ->
         taken.say(f"There is no {path.name}.", refused=True)
         return
     try:
-        for match, content in gpu_pack.unpacked(path, pattern):
+        for match, content in archives.unpacked(path, pattern):
             if match["experiment"] not in chapters.names():
                 raise Damaged(f"{path.name} holds files of {match['experiment']!r}, which is no experiment.")
             files.write_atomic(staged / match[0], content)

@@ -39,7 +39,7 @@ NEEDED: dict[str, Any] = {  # what every record.json says
     "data": dict, "code": str, "key": str, "commit": (str, type(None)), "dirty": (bool, type(None)),
 }  # fmt: skip
 OF_TEXTS = ("packages", "data", "inputs")  # name -> text
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "pillow")
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "scipy", "pillow", "numba")
 
 
 class Tampered(UserError):
