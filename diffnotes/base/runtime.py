@@ -1,8 +1,8 @@
 """Device, memory, precision and random numbers: how a number is computed, never which number.
 
 Random numbers are stateless. Each draw is a function of (seed, stream name, index) alone, so resuming,
-batching, ordering or sharding a computation cannot change it; and it is always drawn on the CPU, so the
-device cannot change it either.
+batching, ordering or sharding a computation cannot change it. A device hashes the same words as the CPU, and
+so draws the same numbers, but for the last digit of a few.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -75,6 +76,30 @@ def rows_within(budget: int, bytes_per_row: int, most: int) -> int:
 def blocks(total: int, size: int) -> Iterator[slice]:
     """Slices of length `size` (the last may be shorter) that cover range(total) in order."""
     return (slice(start, min(start + size, total)) for start in range(0, total, size))
+
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def in_threads(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> Iterator[Result]:
+    """work(piece) for each, in order, made by as many threads as torch uses.
+
+    A thread takes piece after piece, so that one that has to wait for a busy processor holds up nobody else.
+    Operations of torch within a piece run in its thread alone: no thread waits in a loop for others, as after
+    every operation that torch shares out by itself.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1:
+        yield from map(work, pieces)
+        return
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(work, pieces)
+    finally:
+        # A setting of each thread, and of all to come: one that another part of the process begins meanwhile
+        # would stay alone.
+        torch.set_num_threads(threads)
 
 
 # ----------------------------------------------------------------------------------------------- precision
@@ -166,22 +191,57 @@ def normals(
     index: int | Sequence[int] | range | Array,
     shape: Sequence[int] = (),
     dtype: torch.dtype = torch.float32,
+    where: torch.device | None = None,
 ) -> Tensor:
-    """Standard normals [len(index), *shape] on the CPU; row i depends on (seed, stream, index[i]) alone.
+    """Standard normals [len(index), *shape]; row i depends on (seed, stream, index[i]) alone.
 
     An int `index` counts as one row. |draw| < 6.8, the price of 32 random bits for the radius. float32
-    draws are rounded float64 draws.
+    draws are rounded float64 draws. They are made on `where`, the CPU unless told otherwise.
     """
     if not dtype.is_floating_point:
         raise UserError(f"Normal numbers need a floating-point dtype, such as torch.float32, not {dtype}.")
     rows = _indices(index)
     size = math.prod(shape)
     pairs = (size + 1) // 2
+    if where is not None and where.type != "cpu":
+        return _normals_on(where, seed, stream, rows, pairs, dtype)[:, :size].reshape(len(rows), *shape)
     out = np.empty((len(rows), size), np.float64 if dtype == torch.float64 else np.float32)
     for part in blocks(len(rows), max(1, _BLOCK // max(1, pairs))):
         block = _gauss(words(seed, stream, rows[part], pairs))
         out[part] = block.reshape(len(block), -1)[:, :size]
     return torch.from_numpy(out).to(dtype).reshape(len(rows), *shape)
+
+
+def _normals_on(
+    where: torch.device, seed: int, stream: str, rows: Array, pairs: int, dtype: torch.dtype
+) -> Tensor:
+    """Normals [len(rows), 2 pairs] as `normals` makes them, by torch on a device. int64 stands for uint64:
+    products wrap around alike, and shifts are made logical."""
+    keys = _row_keys(seed, stream, rows)
+    first, second = (torch.from_numpy(one.view(np.int64)).to(where) for one in keys)
+    steps = torch.arange(1, pairs + 1, device=where) * _signed(int(_GOLDEN))
+    block = _mix_on(first[:, None] + steps).bitwise_xor_(second[:, None])
+    block = _mix_on(block)
+    radius = (_shifted(block, 32).double() + 0.5).mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
+    angle = (block & 0xFFFFFFFF).double().mul_(2.0 * math.pi * 2.0**-32)
+    return torch.stack([radius * angle.cos(), radius * angle.sin()], -1).flatten(1).to(dtype)
+
+
+def _signed(word: int) -> int:
+    """The int64 with the bits of a uint64."""
+    return word - (1 << 64) if word >> 63 else word
+
+
+def _shifted(block: Tensor, count: int) -> Tensor:
+    """A logical shift to the right; that of torch copies the sign."""
+    return (block >> count).bitwise_and_((1 << (64 - count)) - 1)
+
+
+def _mix_on(block: Tensor) -> Tensor:
+    """See `_mix`; in place."""
+    block.bitwise_xor_(_shifted(block, 30)).mul_(_signed(0xBF58476D1CE4E5B9))
+    block.bitwise_xor_(_shifted(block, 27)).mul_(_signed(0x94D049BB133111EB))
+    return block.bitwise_xor_(_shifted(block, 31))
 
 
 def permutation(seed: int, stream: str, size: int, index: int = 0) -> Array:
@@ -222,6 +282,9 @@ class ProcessGroup:
         box = [value]
         torch.distributed.broadcast_object_list(box)
         return box[0]
+
+
+ALONE = ProcessGroup()
 
 
 def launched() -> ProcessGroup:

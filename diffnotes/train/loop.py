@@ -78,7 +78,8 @@ class Plan:
     `precision` is that of products and convolutions: bfloat16, or float32 without TF32. "auto" is bfloat16 on
     a GPU, where the network is compiled as well, and float32 on a CPU. A CPU with instructions for bfloat16
     (`lscpu` lists avx512_bf16 or amx_bf16) does a U-Net's step in 0.6 of the time with it; another one is
-    slower. Compiling pays on neither.
+    slower. It is not the default there: whether results agree is a claim of chapter 3 (`ours-precision`).
+    Compiling pays on neither.
     """
 
     steps: int

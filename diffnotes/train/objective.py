@@ -111,8 +111,7 @@ class DenoisingLoss:
         index = batch.indices(len(self.x)).to(where)
         uniform = torch.from_numpy(runtime.uniforms(batch.seed, "train, level", batch.places, 2))
         level = self.law(uniform[:, 0].clamp(min=2.0**-54))
-        noise = runtime.normals(batch.seed, "train, noise", batch.places, shape)
-        noise = noise.to(where, non_blocking=True)
+        noise = runtime.normals(batch.seed, "train, noise", batch.places, shape, where=where)
         s = level.float().to(where)
         x0 = self.x[index]
         x = torch.addcmul(x0, noise, s.view(-1, *[1] * len(shape)))

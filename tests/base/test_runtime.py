@@ -60,6 +60,25 @@ def test_normals_are_normal() -> None:
     assert torch.equal(draws[:1001].float(), runtime.normals(1, "test", 0, (1001,))[0])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1, 2, 777])
+def test_a_device_draws_the_same_normals(dtype: torch.dtype, size: int) -> None:
+    """Torch's arithmetic, here on the CPU: the same words, and the same numbers to the last digit."""
+    rows = np.array([0, 1, 5, 2**40], np.uint64)
+    want = runtime.normals(3, "test", rows.astype(np.int64), (size,), dtype)
+    got = runtime._normals_on(torch.device("cpu"), 3, "test", rows, (size + 1) // 2, dtype)[:, :size]
+    assert got.dtype == dtype
+    torch.testing.assert_close(got, want, rtol=1e-12 if dtype == torch.float64 else 1.2e-7, atol=1e-15)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_draws_the_same_normals() -> None:
+    want = runtime.normals(3, "test", range(300), (3, 32, 32))
+    got = runtime.normals(3, "test", range(300), (3, 32, 32), where=torch.device("cuda"))
+    torch.testing.assert_close(got.cpu(), want, rtol=1.2e-7, atol=1e-15)
+
+
 def test_uniforms_and_permutations() -> None:
     uniform = runtime.uniforms(0, "u", range(100), 1000)
     assert uniform.min() >= 0
