@@ -39,7 +39,7 @@ def schedule(**options) -> LossGapSchedule:  # type: ignore[no-untyped-def]
 def plain_curve(sigma: list[float], mean: list[float], variance: float = 1.0) -> LossCurve:
     """A curve of which every number is given."""
     levels, losses = (torch.tensor(x, dtype=torch.float64) for x in (sigma, mean))
-    return LossCurve(levels, losses, 0 * losses, 0.0, 0.0, variance, 1)
+    return LossCurve(levels, losses, 0 * losses, 0.0, 0.0, variance, 1, 0 * losses)
 
 
 def generator(seed: int = 0) -> torch.Generator:

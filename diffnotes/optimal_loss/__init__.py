@@ -3,10 +3,11 @@
 from diffnotes.optimal_loss.classes import class_parts, mean_over_classes
 from diffnotes.optimal_loss.estimate import accumulate, optimal_loss
 from diffnotes.optimal_loss.loops import LOOPS, in_loops, linear_loss
-from diffnotes.optimal_loss.statistics import NOISES, LossCurve, LossSums, area
+from diffnotes.optimal_loss.statistics import FEW, NOISES, LossCurve, LossSums, area
 from diffnotes.optimal_loss.subsets import READOUTS
 
 __all__ = [
+    "FEW",
     "LOOPS",
     "NOISES",
     "READOUTS",

@@ -49,12 +49,17 @@ def mean_over_classes(parts: Sequence[ClassPart], curves: Sequence[LossCurve]) -
         squares = [share**2 * torch.as_tensor(v) ** 2 for share, v in zip(shares, values, strict=True)]
         return torch.stack(squares).sum(0).sqrt()
 
+    # Of a class whose mean rests on e draws, the squares of what they add to the sum sum to mean^2 / e.
+    whole = mean([curve.mean for curve in curves])
+    squares = error([curve.mean / curve.effective.clamp(min=1e-9).sqrt() for curve in curves]).square()
+    draws = sum(curve.draws for curve in curves)
     return LossCurve(
         curves[0].sigma,
-        mean([curve.mean for curve in curves]),
+        whole,
         error([curve.stderr for curve in curves]),
         float(mean([curve.area for curve in curves])),
         float(error([curve.area_stderr for curve in curves])),
         float(mean([curve.variance for curve in curves])),
-        sum(curve.draws for curve in curves),
+        draws,
+        torch.where(squares > 0, whole.square() / squares, 0.0).clamp(max=draws),
     )

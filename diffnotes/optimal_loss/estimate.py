@@ -17,10 +17,20 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from diffnotes.base.errors import UserError
-from diffnotes.base.runtime import blocks, full_precision, memory_budget, normals, permutation
+from diffnotes.base.runtime import (
+    ALONE,
+    ProcessGroup,
+    blocks,
+    device,
+    full_precision,
+    memory_budget,
+    normals,
+    permutation,
+)
 from diffnotes.base.shapes import Array, Int, Num, Tensor, checked, whole
 from diffnotes.base.terminal import bar
 from diffnotes.optimal_loss.all_levels import Prepared, pairwise_losses, prepare, sources_per_batch
@@ -51,6 +61,7 @@ def optimal_loss(
     labels: Int[Tensor, "k"] | None = None,
     seed: int = 0,
     progress: bool = False,
+    group: ProcessGroup = ALONE,
 ) -> LossCurve:
     """Optimal loss (Xu et al., arXiv 2506.13763, Theorem 1) at noise levels sigmas [l], in the order given.
 
@@ -70,9 +81,13 @@ def optimal_loss(
     means 4,096, rounded up to whole passes over the data if these are fewer. subset: for the first two, use
     that many randomly chosen points instead of all. labels [n]: the optimum of class-conditional models,
     whose posterior runs over the source's class; draws are shared out in proportion to class size.
+    group: processes among which the draws are shared out, all of which call this with the same arguments, and
+    get the same curve (see `accumulate`).
     Raises UserError for a wrong type, shape or value.
     """
-    options = functools.partial(accumulate, estimator=estimator, correction=correction, progress=progress)
+    options = functools.partial(
+        accumulate, estimator=estimator, correction=correction, progress=progress, group=group
+    )
     count = Support.of(data).count
     if labels is not None and labels.shape != (count,):
         raise UserError(f"labels must be one per point, [{count}], not {list(labels.shape)}.")
@@ -100,27 +115,48 @@ def accumulate(
     correction: float | None = None,
     seed: int = 0,
     progress: bool = False,
+    group: ProcessGroup = ALONE,
 ) -> LossSums:
-    """The sums over draws range(start, stop): one slice of `optimal_loss`, in memory bounded by a budget.
+    """The sums over draws range(start, stop): one slice of `optimal_loss`, in memory bounded by a budget and
+    some 40 MiB for each thread.
 
     Slices that cover 0..N add up to the sums of N draws, whatever the cuts, up to the rounding of float32
-    products.
+    products. In a group (`runtime.process_group()` of what torchrun started) each process makes some of the
+    draws, and all get the sums over all of them.
     """
     support = Support.of(data)
     if estimator in EXACT and subset is not None:
         data, _ = _part(data, None, _of_points(subset, support.count), seed)
         support, subset = Support.of(data), None
     losses = _estimator(estimator, subset, correction, support.count, seed)
+    _check_draws(draws)
     origin = f"{estimator}, subset {subset}, correction {correction}, seed {seed}"
-    return replace(_accumulate(support, sigmas, draws, losses, seed, progress), origin=origin)
+    many = len(draws) >= group.size > 1
+    own = _share(draws, group) if many else draws  # fewer draws than processes: each makes all of them
+    sums = replace(_accumulate(support, sigmas, own, losses, seed, progress), origin=origin)
+    return _together(sums, draws, group) if many else sums
+
+
+def _share(draws: range, group: ProcessGroup) -> range:
+    """The part of the draws that this process makes."""
+    start, stop = (draws.start + len(draws) * k // group.size for k in (group.rank, group.rank + 1))
+    return range(start, stop)
+
+
+def _together(sums: LossSums, draws: range, group: ProcessGroup) -> LossSums:
+    """The sums over all draws, of which each process of the group has some."""
+    where = device() if torch.cuda.is_available() else torch.device("cpu")  # what nccl and gloo exchange
+    parts = [torch.from_numpy(part).to(where) for part in (sums.total, sums.cross, sums.noise)]
+    group.add(parts)
+    total, cross, noise = (part.cpu().numpy() for part in parts)
+    drawn = np.array([[draws.start, draws.stop]], dtype=np.int64)
+    return replace(sums, drawn=drawn, total=total, cross=cross, noise=noise)
 
 
 def _accumulate(
     support: Support, sigmas: Tensor, draws: range, losses: _Estimator, seed: int, progress: bool
 ) -> LossSums:
     levels = _check_levels(sigmas)
-    if not isinstance(draws, range) or draws.step != 1 or draws.start < 0 or len(draws) == 0:
-        raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
     where = support.raw.device
     sums: LossSums | None = None
     shown = bar(progress, total=len(draws), unit="source")
@@ -230,9 +266,9 @@ def _draw(support: Support, draws: range, seed: int) -> tuple[Tensor, Tensor]:
     }
     source = torch.tensor([int(orders[j // support.count][j % support.count]) for j in draws])
     index = range(NOISES * draws.start, NOISES * draws.stop)
-    noise = normals(seed, "optimal loss, noise", index, (support.raw.shape[1],))
     where = support.raw.device
-    return source.to(where), noise.unflatten(0, (-1, NOISES)).to(where)
+    noise = normals(seed, "optimal loss, noise", index, (support.raw.shape[1],), where=where)
+    return source.to(where), noise.unflatten(0, (-1, NOISES))
 
 
 def _control(prepared: Prepared, source: Tensor) -> Tensor:
@@ -253,6 +289,11 @@ def _part(data: Data, labels: Tensor | None, size: int, seed: int) -> tuple[Tens
 
 def _of_points(subset: int, count: int) -> int:
     return whole(subset, "subset", most=count, unit=", the number of points")
+
+
+def _check_draws(draws: range) -> None:
+    if not isinstance(draws, range) or draws.step != 1 or draws.start < 0 or len(draws) == 0:
+        raise UserError(f"draws must be a range of at least one draw, such as range(0, 4096), not {draws!r}.")
 
 
 def _check_levels(sigmas: Tensor) -> Tensor:

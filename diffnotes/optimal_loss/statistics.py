@@ -12,6 +12,8 @@ import torch
 from diffnotes.base.errors import UserError
 from diffnotes.base.shapes import Array, Float, Tensor, checked
 
+FEW = 10  # draws, on which a mean should rest at least
+LEAST = 1e-16  # of the variance; a loss below it is one of weights that may be dropped, and rests on none
 NOISES = 2  # per source: the least that tells the error from the noise from the error from the sources
 
 
@@ -23,6 +25,11 @@ class LossCurve:
     the levels plus the tail above them, where J* is taken to be `variance` (tail = variance/(2 max
     sigma^2)); below them J* is taken to be 0. It is NaN for a single level. area_stderr follows from the
     full covariance over levels, which share their draws.
+
+    effective = (sum_j y_j)^2 / sum_j y_j^2 for the losses y_j of the draws: how many of them the mean rests
+    on. At small sigma these are the few sources with a near neighbour, if any is drawn at all. Mean and
+    stderr^2 are unbiased there as well, but where effective is below FEW, mean +- 2 stderr misses J* more
+    often than it says: in most runs both are too small. More draws help, and whole passes over the data.
     """
 
     sigma: Float[Tensor, "l"]
@@ -32,6 +39,7 @@ class LossCurve:
     area_stderr: float
     variance: float  # of the data, summed over dimensions: the limit of J* at large sigma
     draws: int  # sources drawn, each seen under NOISES noises
+    effective: Float[Tensor, "l"]
 
 
 @dataclass(frozen=True)
@@ -59,13 +67,14 @@ class LossSums:
 
     def __add__(self, other: LossSums) -> LossSums:
         same = (self.points, self.sigma.shape) == (other.points, other.sigma.shape)
-        same = same and np.array_equal(self.sigma, other.sigma)
+        same = same and np.allclose(self.sigma, other.sigma, rtol=1e-9, atol=0)  # last bits: of the machine
         # Variances come from float32 sums, whose order differs between machines.
         if not (same and math.isclose(self.variance, other.variance, rel_tol=1e-5)):
             raise UserError("Only sums over the same data and noise levels add; use the same for both.")
         if self.origin != other.origin:
             raise UserError(
-                f"Sums of ({self.origin}) and of ({other.origin}) do not add; use one estimator and one seed."
+                f"Sums of ({self.origin}) and of ({other.origin}) do not add; use one estimator and one "
+                "seed, on the same images."
             )
         return LossSums(
             self.sigma,
@@ -95,7 +104,7 @@ class LossSums:
         levels, more = (sigma.size,), (sigma.size + 1,)
         shapes = [levels, (len(np.atleast_1d(drawn)), 2), more, more * 2, levels * 2, (), ()]
         good = [one.shape for one in parts] == shapes and all(map(_finite, parts)) and _are_levels(sigma)
-        if not good or min(arrays["points"], len(drawn), np.diff(drawn).min(initial=1)) < 1:
+        if not good or arrays["points"] < 1 or len(drawn) == 0 or not _are_ranges(drawn):
             raise UserError("No loss sums: an array has a wrong shape or values; save them with to_arrays().")
         points, variance = int(arrays["points"]), float(arrays["variance"])
         return LossSums(sigma, points, variance, drawn, total, cross, noise, origin)
@@ -106,9 +115,12 @@ class LossSums:
         if bounded:
             mean = np.clip(mean, 0.0, self.variance)
         area, area_stderr = _area(self.sigma, mean, covariance, self.variance)
-        columns = (self.sigma, mean, np.sqrt(np.diag(covariance)))
-        sigma, means, stderr = (torch.from_numpy(column.copy()) for column in columns)
-        return LossCurve(sigma, means, stderr, area, area_stderr, self.variance, self.draws)
+        total, squares = self.total[: len(mean)], np.diag(self.cross)[: len(mean)]
+        known = (squares > 0) & (np.abs(total) > LEAST * self.draws * self.variance)
+        effective = np.divide(total**2, squares, out=0 * mean, where=known)
+        columns = (self.sigma, mean, np.sqrt(np.diag(covariance)), effective)
+        sigma, means, stderr, few = (torch.from_numpy(column.copy()) for column in columns)
+        return LossCurve(sigma, means, stderr, area, area_stderr, self.variance, self.draws, few)
 
 
 def sums_of(
@@ -134,6 +146,13 @@ def _are_levels(sigma: Array) -> bool:
     known = sigma.astype(np.float64) if _finite(sigma) else np.zeros(1)
     within = bool(((known >= 1e-30) & (known <= 1e30)).all())
     return within and sigma.ndim == 1 and sigma.size > 0 and sigma.dtype.itemsize > 2
+
+
+def _are_ranges(drawn: Array) -> bool:
+    """Whether these are sorted disjoint ranges [k, 2] of whole numbers."""
+    ends = drawn.ravel()
+    inside = (np.diff(drawn) >= 1).all() and (np.diff(ends) >= 0).all()
+    return bool(drawn.dtype.kind in "iu" and ends.min(initial=0) >= 0 and inside)
 
 
 def _finite(value: Array) -> bool:

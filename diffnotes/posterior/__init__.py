@@ -1,6 +1,7 @@
 """The posterior mean E[x0|x] over a data set: exact, and with a proved bound."""
 
 from diffnotes.posterior.certified import PrunedDenoiser
+from diffnotes.posterior.divided import divided_posterior
 from diffnotes.posterior.exact import (
     ExactDenoiser,
     Posterior,
@@ -8,7 +9,14 @@ from diffnotes.posterior.exact import (
     gaussian_posterior_mean,
     posterior,
 )
-from diffnotes.posterior.support import Data, Support, half_squares, squared_distances, true_pairs
+from diffnotes.posterior.support import (
+    Data,
+    Support,
+    checked_halves,
+    half_squares,
+    squared_distances,
+    true_pairs,
+)
 
 __all__ = [
     "Data",
@@ -16,8 +24,10 @@ __all__ = [
     "Posterior",
     "PrunedDenoiser",
     "Support",
+    "divided_posterior",
     "gaussian_optimal_loss",
     "gaussian_posterior_mean",
+    "checked_halves",
     "half_squares",
     "posterior",
     "squared_distances",

@@ -21,19 +21,27 @@ _TILE = 1 << 14  # points per product: bounds the memory of the int32 results
 
 
 @cache
-def supported() -> bool:
-    """Whether this CPU has wide vectors and its int8 product is exact at the extremes: some CPUs saturate."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return False
+def exact() -> bool:
+    """Whether torch has an int8 product here, and it is exact at the extremes: some CPUs saturate."""
     left = torch.tensor([[-128], [127], [-128], [127]], dtype=torch.int8).expand(4, 3001).contiguous()
-    return torch.equal(torch._int_mm(left, left.T).double(), left.double() @ left.T.double())
+    try:
+        found = torch._int_mm(left, left.T)
+    except (AttributeError, RuntimeError):  # not in this torch, or not for this processor
+        return False
+    return torch.equal(found.double(), left.double() @ left.T.double())
+
+
+@cache
+def supported() -> bool:
+    """Whether this CPU has wide vectors, and its int8 product is exact."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and exact()
 
 
 def signed_pixels(data: Num[Tensor, "n ..."]) -> Int[Tensor, "n d"] | None:
     """p - 128 as int8 [n, d] for pixels p, given as uint8 or as float32 p/127.5 - 1; None for other data."""
     flat = data.reshape(len(data), -1)
     if flat.dtype == torch.uint8:
-        return (flat ^ 128).view(torch.int8)
+        return (flat ^ 128).contiguous().view(torch.int8)
     signed = torch.empty(flat.shape, dtype=torch.int8, device=flat.device)
     for part in blocks(len(flat), 2048):
         pixel = flat[part].add(1).mul_(127.5).round_()
@@ -50,15 +58,15 @@ def largest(count: int) -> int:
 
 def rounding(x: Float[Tensor, "m d"], count: int) -> Float[Tensor, "m"]:
     """A bound on |x - x'|, for x' as `scores` rounds x: half a unit in each of d values."""
-    return _unit(x, count) * (x.shape[1] ** 0.5 / 2)
+    return unit_of(x, count) * (x.shape[1] ** 0.5 / 2)
 
 
 def scores(
     x: Float[Tensor, "m d"], pixels: Int[Tensor, "n d"], half: Float[Tensor, "n"], count: int
 ) -> Float[Tensor, "m n"]:
     """x'.z_i - half_i for pixels z_i, in float64, where x' is x rounded to `count` digits."""
-    unit = _unit(x, count)[:, None]
-    digits = _digits((x / unit).round_(), count)
+    unit = unit_of(x, count)[:, None]
+    digits = digits_of((x / unit).round_(), count)
     out = x.new_empty(len(x), len(pixels))
     for part in blocks(len(pixels), _TILE):
         torch.addcmul(-half[part], _product(digits, pixels[part].T, count), unit, out=out[:, part])
@@ -82,18 +90,19 @@ def weighted_mean(
     total = whole.sum(1)
     alive = (whole.amax(0) > 0).nonzero()[:, 0]
     most = len(alive) > 0.7 * len(pixels)
-    digits = _digits(whole if most else whole[:, alive], count)
+    digits = digits_of(whole if most else whole[:, alive], count)
     mean = whole.new_zeros(len(whole), pixels.shape[1])
     for part in blocks(digits.shape[1], _TILE):
         mean += _product(digits[:, part].contiguous(), pixels[part if most else alive[part]], count)
     return mean.div_(total[:, None]), bound / largest(count)
 
 
-def _unit(x: Tensor, count: int) -> Tensor:
+def unit_of(x: Float[Tensor, "m d"], count: int) -> Float[Tensor, "m"]:
+    """The unit of which the values of a row are at most largest(count)."""
     return x.abs().amax(1).clamp(min=1e-100) / largest(count)
 
 
-def _digits(whole: Float[Tensor, "m k"], count: int) -> Int[Tensor, "r k"]:
+def digits_of(whole: Float[Tensor, "m k"], count: int) -> Int[Tensor, "r k"]:
     """The int8 digits [count m, k], lowest first, of integers |q| <= largest(count) [m, k].
 
     Adding 128 to each byte but the top one carries where a digit should be negative; flipping that bit

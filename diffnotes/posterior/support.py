@@ -129,7 +129,11 @@ def _flat(data: Data) -> Num[Tensor, "n d"] | Shards:
 def half_squares(tile: Float[Tensor, "m d"]) -> Float[Tensor, "m"]:
     """|y_i|^2 / 2 of a tile; NaN or infinite values in the data end the computation here."""
     step = rows_within(MEBIBYTE, 4 * tile.shape[1], len(tile)) if tile.device.type == "cpu" else len(tile)
-    half = torch.cat([part.square().sum(1) for part in tile.split(step)]).mul_(0.5)
+    return checked_halves(torch.cat([part.square().sum(1) for part in tile.split(step)]).mul_(0.5))
+
+
+def checked_halves(half: Float[Tensor, "m"]) -> Float[Tensor, "m"]:
+    """Half squares of points; UserError where one tells of a value that is no number, or too large."""
     if not bool((half < LARGEST**2 / 2).all()):
         raise UserError(
             f"The data contain NaN, infinite or huge (beyond {LARGEST:g}) values; clean or rescale them."

@@ -16,6 +16,7 @@ from diffnotes.base.runtime import normals
 from diffnotes.optimal_loss import LossSums, accumulate, optimal_loss
 from diffnotes.optimal_loss import all_levels as pairwise
 from diffnotes.optimal_loss import estimate as module
+from diffnotes.optimal_loss.fused import sum_levels
 from diffnotes.posterior import Support, gaussian_optimal_loss, half_squares
 from diffnotes.process import noise_levels
 
@@ -49,8 +50,11 @@ def agree(data: Tensor, sigmas: Tensor, draws: int = 6) -> None:
     source, noise = torch.arange(draws) % len(data), normals(0, "noise", range(draws), (2, data[0].numel()))
     want = brute_force(data.flatten(1), source, noise, sigmas)
     bound = 5e-4 * want + 1e-6 * want.mean((0, 1)) + 4e-18 * want.max()
-    found = engine(data, source, noise, sigmas)
-    assert ((found - want).abs() <= bound).all(), ((found - want).abs() / bound).amax((0, 1))
+    for sums in (sum_levels, None):  # compiled, and in plain torch
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pairwise, "_fused", lambda kind, sums=sums: sums)
+            off = (engine(data, source, noise, sigmas) - want).abs()
+        assert (off <= bound).all(), (off / bound).amax((0, 1))
 
 
 @given(
