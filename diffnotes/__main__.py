@@ -1,5 +1,5 @@
-"""Command line: ``python -m diffnotes diagnose | optimal-loss``, for a model and images of your own, and
-``run | status | verify | pin | fetch | claims``, for the records of the book.
+"""Command line: ``python -m diffnotes diagnose | optimal-loss | merge``, for a model and images of your own,
+and ``run | status | verify | pin | export | import | fetch | claims``, for the records of the book.
 
 Exit codes: 0 done, 2 bad input (one clear line), 3 unfinished slice (the same command continues), 4 a record
 that is stale, tampered or missing.
@@ -138,6 +138,28 @@ def pin(options: argparse.Namespace) -> None:
     _say(f"pinned {record.key} in {record.folder}")
 
 
+def export(options: argparse.Namespace) -> None:
+    """Write records into a file."""
+    from diffnotes.base import files
+    from diffnotes.store import bundles
+
+    path = files.folder_named(options.to)
+    for record in bundles.export(options.key, path, chapters.find):
+        _say(f"{record.key} {record.experiment} ({record.profile})")
+    _say(str(path))
+
+
+def receive(options: argparse.Namespace) -> None:
+    """Take in the records of a file."""
+    from diffnotes.base import files
+    from diffnotes.store import bundles
+
+    for record, is_new in bundles.receive(files.folder_named(options.file), chapters.find):
+        said = store.checked(record, chapters.find(record.experiment))
+        there = "" if is_new else ", was there already"
+        _say(f"{record.key} {record.experiment} ({record.profile}): {said.state}, {said.reason}{there}")
+
+
 def status(options: argparse.Namespace) -> int:
     """Say for every record that the book shows: valid, stale, tampered or missing, and why."""
     found = overview.rows(options.experiment)
@@ -271,6 +293,13 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument("experiment", nargs="?", help="only this one")
     made.add_argument("--ship", action="store_true", help="keep what was found in results/, for fresh clones")
     command(pin, "make a finished record what the pages show").add_argument("key")
+    made = command(export, "write finished records, and the twins that speak for them, into a file")
+    made.add_argument("key", nargs="+")
+    made.add_argument("--to", default="records.zip", metavar="FILE", help="a new file (records.zip)")
+    taken = "take in the records of a file of `export`: checked, into runs/; nothing in it is run"
+    made = known.add_parser("import", help=taken, description=taken)
+    made.set_defaults(action=receive)
+    made.add_argument("file")
     command(fetch, "download a data set, verified and resumable").add_argument("name", help="cifar10")
     made = command(claims, "check every claim of the papers")
     made.add_argument("--json", action="store_true", help="for programs")

@@ -1,4 +1,4 @@
-"""The commands on a reader's own model and images: `diagnose` and `optimal-loss`.
+"""The commands on a reader's own model and images: `diagnose`, `optimal-loss` and `merge`.
 
 Nothing heavy is imported before one of them runs, so that the command line answers at once.
 """
@@ -6,19 +6,23 @@ Nothing heavy is imported before one of them runs, so that the command line answ
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from diffnotes.base.errors import UserError, quoted
 
 if TYPE_CHECKING:
     from diffnotes.data import Dataset
+    from diffnotes.optimal_loss import LossCurve, LossSums
 
 Say = Callable[[str], None]
 
 
 def add(commands: Any, say: Say, seconds: Callable[[str], float]) -> None:
-    """Add both to the subparsers of a command line; `say` prints a line."""
+    """Add them to the subparsers of a command line; `say` prints a line."""
     made = commands.add_parser("diagnose", help=diagnose.__doc__, description=_LONG)
     made.set_defaults(action=lambda options: diagnose(options, say))
     _model(made)
@@ -44,6 +48,11 @@ def add(commands: Any, say: Say, seconds: Callable[[str], float]) -> None:
     made.add_argument("--labels", action="store_true", help="of a class-conditional model")
     made.add_argument("--sources", type=int, default=None, help="draws of a source image (4,096)")
     made.add_argument("--seed", type=_seed, default=0, help="of the draws (0)")
+    made.add_argument("--draws", metavar="A:B", help="these draws alone, into a file for `merge`")
+    made.add_argument("--out", help="folder for optimal-loss.npz")
+    made = commands.add_parser("merge", help=merge.__doc__, description=merge.__doc__)
+    made.set_defaults(action=lambda options: merge(options, say))
+    made.add_argument("file", nargs="+", help="sums-A-B.npz of the same images, levels and seed")
     made.add_argument("--out", help="folder for optimal-loss.npz")
 
 
@@ -175,47 +184,136 @@ def _features(named: str | None) -> Any:
 
 def optimal_loss(options: argparse.Namespace, say: Say) -> None:
     """the loss that training can reach on your images, and the noise levels to train on"""
-    import torch
-
     from diffnotes import optimal_loss as estimators
-    from diffnotes.base import files
-    from diffnotes.base.runtime import device
+    from diffnotes.base.runtime import device, process_group
     from diffnotes.data.given import shown_as
     from diffnotes.process import noise_levels
-    from diffnotes.schedule import LossGapLaw
 
-    images = _read(options.data, options)
+    group, images = process_group(), _read(options.data, options)
     values, size = images.values.to(device()), images.values[0].numel()
     scale = float(images.x.std(0, correction=0).square().mean().sqrt())
     if not scale > 0:
         raise UserError("All images are the same; give at least two different ones.")
     levels = _levels(options.sigmas) if options.sigmas else noise_levels(48, 0.01 * scale, 200 * scale)
-    whole = not options.sigmas  # else there may be too few levels for what is read off a curve
     labels = images.labels if options.labels else None
-    _foretell(values, levels, labels, options.sources)
-    curve = estimators.optimal_loss(
-        values, levels, sources=options.sources, labels=labels, seed=options.seed, progress=True
-    )
-    mean, error = curve.mean.cpu() / size, curve.stderr.cpu() / size
-    if whole:
-        for line in _loops(images, levels, mean, curve.variance / size, options.seed):
-            say(line)
-    say(f"{shown_as(images.values)}; losses are squared errors of x0 per dimension, images in [-1, 1]")
+    shared: dict[str, Any] = {"seed": options.seed, "progress": group.rank == 0, "group": group}
+    if options.draws:
+        draws = _draws(options)
+        sums = estimators.accumulate(values, levels, draws, **shared)
+        if group.rank == 0:
+            say(str(_keep(sums, draws, images, options)))
+        return
+    if group.size == 1:
+        _foretell(values, levels, labels, options.sources)
+    curve = estimators.optimal_loss(values, levels, sources=options.sources, labels=labels, **shared)
+    if group.rank == 0:
+        if not options.sigmas:
+            mean, variance = curve.mean.cpu() / size, curve.variance / size
+            for line in _loops(images, levels, mean, variance, options.seed):
+                say(line)
+        say(f"{shown_as(images.values)}; {UNITS}")
+        _tell(curve, size, len(images), options, say)
+
+
+UNITS = "losses are squared errors of x0 per dimension, images in [-1, 1]"
+
+
+def _tell(curve: LossCurve, size: int, count: int, options: argparse.Namespace, say: Say) -> None:
+    """The curve as a table, what is read off it, and a file with it if one is wanted."""
+    import torch
+
+    from diffnotes.base import files
+    from diffnotes.optimal_loss import FEW
+    from diffnotes.schedule import LossGapLaw
+
+    levels, mean, error = curve.sigma.cpu(), curve.mean.cpu() / size, curve.stderr.cpu() / size
+    few = (curve.effective < FEW).tolist()
     say(f"{'sigma':>10} {'optimal loss':>14} {'± 2 s.e.':>10} {'as eps loss':>12}")
-    for sigma, value, spread in zip(levels.tolist(), mean.tolist(), error.tolist(), strict=True):
-        say(f"{sigma:>10.4g} {value:>14.4g} {2 * spread:>10.1g} {value / sigma**2:>12.4g}")
-    if whole:
-        law = LossGapLaw.of(curve, size)
-        for line in _said(curve, law, len(images), options.labels):
-            say(line)
-    else:
+    for sigma, value, spread, rare in zip(levels.tolist(), mean.tolist(), error.tolist(), few, strict=True):
+        say(f"{sigma:>10.4g} {value:>14.4g} {2 * spread:>10.1g} {value / sigma**2:>12.4g}{' *' * rare}")
+    if any(few):
+        say(
+            f"* rests on fewer than {FEW} of the images drawn, those with a near neighbour: right on "
+            "average, but in most runs the loss and its error are too small. More --sources help."
+        )
+    if options.sigmas:  # there may be too few for what is read off a curve
         say("Without --sigmas: what a loss can reach, sigma*, the check of the area, levels to train on.")
+    else:
+        for line in _said(curve, LossGapLaw.of(curve, size), count, options.labels):
+            say(line)
     if options.out:
         path = files.folder_named(options.out) / "optimal-loss.npz"
         variance = torch.tensor(curve.variance / size)
         arrays = {"sigma": levels, "optimal": mean, "stderr": error, "variance": variance}
         files.save_npz_atomic(path, {name: value.numpy() for name, value in arrays.items()})
         say(str(path))
+
+
+# ---------------------------------------------------------------------------------- draws of several machines
+
+
+def _draws(options: argparse.Namespace) -> range:
+    """The draws that --draws names, which go into a file of their own."""
+    found = re.fullmatch("([0-9]{1,12}):([0-9]{1,12})", options.draws)
+    start, stop = map(int, found.groups()) if found else (0, 0)
+    if start >= stop:
+        raise UserError(
+            f"--draws takes the first and the one after the last, as 0:2048; not {quoted(options.draws)}."
+        )
+    if options.labels or options.sources is not None:
+        other = "--labels" if options.labels else "--sources"
+        raise UserError(f"--draws does not go with {other}; leave one of them out.")
+    if not options.out:
+        raise UserError("--draws needs --out, the folder for the file with the sums, which `merge` reads.")
+    return range(start, stop)
+
+
+def _keep(sums: LossSums, draws: range, images: Dataset, options: argparse.Namespace) -> Path:
+    """Write the sums, with what tells whether others belong to them."""
+    import numpy as np
+
+    from diffnotes.base import files
+
+    named = replace(sums, origin=f"{sums.origin}, images {images.fingerprint[:16]}")
+    path = files.folder_named(options.out) / f"sums-{draws.start}-{draws.stop}.npz"
+    more = {"size": np.array(images.values[0].numel()), "whole": np.array(not options.sigmas)}
+    files.save_npz_atomic(path, named.to_arrays() | more)
+    return path
+
+
+def merge(options: argparse.Namespace, say: Say) -> None:
+    """one curve from the draws of several machines, each a file of `optimal-loss --draws`"""
+    from functools import reduce
+    from operator import add as plus
+
+    parts, kinds = zip(*map(_kept, options.file), strict=True)
+    if len(set(kinds)) > 1:
+        raise UserError("These files are of images of other sizes, or not all with the same --sigmas.")
+    sums, (size, whole) = reduce(plus, parts), kinds[0]
+    ranges = ", ".join(f"{start:,} to {stop:,}" for start, stop in sums.drawn.tolist())
+    say(f"{sums.draws:,} draws ({ranges}) from {sums.points:,} points in {size:,} dimensions; {UNITS}")
+    if len(sums.drawn) > 1 or sums.drawn[0, 0] > 0:
+        say("Draws are missing between these or before them; the errors are those of this many in a row.")
+    options.sigmas, options.labels = not whole, False
+    _tell(sums.curve(), size, sums.points, options, say)
+
+
+def _kept(name: str) -> tuple[LossSums, tuple[int, bool]]:
+    """What `_keep` wrote: the sums, the dimensions, and whether the levels suit the images."""
+    from diffnotes.base import files
+    from diffnotes.optimal_loss import LossSums
+
+    try:
+        arrays = files.npz_arrays(files.read_plain(files.folder_named(name)))
+        size, whole = (arrays[word].reshape(()) for word in ("size", "whole"))
+        if size.dtype.kind not in "iu" or size < 1 or whole.dtype.kind != "b":
+            raise UserError("its size or its kind of levels is none.")
+        return LossSums.from_arrays(arrays), (int(size), bool(whole))
+    except OSError as error:
+        raise UserError(f"{name} cannot be read ({error.strerror or error}).") from error
+    except (KeyError, ValueError) as error:  # UserError among them
+        why = str(error) if isinstance(error, UserError) else "something is missing"
+        raise UserError(f"{name} has no sums of `optimal-loss --draws`: {why}") from error
 
 
 TIMED = 32  # draws that are timed beforehand
