@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import math
 import runpy
+import subprocess
 import sys
+import time
 import types
 from importlib import metadata
 from pathlib import Path
 
+import fakes
 import numpy as np
 import pytest
 import run_benchmarks
@@ -19,12 +23,20 @@ import torch
 from diffnotes import store
 from diffnotes.chapters.speed import experiment as speed
 from diffnotes.chapters.speed import figures, readings, stopwatch
-from diffnotes.optimal_loss import optimal_loss
+from diffnotes.optimal_loss import estimate, optimal_loss
 from diffnotes.posterior import posterior
 from diffnotes.store.staleness import compare
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-FIGURES = (figures.curve_speed, figures.mean_speed, figures.sampling_speed, figures.growth_speed)
+FIGURES = (
+    figures.curve_speed,
+    figures.beside_speed,
+    figures.mean_speed,
+    figures.sampling_speed,
+    figures.growth_speed,
+    figures.reach_table,
+    figures.load_speed,
+)
 CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("elsewhere", "committed")
 
@@ -40,9 +52,49 @@ def problem(tmp_path):
     return speed._problem(spec, store.Work(tmp_path))
 
 
+class Lazy:
+    """As much of PyKeOps as is used: [b, 1, d] and [1, n, d] in one tensor."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __sub__(self, other):
+        return Lazy(self.x - other.x)
+
+    def __pow__(self, power):
+        return Lazy(self.x**power)
+
+    def __neg__(self):
+        return Lazy(-self.x)
+
+    def __truediv__(self, number):
+        return Lazy(self.x / number)
+
+    def sum(self, axis):
+        return Lazy(self.x.sum(axis))
+
+    def sumsoftmaxweight(self, points, axis):
+        return torch.softmax(self.x, axis) @ points.x[0]
+
+
+class Nearest:
+    """As much of faiss as is used."""
+
+    def __init__(self, width):
+        self.width = width
+
+    def add(self, x):
+        assert x.shape[1] == self.width
+        self.x = torch.from_numpy(x)
+
+    def search(self, x, count):
+        square = torch.cdist(torch.from_numpy(x), self.x, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+        return tuple(one.numpy() for one in square.topk(count, 1, largest=False))
+
+
 @pytest.fixture
 def peer(monkeypatch):
-    """A stand-in for the peer with its interface: it predicts the noise."""
+    """Stand-ins for the peers with their interfaces; the first predicts the noise."""
 
     class IdealDenoiser:
         def __init__(self, dataset):
@@ -51,9 +103,14 @@ def peer(monkeypatch):
         def __call__(self, x, sigma):
             return (x - posterior(x, float(sigma), self.data).mean) / sigma
 
-    monkeypatch.setitem(sys.modules, "smalldiffusion", types.SimpleNamespace(IdealDenoiser=IdealDenoiser))
-    version = metadata.version
-    monkeypatch.setattr(metadata, "version", lambda name: "0" if name == "smalldiffusion" else version(name))
+    fakes = {
+        "smalldiffusion": {"IdealDenoiser": IdealDenoiser}, "faiss": {"IndexFlatL2": Nearest},
+        "pykeops": {}, "pykeops.torch": {"LazyTensor": Lazy},
+    }  # fmt: skip
+    for name, content in fakes.items():
+        monkeypatch.setitem(sys.modules, name, types.SimpleNamespace(**content))
+    version, installed = metadata.version, ("smalldiffusion", "pykeops", "faiss-cpu")
+    monkeypatch.setattr(metadata, "version", lambda name: "0" if name in installed else version(name))
 
 
 def ticking(monkeypatch, *durations):
@@ -67,15 +124,37 @@ def ticking(monkeypatch, *durations):
 
 @pytest.mark.parametrize("sigma", [0.1, 1.0, 20.0])
 def test_every_way_to_the_mean_gives_the_mean(problem, peer, sigma):
-    problem = dataclasses.replace(problem, peer=stopwatch.load_peer(problem.x))
+    problem = dataclasses.replace(problem, peers=stopwatch.load_peers(problem.x))
     x0, noise = problem.draws(32, 0)
     x = x0 + sigma * noise
     ways = speed._means(problem, x, sigma)
-    assert list(ways) == ["products", "float32", "uint8", "plain", "smalldiffusion"]
+    ours = ["products", "float32", "uint8", "plain", "attention"]
+    assert list(ways) == [*ours, "smalldiffusion", "pykeops", "faiss"]
     exact = posterior(x.double(), sigma, problem.x).mean
     for name in list(ways)[1:]:
-        torch.testing.assert_close(ways[name]().double(), exact, rtol=0, atol=2e-5, msg=name)
+        got = ways[name]().double()
+        assert len(got) == (2 if name == "pykeops" else 32)  # a sixteenth of the rows
+        torch.testing.assert_close(got, exact[: len(got)], rtol=0, atol=2e-5, msg=name)
     torch.testing.assert_close(ways["products"](), x @ problem.x.T @ problem.x)
+
+
+def test_a_truncated_posterior_is_off_and_that_is_measured(problem, peer, monkeypatch, tmp_path):
+    """At small sigma by nothing, at large sigma by what is left out."""
+    monkeypatch.setattr(stopwatch, "NEAREST", 9)
+    spec = speed.EXPERIMENT.twin.replace(sigmas=(0.1, 20.0), repeats=1)
+    problem = dataclasses.replace(problem, peers=stopwatch.load_peers(problem.x))
+    found = speed._mean(problem, spec, store.Work(tmp_path))
+    off = found["difference"][0, :, list(found["methods"]).index("faiss")]
+    assert off[0] < 1e-5
+    assert off[1] > 0.05
+
+
+def test_a_peer_with_fewer_rows_is_charged_for_all(problem, peer, monkeypatch, tmp_path):
+    spec = speed.EXPERIMENT.twin.replace(sigmas=(1.0,), repeats=1)
+    problem = dataclasses.replace(problem, peers=stopwatch.load_peers(problem.x))
+    ticking(monkeypatch, *[2.0] * 6, 3.0, 2.0)
+    found = speed._mean(problem, spec, store.Work(tmp_path))
+    assert found["seconds"].ravel().tolist() == [2.0] * 6 + [16 * 3.0, 2.0]
 
 
 def test_repeats_draw_afresh_and_the_same_repeat_draws_the_same(problem):
@@ -118,9 +197,9 @@ def test_seconds_are_those_of_the_call(monkeypatch):
 
 def test_ratios_are_taken_within_a_repeat(problem, monkeypatch, tmp_path):
     spec = speed.EXPERIMENT.twin.replace(sigmas=(1.0,))
-    ticking(monkeypatch, 2.0, 3.0, 4.0, 1.0)
+    ticking(monkeypatch, 2.0, 3.0, 4.0, 1.0, 5.0)
     found = speed._mean(problem, spec, store.Work(tmp_path / "mean"))
-    np.testing.assert_allclose(found["ratio"], np.tile([1.0, 1.5, 2.0, 0.5], (2, 1, 1)))
+    np.testing.assert_allclose(found["ratio"], np.tile([1.0, 1.5, 2.0, 0.5, 2.5], (2, 1, 1)))
     ticking(monkeypatch, 7.0, *[8.0, 2.0] * 7)
     found = speed._sampling(problem, spec, store.Work(tmp_path / "sampling"))
     assert found["low_ratio"].tolist() == [4.0, 4.0]
@@ -150,6 +229,90 @@ def test_the_growth_is_the_slope_in_log_log_axes(problem, monkeypatch, tmp_path)
     found = speed._growth(problem, speed.EXPERIMENT.twin, store.Work(tmp_path / "growth"))
     np.testing.assert_allclose(found["slope"], [[0.5, 1], [0.25, 1], [0, 1]], atol=1e-12)
     assert found["size"][:, -1].tolist() == [200, 48, 48]
+
+
+def test_a_load_is_timed_beside_as_many_processes(problem, monkeypatch, tmp_path):
+    spec, beside = speed.EXPERIMENT.twin.replace(busy=(0, 3), repeats=2), []
+
+    @contextlib.contextmanager
+    def busy(count):
+        beside.append(count)
+        yield
+
+    monkeypatch.setattr(speed, "busy", busy)
+    # ours, two levels of plain torch, and five ways to a mean
+    ticking(monkeypatch, 2.0, 3.0, 4.0, 5.0, 5.0, 5.0, 10.0, 5.0)
+    found = speed._load(problem, spec, store.Work(tmp_path / "load"))
+    assert beside == [0, 3, 0, 3]
+    assert found["busy"].tolist() == [0, 3]
+    np.testing.assert_allclose(found["seconds"], np.tile([2.0, 12 * 3.5], (2, 2, 1)))
+    np.testing.assert_allclose(found["ratio"], 21.0)
+    np.testing.assert_allclose(found["mean_ratio"], np.tile([1.0, 1.0, 1.0, 2.0, 1.0], (2, 2, 1)))
+
+
+def test_a_curve_is_timed_beside_a_busy_process(problem, monkeypatch, tmp_path):
+    beside = []
+
+    @contextlib.contextmanager
+    def busy(count):
+        beside.append(count)
+        yield
+        beside.append("over")
+
+    monkeypatch.setattr(speed, "busy", busy)
+    monkeypatch.setattr(speed, "_curves", lambda *words: beside.append(words[-1]))
+    speed._beside(problem, speed.EXPERIMENT.twin, store.Work(tmp_path))
+    assert beside == [1, "beside", "over"]
+
+
+def test_busy_processes_are_there_and_gone_even_after_an_error(monkeypatch):
+    started, popen = [], stopwatch.subprocess.Popen
+
+    def begin(*words, **options):
+        started.append(popen(*words, **options))
+        return started[-1]
+
+    monkeypatch.setattr(stopwatch.subprocess, "Popen", begin)
+    with contextlib.suppress(ZeroDivisionError), stopwatch.busy(3):
+        assert [one.poll() for one in started] == [None] * 3
+        raise ZeroDivisionError
+    assert all(one.poll() is not None for one in started)
+
+
+def test_busy_processes_end_with_the_one_that_began_them():
+    program = "from diffnotes.chapters.speed.stopwatch import busy\nimport os\nwith busy(1): os._exit(7)"
+    begun = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert done.returncode == 7
+    # the child holds the pipe of its output, which ends with it
+    assert time.monotonic() - begun < 60
+
+
+def test_numbers_that_stand_twice_are_the_same():
+    """Readings do without torch, and so cannot ask."""
+    assert estimate.DRAWS == readings.DRAWS
+    assert readings.WORDS["faiss"].startswith(f"{stopwatch.NEAREST} nearest")
+
+
+def test_what_is_out_of_reach_grows_as_measured():
+    size = np.array([[10, 20, 40], [5, 10, 20], [1, 2, 4]])
+    law = lambda n, d: 8.0 * (n / 40) ** 1.5 * (d / 20) ** 0.5  # noqa: E731
+    rows = [[law(n, 20) for n in size[0]], [law(40, d) for d in size[1]], [8.0] * 3]
+    seconds = np.array(rows)[None, :, :, None] * [1.0, 9.0]
+    found = fakes.record(
+        {"growth_size": size, "growth_seconds": seconds, "points": 40, "dimension": 20}, spec={"queries": 16}
+    )
+    [first, second, third] = readings.reach(found)
+    # a power below 1 is taken as 1
+    hours = readings.DRAWS * 8.0 / 4 / 3600 * (50_000 / 40) ** 1.5 * (3072 / 20)
+    np.testing.assert_allclose(first.hours, hours)
+    assert first.size == 50_000 * 3072
+    assert second.hours < third.hours
+
+
+@pytest.mark.parametrize(("size", "text"), [(12.0, "12 B"), (153.6e6, "154 MB"), (12.288e12, "12.3 TB")])
+def test_bytes_have_a_unit(size, text):
+    assert figures.in_bytes(size) == text
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of memory")
@@ -194,7 +357,7 @@ def test_each_question_answers_its_part_of_the_twin(record):
 def test_slices_resume_without_measuring_again(monkeypatch):
     calls = []
     monkeypatch.setattr(speed, "_mean_round", lambda p, spec, turn: calls.append(turn) or {
-        "seconds": [1.0] * 4, "peak": [0.0] * 4, "difference": [0.0] * 4,
+        "seconds": [1.0] * 5, "peak": [0.0] * 5, "difference": [0.0] * 5,
     })  # fmt: skip
     stops = 0
     while stops < 20:
@@ -207,9 +370,13 @@ def test_slices_resume_without_measuring_again(monkeypatch):
     assert calls == list(range(8))
 
 
-def test_a_missing_peer_gets_a_sentence(monkeypatch):
-    monkeypatch.setitem(sys.modules, "smalldiffusion", None)
-    with pytest.raises(ValueError, match="smalldiffusion is not installed here.*make bench"):
+@pytest.mark.parametrize(
+    ("module", "name"), [("smalldiffusion", "smalldiffusion"), ("pykeops", "pykeops"), ("faiss", "faiss-cpu")]
+)
+def test_a_missing_peer_gets_a_sentence(module, name, peer, monkeypatch):
+    for one in (module, f"{module}.torch"):
+        monkeypatch.setitem(sys.modules, one, None)
+    with pytest.raises(ValueError, match=f"{name} is not installed here.*make bench"):
         store.run(speed.EXPERIMENT, "smoke", question="mean", peers=True)
 
 
@@ -227,7 +394,7 @@ def test_bad_settings_get_a_sentence(settings, word):
 def test_pages_show_the_record(record):
     for shown in FIGURES:
         page = shown(record)._repr_html_()
-        assert "<svg" in page
+        assert ("<table" if shown is figures.reach_table else "<svg") in page
         assert record.key in page
         assert f'id="{shown.__name__}"' in page
     assert record.meta["device"] in page
@@ -291,7 +458,8 @@ def test_requirements_are_pinned():
     lines = [
         line.split("#")[0].strip() for line in (BENCHMARKS / "requirements.txt").read_text().splitlines()
     ]
-    assert any(line.startswith("smalldiffusion==") for line in lines)
+    for name in stopwatch.PACKAGES.values():
+        assert any(line.startswith(f"{name}==") for line in lines)
     assert all("==" in line or line.startswith("-c") for line in lines if line)
 
 
@@ -310,7 +478,7 @@ def test_every_question_is_pinned_and_loaded_on_its_own():
     for shown in experiment.shown:
         record = store.run(experiment, "laptop", **shown)
         keys[shown["question"]] = store.pin(experiment, record.key).key
-    assert len(set(keys.values())) == 4
+    assert len(set(keys.values())) == len(speed.QUESTIONS)
     for question, key in keys.items():
         found = store.load(experiment, question=question)
         assert (found.key, found.state, found.spec["question"]) == (key, "valid", question)

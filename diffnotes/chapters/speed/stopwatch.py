@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import math
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,18 +23,25 @@ from diffnotes import data
 from diffnotes.base import runtime
 from diffnotes.base.errors import UserError
 from diffnotes.posterior import ExactDenoiser
+from diffnotes.store import Arrays, Work
 
 PEER = "smalldiffusion"
+PACKAGES = {PEER: PEER, "pykeops": "pykeops", "faiss": "faiss-cpu"}  # peers: as imported, as installed
+FEWER = {"pykeops": 16}  # a peer that is timed with one row in so many: its time is linear in rows
+NEAREST = 256  # points that a truncated posterior keeps
+
+Mean = Callable[[Tensor, float], Tensor]
+"""(x [b, d], sigma) -> E[x0|x] [b, d]."""
 
 
 @dataclass(frozen=True)
 class Workload:
-    """The data in both forms, what each way may prepare, and the peer (None: not timed)."""
+    """The data in both forms, what each way may prepare, and the peers that are timed."""
 
     pixels: Tensor  # uint8 [n, d]
     x: Tensor  # float32 [n, d]
     half: Tensor  # float32 [n], |x_i|^2/2
-    peer: Callable[[Tensor, float], Tensor] | None
+    peers: dict[str, Mean]
     seed: int
 
     @cached_property
@@ -52,17 +62,48 @@ def half_squares(x: Tensor) -> Tensor:
     return torch.cat([part.square().sum(1) / 2 for part in x.split(4096)])
 
 
-def load_peer(x: Tensor) -> Callable[[Tensor, float], Tensor]:
-    """E[x0|x] by smalldiffusion's IdealDenoiser, which predicts the noise (x - E[x0|x])/sigma."""
-    data.load_torchvision()  # which the peer imports, without the guard that some installations need
-    try:
-        module = importlib.import_module("smalldiffusion")  # spelt out, so that it reaches nothing of ours
+def load_peers(x: Tensor) -> dict[str, Mean]:
+    """E[x0|x] by public packages: smalldiffusion's IdealDenoiser, which predicts the noise; PyKeOps, which
+    compiles the formula; and the NEAREST points that faiss finds, all others left out."""
+    data.load_torchvision()  # which a peer imports, without the guard that some installations need
+    try:  # spelt out, so that they reach nothing of ours
+        ideal = importlib.import_module("smalldiffusion").IdealDenoiser(x)
+        lazy = importlib.import_module("pykeops.torch").LazyTensor
+        index = importlib.import_module("faiss").IndexFlatL2(x.shape[1])
     except ImportError as error:
+        missing = PACKAGES.get(str(error.name).partition(".")[0], error.name)
         raise UserError(
-            f"{PEER} is not installed here, and peers=True compares with it; run `make bench`."
+            f"{missing} is not installed here, and peers=True compares with it; run `make bench`."
         ) from error
-    ideal = module.IdealDenoiser(x)
-    return lambda noisy, sigma: noisy - sigma * ideal(noisy, torch.tensor(sigma, device=noisy.device))
+    index.add(x.cpu().numpy())
+
+    def compiled(noisy: Tensor, sigma: float) -> Tensor:
+        points = lazy(x[None])
+        square = ((lazy(noisy[:, None]) - points) ** 2).sum(-1)
+        found: Tensor = (-square / (2 * sigma**2)).sumsoftmaxweight(points, axis=1)
+        return found
+
+    def truncated(noisy: Tensor, sigma: float) -> Tensor:
+        square, near = (torch.from_numpy(one) for one in index.search(noisy.cpu().numpy(), _nearest(x)))
+        weights = torch.softmax(-square / (2 * sigma**2), 1).to(x.device)
+        return torch.nn.functional.embedding_bag(near.to(x.device), x, per_sample_weights=weights, mode="sum")
+
+    def smalldiffusion(noisy: Tensor, sigma: float) -> Tensor:
+        return noisy - sigma * ideal(noisy, torch.tensor(sigma, device=noisy.device))
+
+    return {PEER: smalldiffusion, "pykeops": compiled, "faiss": truncated}
+
+
+def _nearest(x: Tensor) -> int:
+    return min(NEAREST, len(x))
+
+
+def attention(x: Tensor, sigma: float, points: Tensor, half: Tensor) -> Tensor:
+    """E[x0|x] by torch's fused attention: x asks, the points are keys and values, |x_i|^2/2 is the bias."""
+    bias = (-half / sigma**2).expand(len(x), -1)
+    query, key = x[None, None], points[None, None]
+    dot = torch.nn.functional.scaled_dot_product_attention
+    return dot(query, key, key, attn_mask=bias[None, None], scale=sigma**-2)[0, 0]
 
 
 def plain_mean(x: Tensor, sigma: float, points: Tensor, half: Tensor) -> Tensor:
@@ -76,6 +117,49 @@ def products(x: Tensor, points: Tensor) -> Tensor:
 
 
 # ------------------------------------------------------------------------------------------ clock and memory
+
+
+def rounds(work: Work, name: str, count: int, measure: Callable[[int], dict[str, Any]]) -> Arrays:
+    """measure(0), measure(1), ..., each saved; the same arrays with a first axis for the round."""
+    rounds = []
+    for turn in range(count):
+        saved = work.load(f"{name}-{turn}")
+        if saved is None:
+            saved = {key: np.asarray(value) for key, value in measure(turn).items()}
+            work.save(f"{name}-{turn}", saved)
+            work.step(turn + 1, count, f"{name}: {turn + 1} of {count}")
+        rounds.append(saved)
+    return {key: np.stack([saved[key] for saved in rounds]) for key in rounds[0]}
+
+
+# Busy for as long as the process that began it is there.
+BUSY = """
+import os
+parent = os.getppid()
+print(flush=True)
+while os.getppid() == parent:
+    for _ in range(10**6):
+        pass
+"""
+
+
+@contextlib.contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Inside, `count` other processes each take what they get of a core."""
+    program = [sys.executable, "-S", "-c", BUSY]
+    others: list[subprocess.Popen[bytes]] = []
+    try:
+        for _ in range(count):
+            others.append(subprocess.Popen(program, stdout=subprocess.PIPE))
+        for other in others:
+            assert other.stdout is not None  # a pipe
+            other.stdout.readline()  # it runs
+        yield
+    finally:
+        for other in others:
+            other.kill()
+        for other in others:
+            other.communicate()
 
 
 def timed(call: Callable[[], Any], where: torch.device) -> tuple[float, Any]:
