@@ -76,10 +76,9 @@ class Plan:
     cosine. Adam (Kingma and Ba 2015) with decoupled weight `decay`; `clip` bounds the norm of the gradient, 0
     for no bound. `horizons` are those of averages of the weights, in steps (see `average_weight`).
     `precision` is that of products and convolutions: bfloat16, or float32 without TF32. "auto" is bfloat16 on
-    a GPU, where the network is compiled as well, and float32 on a CPU. A CPU with instructions for bfloat16
-    (`lscpu` lists avx512_bf16 or amx_bf16) does a U-Net's step in 0.6 of the time with it; another one is
-    slower. It is not the default there: whether results agree is a claim of chapter 3 (`ours-precision`).
-    Compiling pays on neither.
+    a GPU, where the network is compiled as well, and float32 on a CPU. Those with instructions for bfloat16
+    (`lscpu`: avx512_bf16 or amx_bf16) do a U-Net's step in 0.6 of the time with it, others are slower; whether
+    results agree is a claim of chapter 3 (`ours-precision`). Compiling pays on neither.
     """
 
     steps: int

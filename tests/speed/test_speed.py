@@ -310,6 +310,17 @@ def test_what_is_out_of_reach_grows_as_measured():
     assert second.hours < third.hours
 
 
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [
+        (1e-4, "0.36 s"), (0.005, "18 s"), (0.52, "31 min"), (5.0, "5 hours"), (405.0, "17 days"),
+        (1e5, "11 years"),
+    ],
+)  # fmt: skip
+def test_durations_have_a_unit(hours, text):
+    assert figures.duration(hours) == text
+
+
 @pytest.mark.parametrize(("size", "text"), [(12.0, "12 B"), (153.6e6, "154 MB"), (12.288e12, "12.3 TB")])
 def test_bytes_have_a_unit(size, text):
     assert figures.in_bytes(size) == text

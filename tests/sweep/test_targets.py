@@ -138,3 +138,5 @@ def test_the_grids_of_the_book() -> None:
     assert {profile for _, profile, _ in shown} == {"laptop"}
     assert len(shown) == sum(len(one.shown) for one in chapters.every())
     assert len(targets.targets(GRIDS / "smoke.yaml")) == 12
+    paper = [one.name for entry in targets.read(GRIDS / "paper.yaml") for one, *_ in targets.asked(entry)]
+    assert set(paper) == {one.name for one in chapters.every() if "paper" in one.profiles}
