@@ -77,8 +77,8 @@ class Plan:
     for no bound. `horizons` are those of averages of the weights, in steps (see `average_weight`).
     `precision` is that of products and convolutions: bfloat16, or float32 without TF32. "auto" is bfloat16 on
     a GPU, where the network is compiled as well, and float32 on a CPU. Those with instructions for bfloat16
-    (`lscpu`: avx512_bf16 or amx_bf16) do a U-Net's step in 0.6 of the time with it, others are slower; whether
-    results agree is a claim of chapter 3 (`ours-precision`). Compiling pays on neither.
+    (`lscpu`: avx512_bf16 or amx_bf16) do a U-Net's step in 0.6 of the time, others are slower with it;
+    whether results agree is a claim of chapter 3 (`ours-precision`). Compiling pays on neither.
     """
 
     steps: int
