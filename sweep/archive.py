@@ -16,7 +16,6 @@ import zipfile
 from pathlib import Path
 
 import nbformat
-import papermill
 from build_book import kernel_environment  # tools/ is on the path
 
 from diffnotes.base import files
@@ -25,6 +24,8 @@ from diffnotes.store import records
 
 def run(notebook: Path, profile: str, out: Path) -> str:
     """Execute a notebook; "" or what went wrong. One that failed stays beside `out`, with its error in it."""
+    import papermill  # with which a process counts as a notebook
+
     parameters = {"profile": profile} if takes_parameters(notebook) else {}
     start, begun = time.monotonic(), out.with_name(f"unfinished-{out.name}")
     out.parent.mkdir(parents=True, exist_ok=True)

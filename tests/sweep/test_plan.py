@@ -51,7 +51,7 @@ def test_settings_have_defaults() -> None:
 
 
 def test_what_is_not_there_is_named() -> None:
-    assert "there is no grid smok; name one of shown, smoke, or a file" in told(plan.grid, "smok")
+    assert "there is no grid smok; name one of paper, shown, smoke, or a file" in told(plan.grid, "smok")
     assert "there is no grid none.yaml" in told(plan.grid, "none.yaml")
     assert plan.grid("smoke") == plan.HERE / "grids" / "smoke.yaml"
     assert "there is no Python bin/nothing; `make setup` makes .venv" in told(plan.python, "bin/nothing")

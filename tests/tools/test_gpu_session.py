@@ -24,7 +24,7 @@ import torch
 from gpu_dry import SMALL, at_home, failing, passing, raising, session, slow
 
 from diffnotes import chapters, store
-from diffnotes.base import files
+from diffnotes.base import archives, files
 from diffnotes.base.errors import UserError
 from diffnotes.chapters.gap import cifar as cifar_gap
 from diffnotes.chapters.memorization import experiment as memorization
@@ -245,7 +245,7 @@ def test_the_newest_checkpoint_goes_first(tmp_path: Path) -> None:
     content, left = gpu_pack.packed(gpu_work._partial_files([folder]), tmp_path, 8000)
     assert [path.parent.name for path in left] == ["old"]
     files.write_atomic(tmp_path / "partial.zip", content)
-    names = [m["file"] for m, _ in gpu_pack.unpacked(tmp_path / "partial.zip", gpu_pack.PARTIAL)]
+    names = [m["file"] for m, _ in archives.unpacked(tmp_path / "partial.zip", gpu_pack.PARTIAL)]
     assert names == ["new-5.npz", "old-5.npz", "new/checkpoint.pt"]
 
 
