@@ -156,8 +156,8 @@ def receive(options: argparse.Namespace) -> None:
 
     for record, is_new in bundles.receive(files.folder_named(options.file), chapters.find):
         said = store.checked(record, chapters.find(record.experiment))
-        there = "" if is_new else ", was there already"
-        _say(f"{record.key} {record.experiment} ({record.profile}): {said.state}, {said.reason}{there}")
+        there = "" if is_new else " was there already"
+        _say(f"{record.key} {record.experiment} ({record.profile}){there}: {said.state}, {said.reason}")
 
 
 def status(options: argparse.Namespace) -> int:

@@ -49,7 +49,7 @@ def add(commands: Any, say: Say, seconds: Callable[[str], float]) -> None:
     made.add_argument("--sources", type=int, default=None, help="draws of a source image (4,096)")
     made.add_argument("--seed", type=_seed, default=0, help="of the draws (0)")
     made.add_argument("--draws", metavar="A:B", help="these draws alone, into a file for `merge`")
-    made.add_argument("--out", help="folder for optimal-loss.npz")
+    made.add_argument("--out", help="folder for optimal-loss.npz, or for sums-A-B.npz with --draws")
     made = commands.add_parser("merge", help=merge.__doc__, description=merge.__doc__)
     made.set_defaults(action=lambda options: merge(options, say))
     made.add_argument("file", nargs="+", help="sums-A-B.npz of the same images, levels and seed")
@@ -233,9 +233,11 @@ def _tell(curve: LossCurve, size: int, count: int, options: argparse.Namespace, 
         say(f"{sigma:>10.4g} {value:>14.4g} {2 * spread:>10.1g} {value / sigma**2:>12.4g}{' *' * rare}")
     if any(few):
         say(
-            f"* rests on fewer than {FEW} of the images drawn, those with a near neighbour: right on "
-            "average, but in most runs the loss and its error are too small. More --sources help."
+            f"* comes from fewer than {FEW} of the images drawn, those with another one within reach of the "
+            "noise: in most runs such a loss, and its error, are too small. More draws help."
         )
+        if not options.sigmas:
+            say("What is read off below depends on the larger losses alone.")
     if options.sigmas:  # there may be too few for what is read off a curve
         say("Without --sigmas: what a loss can reach, sigma*, the check of the area, levels to train on.")
     else:
@@ -312,7 +314,7 @@ def _kept(name: str) -> tuple[LossSums, tuple[int, bool]]:
     except OSError as error:
         raise UserError(f"{name} cannot be read ({error.strerror or error}).") from error
     except (KeyError, ValueError) as error:  # UserError among them
-        why = str(error) if isinstance(error, UserError) else "something is missing"
+        why = str(error) if isinstance(error, UserError) else "it is another file."
         raise UserError(f"{name} has no sums of `optimal-loss --draws`: {why}") from error
 
 

@@ -30,7 +30,7 @@ def unpacked(path: Path, pattern: re.Pattern[str]) -> Iterator[tuple[re.Match[st
     except UserError:
         raise
     except Exception as error:  # whatever a damaged zip file makes Python's reader raise
-        raise Damaged(f"{path.name} is damaged ({error}); nothing more is taken from it.") from error
+        raise Damaged(f"{path.name} is damaged ({error}); nothing of it is used.") from error
 
 
 def _checked(
@@ -44,7 +44,7 @@ def _checked(
     if len({name for name, _ in matches}) < len(matches):
         raise Damaged(f"{path.name} holds a file twice; nothing is taken from it.")
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
-        raise Damaged(f"{path.name} is compressed, as we never pack; nothing is taken from it.")
+        raise Damaged(f"{path.name} is compressed, and so not packed here; nothing is taken from it.")
     if sum(entry.file_size for entry in entries) > MOST:
         raise Damaged(f"{path.name} unpacks to more than {MOST / 1e9:.0f} GB; nothing is taken from it.")
     if bad := source.testzip():

@@ -7,6 +7,7 @@ so draws the same numbers, but for the last digit of a few.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import hashlib
@@ -325,11 +326,18 @@ def process_group() -> ProcessGroup:
     return ProcessGroup(torch.distributed.get_rank(), group.size)
 
 
+def _leave() -> None:
+    """Before Python ends: threads of a group that are still there then would abort the process."""
+    with contextlib.suppress(Exception):
+        torch.distributed.destroy_process_group()
+
+
 def _join(size: int, local: int) -> None:
     try:
         if torch.cuda.is_available():
             torch.cuda.set_device(local)
         torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        atexit.register(_leave)
     except (ValueError, RuntimeError) as error:  # torch's words for a variable, an address or a device
         why = str(error).strip().partition("\n")[0].rstrip(".")
         raise UserError(

@@ -17,6 +17,7 @@ from functools import cache
 import numpy as np
 import torch
 
+from diffnotes.base.runtime import in_threads
 from diffnotes.base.shapes import Float, Int, Tensor
 from diffnotes.optimal_loss.kernels import square_bytes, sum_integers
 from diffnotes.posterior import Support, int8
@@ -76,25 +77,28 @@ def suits(support: Support) -> bool:
 def pays() -> bool:
     """Whether seven products of 8-bit integers are exact here, and faster than three in float32.
 
-    Measured once in a process, in a few milliseconds, by the time that the processor spends, so that what
-    else is running hardly counts. Near the limit two processes may choose differently; their curves then
-    differ by 1e-6.
+    Measured once in a process, in a few milliseconds, by the time that the processor spends on one thread, so
+    that what else is running hardly counts. Near the limit two processes may choose differently; their
+    curves then differ by 1e-6.
     """
-    if not int8.exact():
-        return False
+    [answer] = in_threads(lambda _: int8.exact() and _faster(), [None])
+    return answer
+
+
+def _faster() -> bool:
     x, y = (torch.arange(k * 1024).mul(37).remainder(251).sub(125).view(k, 1024) for k in (512, 32))
     whole, few = y.to(torch.int8).repeat(7, 1), y.to(torch.float32).repeat(3, 1)
     small, large = x.to(torch.int8), x.to(torch.float32)
     ways: list[Callable[[], Tensor]] = [lambda: few @ large.T, lambda: torch._int_mm(whole, small.T)]
-    seconds = [[_processor_time(way) for way in ways] for _ in range(5)]
+    seconds = [[_processor_time(way) for way in ways] for _ in range(7)]
     floats, integers = np.min(seconds, 0)
     return bool(floats > _PAYS * integers)
 
 
 def _processor_time(way: Callable[[], Tensor]) -> float:
-    start = time.process_time()
+    start = time.thread_time()
     way()
-    return time.process_time() - start
+    return time.thread_time() - start
 
 
 def _half_squares(x: Int[Tensor, "k d"]) -> Float[Tensor, "k"]:

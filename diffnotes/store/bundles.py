@@ -31,7 +31,7 @@ Find = Callable[[str], Experiment]
 
 
 def export(keys: Iterable[str], path: Path, find: Find) -> list[Record]:
-    """Write the records of these keys, and the twins that speak for them, to a new file."""
+    """Write the records of these keys, and the twins of the same code that speak for them, to a new file."""
     if path.exists():
         raise UserError(f"{path} is there already; name another file.")
     asked = [_here(key) for key in dict.fromkeys(keys)]

@@ -72,6 +72,8 @@ def test_the_command_says_where(tmp_path, capsys) -> None:  # type: ignore[no-un
     assert command.main([*words, "0.1,1,10"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.endswith(" *") for line in lines if re.match(" +[0-9.]+ ", line)] == [True, False, False]
-    assert any(line.startswith(f"* rests on fewer than {FEW} of the images drawn") for line in lines)
+    assert any(line.startswith(f"* comes from fewer than {FEW} of the images drawn") for line in lines)
     assert command.main([*words, "1,10"]) == 0
-    assert "* rests" not in capsys.readouterr().out
+    assert "* comes" not in capsys.readouterr().out
+    assert command.main(words[:-1]) == 0
+    assert "What is read off below depends on the larger losses alone." in capsys.readouterr().out

@@ -191,7 +191,7 @@ def test_what_is_compressed_is_not_unpacked(bundle: Path) -> None:
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_BZIP2) as packed:
         for name, content in members.items():
             packed.writestr(name, content)
-    with pytest.raises(UserError, match="is compressed, as we never pack"):
+    with pytest.raises(UserError, match="is compressed, and so not packed here"):
         bundles.receive(bundle, find)
 
 
