@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,9 @@ def test_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_keys_are_those_of_the_command_line(
-    elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    elsewhere: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)  # as another test may have loaded it
     grid = written(tmp_path, SMALL)
     found = targets.targets(grid)
     assert [(one["experiment"], one["settings"], one["state"]) for one in found] == [
