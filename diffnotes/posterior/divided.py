@@ -12,6 +12,7 @@ from diffnotes.posterior.support import Data
 
 _LEAST = -1e15  # below, float64 cannot tell log-weights that differ by less than 1/8
 
+
 @checked()
 def divided_posterior(
     x: Num[Tensor, "b ..."], sigma: float | Tensor, part: Data, group: ProcessGroup

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import socket
-import subprocess
-import sys
-import textwrap
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,6 +12,7 @@ from threading import Barrier
 import numpy as np
 import pytest
 import torch
+from launched import together
 
 from diffnotes import __main__ as command
 from diffnotes.base.errors import UserError
@@ -24,7 +20,6 @@ from diffnotes.base.runtime import ProcessGroup
 from diffnotes.optimal_loss import accumulate
 from diffnotes.posterior import divided_posterior, posterior
 
-ROOT = Path(__file__).resolve().parents[2]
 PROCESSES = """
     import sys
 
@@ -55,28 +50,10 @@ PROCESSES = """
 """
 
 
-def processes(folder: Path, size: int) -> list[dict[str, torch.Tensor]]:
-    """What each of `size` processes finds."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    known = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": str(size)}
-    known |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    program = [sys.executable, "-c", textwrap.dedent(PROCESSES), str(folder)]
-    children = [
-        subprocess.Popen(program, env=known | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
-        for rank in range(size)
-    ]
-    for child in children:
-        _, err = child.communicate(timeout=300)
-        assert child.returncode == 0, err
-    return [torch.load(f"{folder}-{rank}.pt") for rank in range(size)]
-
-
 def test_two_and_three_processes_find_what_one_does(tmp_path: Path) -> None:
-    [one] = processes(tmp_path / "one", 1)
+    [one] = together(PROCESSES, tmp_path / "one", 1)
     for size in (2, 3):
-        several = processes(tmp_path / str(size), size)
+        several = together(PROCESSES, tmp_path / str(size), size)
         for name, want in one.items():
             least = 1e-6 if "posterior" in name else 1e-9  # the mean of pixels in [-1, 1] is float32
             for found in several:

@@ -291,6 +291,7 @@ def test_busy_processes_end_with_the_one_that_began_them():
 def test_numbers_that_stand_twice_are_the_same():
     """Readings do without torch, and so cannot ask."""
     assert estimate.DRAWS == readings.DRAWS
+    assert list(stopwatch.FEWER) == [figures.FEW_ROWS]
     assert readings.WORDS["faiss"].startswith(f"{stopwatch.NEAREST} nearest")
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from launched import together
 
 from diffnotes.base import runtime
 from diffnotes.base.errors import UserError
@@ -22,7 +18,6 @@ from diffnotes.schedule import LossGapLaw, ScheduledLoss
 from diffnotes.train import Batch, DenoisingLoss, LogNormal, Plan, Remembering, Snapshot
 from diffnotes.train import loop as train
 
-ROOT = Path(__file__).resolve().parents[2]
 X = runtime.normals(1, "data", range(50), (4,))
 LAW = LossGapLaw.of(optimal_loss(X, noise_levels(20, 0.02, 20.0)), 4, bins=8, memory=8)
 PLAN = Plan(10, 16, rate=3e-3, horizons=(3,), seed=3)
@@ -184,26 +179,8 @@ PROCESSES = """
 """
 
 
-def together(folder: Path, size: int) -> list[list[torch.Tensor]]:
-    """What each of `size` processes arrives at."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    known = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "WORLD_SIZE": str(size)}
-    known |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    command = [sys.executable, "-c", textwrap.dedent(PROCESSES), str(folder)]
-    children = [
-        subprocess.Popen(command, env=known | {"RANK": str(r)}, stderr=subprocess.PIPE, text=True)
-        for r in range(size)
-    ]
-    for child in children:
-        _, err = child.communicate(timeout=120)
-        assert child.returncode == 0, err
-    return [torch.load(f"{folder}-{r}.pt") for r in range(size)]
-
-
 def test_two_processes_remember_what_one_does(tmp_path: Path) -> None:
-    [one], two = together(tmp_path / "one", 1), together(tmp_path / "two", 2)
+    [one], two = (together(PROCESSES, tmp_path / str(size), size) for size in (1, 2))
     for a, b, c in zip(one, *two, strict=True):
         assert torch.equal(b, c)
         assert torch.allclose(a, b, rtol=0, atol=1e-5)

@@ -265,17 +265,17 @@ def reach_table(record: Record) -> BookTable:
     most = found[-1]
     nights = [max(1, math.ceil(np.median(one.hours) / NIGHT)) for one in found]
     rows = [
-        (one.name, in_bytes(one.size), f"{duration(low)} to {duration(high)}", f"{count:,}")
+        (one.name, in_bytes(one.size), " to ".join(dict.fromkeys(ends)), f"{count:,}")
         for one, count in zip(found, nights, strict=True)
-        for low, high in ((one.hours.min(), one.hours.max()),)
+        for ends in ((duration(one.hours.min()), duration(one.hours.max())),)
     ]
     return BookTable(
         record, header=("curve of", "as bytes", "time of this machine", "machines for a night"), rows=rows,
         finding=f"The exact curve of {most.name} would take this machine {duration(np.median(most.hours))}.",
         shows=f"{readings.DRAWS:,} sources at {record.spec['levels']} noise levels. The time of the largest "
         "curve that was measured, times the powers of N and d in each repeat, at least 1: the least and the "
-        "largest over the repeats. Reading images from a disk is not counted: each batch of 70 to "
-        f"200 sources reads all of them once. A night has {NIGHT} hours.",
+        "largest over the repeats. Reading images from a disk is not counted: each batch of sources "
+        f"reads all of them once. A night has {NIGHT} hours.",
     )  # fmt: skip
 
 
